@@ -1,0 +1,132 @@
+"""From stored clips to what a model takes: crop, flip, light and normalisation of whole batches, on any device.
+
+Every draw is made once for a clip and used for all of its frames, so that augmentation never looks like motion.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dferlib.errors import InputError
+
+
+class Spec(Protocol):
+    """The part of a model's `input_spec` that decides how pictures are prepared."""
+
+    @property
+    def size(self) -> int:
+        """Side of the square picture that the model takes."""
+
+    @property
+    def mean(self) -> Sequence[float]:
+        """What is subtracted from each channel, on the scale from 0 to 1."""
+
+    @property
+    def std(self) -> Sequence[float]:
+        """What each channel is divided by, on the same scale."""
+
+
+def stored_size(size: int) -> int:
+    """The side of the stored picture from which a model's input of side `size` is cropped: 8/7 of it (56: 64)."""
+    return round(size * 8 / 7)
+
+
+def resize(clips: Tensor, size: int) -> Tensor:
+    """Resize uint8 clips `(B, T, C, H, W)` to `(B, T, C, size, size)`; nothing happens if they have that size."""
+    if clips.dim() != 5 or clips.dtype != torch.uint8:
+        raise InputError(f"clips are {clips.dtype} {tuple(clips.shape)}: give uint8 (B, T, C, H, W)")
+    if clips.shape[-2:] == (size, size):
+        return clips
+    flat = clips.flatten(0, 1).float()
+    flat = functional.interpolate(flat, (size, size), mode="bilinear", antialias=True, align_corners=False)
+    return flat.round().clamp(0, 255).to(torch.uint8).unflatten(0, clips.shape[:2])
+
+
+def center_crop(clips: Tensor, size: int) -> Tensor:
+    """Cut the middle `size` x `size` of clips `(..., H, W)`."""
+    top, left = (clips.shape[-2] - size) // 2, (clips.shape[-1] - size) // 2
+    return clips[..., top : top + size, left : left + size]
+
+
+def to_float(clips: Tensor) -> Tensor:
+    """Turn uint8 clips `(B, T, C, H, W)` into float32 in [0, 1], with the channels last in memory.
+
+    Shape and values are what they would be anyway; the layout makes the convolutions of a CPU about twice as fast.
+    """
+    last = clips.permute(0, 1, 3, 4, 2).contiguous()
+    return last.float().div_(255).permute(0, 1, 4, 2, 3)
+
+
+def normalise(clips: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Subtract the mean and divide by the standard deviation of each channel: float clips `(B, T, C, H, W)`."""
+    shape = (-1, 1, 1)
+    return (clips - clips.new_tensor(mean).view(shape)) / clips.new_tensor(std).view(shape)
+
+
+def prepare(clips: Tensor, spec: Spec) -> Tensor:
+    """What evaluation and prediction feed a model: the middle of the stored picture, normalised.
+
+    Args:
+        clips: uint8 `(B, T, C, H, W)` of any size; resized to the stored size first if they have another.
+        spec: the model's `input_spec`.
+
+    Returns:
+        float32 `(B, T, C, size, size)`.
+    """
+    return normalise(to_float(center_crop(resize(clips, stored_size(spec.size)), spec.size)), spec.mean, spec.std)
+
+
+class Augment:
+    """Random crop, mirror, brightness and contrast, drawn once for each clip.
+
+    Args:
+        size: side of the model's input; the crop is taken from 8/7 of it.
+        flip: mirror half of the clips.
+        brightness: factor between 1 - brightness and 1 + brightness on all values.
+        contrast: the same on the distance to the mean grey of the clip.
+        generator: the source of chance, on the CPU whatever the device of the clips, so that draws do not depend on it.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        flip: bool = True,
+        brightness: float = 0.2,
+        contrast: float = 0.25,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self.size, self.flip, self.brightness, self.contrast = size, flip, brightness, contrast
+        self.generator = generator
+
+    def __call__(self, clips: Tensor) -> Tensor:
+        """Augment uint8 clips `(B, T, C, H, W)` into float32 in [0, 1] `(B, T, C, size, size)`."""
+        clips = resize(clips, stored_size(self.size))
+        count, span = len(clips), clips.shape[-1] - self.size + 1
+        corners = torch.randint(span, (count, 2), generator=self.generator).tolist()
+        mirrored = torch.rand(count, generator=self.generator) < (0.5 if self.flip else 0.0)
+        factors = 1 + (torch.rand(count, 2, generator=self.generator) * 2 - 1) * torch.tensor(
+            [self.brightness, self.contrast]
+        )
+        cut = [
+            clip[..., top : top + self.size, left : left + self.size]
+            for clip, (top, left) in zip(clips, corners, strict=True)
+        ]
+        cut = [clip.flip(-1) if mirror else clip for clip, mirror in zip(cut, mirrored.tolist(), strict=True)]
+        bright, contrast = factors.to(clips.device).view(count, 2, 1, 1, 1, 1).unbind(1)
+        return adjust_contrast(adjust_brightness(to_float(torch.stack(cut)), bright), contrast)
+
+
+def adjust_brightness(clips: Tensor, factor: Tensor) -> Tensor:
+    """Multiply float clips in [0, 1] `(B, T, C, H, W)` by a factor each `(B, 1, 1, 1, 1)`, kept in [0, 1]."""
+    return (clips * factor).clamp_(0, 1)
+
+
+def adjust_contrast(clips: Tensor, factor: Tensor) -> Tensor:
+    """Stretch RGB clips in [0, 1] around the mean grey of the whole clip, by a factor each `(B, 1, 1, 1, 1)`."""
+    # the luma weights of ITU-R BT.601, as torchvision and Pillow use them
+    weights = clips.new_tensor([0.2989, 0.587, 0.114]).view(3, 1, 1)
+    grey = (clips * weights).sum(2, keepdim=True).mean((1, 2, 3, 4), keepdim=True)
+    return torch.lerp(grey, clips, factor).clamp_(0, 1)
