@@ -1,0 +1,104 @@
+"""Trained models as files: the weights, and with them everything that is needed to build the model again."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from dferlib import EMOTIONS, __version__
+from dferlib.errors import InputError
+from dferlib.files import written_whole
+
+KEY = "dferlib"  # the one entry of the file's metadata that this library writes and reads
+
+
+def save_model(model: torch.nn.Module, path: Path | str, classes: Sequence[str] | None = None, **metadata: Any) -> None:
+    """Write a model as a safetensors file, whole or not at all.
+
+    Args:
+        model: made by `create_model`; its `config` goes into the file.
+        path: where to; its folder is made if need be.
+        classes: names of the classes; the model's own `classes` if it has them, otherwise the seven of `EMOTIONS`.
+        metadata: what else to remember, as JSON can hold it (the epoch, say).
+
+    Raises:
+        InputError: the classes are not as many as the model's outputs, or the file cannot be written.
+    """
+    names = tuple(classes or getattr(model, "classes", EMOTIONS))
+    config: dict[str, Any] = model.config  # type: ignore[assignment]
+    if len(names) != config["num_classes"]:
+        raise InputError(f"{len(names)} class names for a model of {config['num_classes']} classes: pass classes=...")
+    about = {"version": __version__, "config": config, "classes": names, "metadata": metadata}
+    # clone: safetensors wants plain memory, and channels-last or shared tensors are not
+    tensors = {
+        key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for key, value in model.state_dict().items()
+    }
+    with written_whole(Path(path)) as temporary:
+        save_file(tensors, temporary, metadata={KEY: json.dumps(about)})
+
+
+def read_metadata(path: Path | str) -> dict[str, Any]:
+    """Read what a checkpoint says of itself, without its weights: `version`, `config`, `classes`, `metadata`.
+
+    Raises:
+        InputError: the file is missing, damaged or not a checkpoint of this library.
+    """
+    return _read(Path(path), weights=False)[0]
+
+
+def load_model(path: Path | str, device: str | torch.device = "cpu", expect: str | None = None) -> torch.nn.Module:
+    """Build the model that a checkpoint holds, ready to evaluate.
+
+    Args:
+        path: a file that `save_model` wrote.
+        device: where to put the model.
+        expect: the name of the model that it must be.
+
+    Returns:
+        The model in evaluation mode, with the names of its classes as `model.classes`.
+
+    Raises:
+        InputError: the file is missing, damaged, not a checkpoint of this library, or of another model.
+    """
+    from dferlib.models import create_model
+
+    about, tensors = _read(Path(path), weights=True)
+    config = about["config"]
+    if expect is not None and config["name"] != expect:
+        raise InputError(f"{path} holds the model {config['name']!r}, not {expect!r}: give a checkpoint of {expect!r}")
+    try:
+        model = create_model(config["name"], config["num_classes"], config["scale"], **config["overrides"])
+        lacking, extra = model.load_state_dict(tensors, strict=False)
+    except (RuntimeError, TypeError, KeyError, InputError) as error:
+        first = str(error).strip().splitlines()[-1].strip()
+        raise InputError(f"{path} does not fit this dferlib's models ({first}): train it again") from error
+    for kind, names in (("lacks", lacking), ("has an unknown", extra)):
+        if names:
+            raise InputError(f"{path} {kind} weight {names[0]!r} ({len(names)} in all): is it of another version?")
+    model.classes = tuple(about["classes"])
+    return model.to(device).eval()
+
+
+def _read(path: Path, weights: bool) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    if not path.is_file():
+        what = "is a folder, not a file" if path.is_dir() else "does not exist"
+        raise InputError(f"the checkpoint {path} {what}: give the .safetensors file that `dferlib train` wrote")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()} if weights else {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"cannot read the checkpoint {path}: damaged or not safetensors ({error})") from error
+    try:
+        about = json.loads(metadata[KEY])
+        complete = {"name", "num_classes", "scale", "overrides"} <= set(about["config"]) and about["classes"]
+    except (KeyError, TypeError, json.JSONDecodeError):
+        complete = False
+    if not complete:
+        raise InputError(f"{path} is no dferlib checkpoint: it does not say which model it holds")
+    return about, tensors
