@@ -1,0 +1,187 @@
+"""Who a face belongs to: sex, age, ancestry, shape, skin, hair, eyes, beard and make-up, drawn from a seed."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+ANCESTRIES = ("african", "asian", "caucasian")
+AGES = ("child", "young", "old")  # the corners of the mesh's age axis, at 1/3, 2/3 and 1
+WEIGHTS = ("minweight", "averageweight", "maxweight")
+
+# colours are linear RGB reflectances
+SKIN_TONES = np.array(
+    [
+        [0.87, 0.66, 0.55],
+        [0.78, 0.55, 0.42],
+        [0.62, 0.40, 0.27],
+        [0.42, 0.25, 0.155],
+        [0.24, 0.135, 0.085],
+        [0.13, 0.072, 0.048],
+    ]
+)
+SKIN_TONES = SKIN_TONES**1.25  # from light to dark
+HAIR_COLOURS = np.array(
+    [
+        [0.035, 0.028, 0.025],
+        [0.10, 0.06, 0.035],
+        [0.22, 0.13, 0.07],
+        [0.50, 0.36, 0.18],
+        [0.35, 0.13, 0.05],
+        [0.35, 0.34, 0.33],
+    ]
+)
+EYE_COLOURS = np.array(
+    [[0.10, 0.05, 0.025], [0.18, 0.10, 0.04], [0.20, 0.22, 0.10], [0.15, 0.27, 0.36], [0.30, 0.34, 0.36]]
+)
+LIPSTICKS = np.array([[0.55, 0.06, 0.08], [0.5, 0.12, 0.16], [0.42, 0.05, 0.14]])
+
+# local changes that move whole parts sideways or pull the neck about: they make monsters, not people
+_LEFT_OUT = (
+    *("head-trans", "neck-trans", "neck-double", "nose-trans-out", "nose-trans-in"),
+    *("mouth-trans-out", "mouth-trans-in", "mouth-trans-forward", "mouth-trans-backward"),
+)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A person. Fractions run from 0 to 1."""
+
+    seed: int  # of the fine texture: freckles, hairs of the brow, blotches
+    female: float
+    age: float  # the mesh's axis: 2/3 is a young adult, 1 is old
+    ancestry: np.ndarray  # (3,) shares of ANCESTRIES, summing to one
+    weight: float
+    shape: np.ndarray  # (K,) weights of the head's shape offsets
+    skin_tone: float  # 0 lightest, 1 darkest
+    hair_colour: np.ndarray
+    eye_colour: np.ndarray
+    hairstyle: str  # "bald", "buzz", "short", "long"
+    hair_thickness: float  # metres
+    hairline: float  # metres up or down
+    beard: float
+    moustache: bool
+    brow_density: float
+    brow_width: float
+    lipstick: float
+    lip_colour: np.ndarray
+    lip_tone: float
+    freckles: bool
+    eye_shadow: np.ndarray | None  # (4,) strength and colour
+    clothes: np.ndarray
+
+    @property
+    def male(self) -> bool:
+        """Whether the face is rather a man's than a woman's."""
+        return self.female < 0.5
+
+    @property
+    def old(self) -> float:
+        """0 for a young adult, 1 for the oldest."""
+        return max(0.0, (self.age - 0.66) * 3)
+
+    @property
+    def skin(self) -> np.ndarray:
+        """(3,) the reflectance of the skin."""
+        x = self.skin_tone * (len(SKIN_TONES) - 1)
+        low = min(int(x), len(SKIN_TONES) - 2)
+        return SKIN_TONES[low] * (1 - (x - low)) + SKIN_TONES[low + 1] * (x - low)
+
+    def summary(self) -> dict[str, float | str]:
+        """What a table says of this person."""
+        return {
+            "female": round(self.female, 4),
+            "age": round(self.age, 4),
+            **{name: round(float(share), 4) for name, share in zip(ANCESTRIES, self.ancestry, strict=True)},
+            "skin_tone": round(self.skin_tone, 4),
+            "hairstyle": self.hairstyle,
+            "beard": self.beard,
+        }
+
+
+def _tent(x: float, centre: float, width: float) -> float:
+    return max(0.0, 1 - abs(x - centre) / width)
+
+
+def _shape(
+    names: tuple[str, ...], female: float, age: float, weight: float, ancestry: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Weights of the identity shapes: a blend of the corner bodies, plus signed local changes, alike left and right."""
+    sex = {"male": 1 - female, "female": female}
+    ages = {name: _tent(age, (i + 1) / 3, 1 / 3) for i, name in enumerate(AGES)}
+    heavy = {name: _tent(weight, i / 2, 1 / 2) for i, name in enumerate(WEIGHTS)}
+    share = dict(zip(ANCESTRIES, ancestry, strict=True))
+    out = np.zeros(len(names), dtype=np.float32)
+    amount: dict[str, float] = {}  # of each kind of change
+    ends: dict[str, list[str]] = {}  # its two directions, in the order met
+    for k, name in enumerate(names):
+        kind, rest = name[:2], name[2:]
+        if kind == "u:":
+            s, a, w = rest.split("-")
+            out[k] = sex[s] * ages[a] * heavy[w]
+        elif kind == "r:":
+            r, s, a = rest.split("-")
+            out[k] = share[r] * sex[s] * ages[a]
+        elif kind == "l:":
+            change = rest.removeprefix("l-").removeprefix("r-")
+            if change.startswith(_LEFT_OUT):
+                continue
+            stem, end = change.rsplit("-", 1)
+            if stem not in amount:
+                # larger spreads give caricatures
+                amount[stem] = rng.normal(0, 0.26 if stem.startswith(("head", "chin", "ear")) else 0.19)
+                ends[stem] = []
+            if end not in ends[stem]:
+                ends[stem].append(end)
+            sign = 1 if ends[stem].index(end) == 0 else -1
+            out[k] = np.clip(sign * amount[stem], 0, 0.75)
+    return out
+
+
+def sample_identity(rng: np.random.Generator, shape_names: tuple[str, ...]) -> Identity:
+    """Draw a person.
+
+    Args:
+        rng: the source of every draw.
+        shape_names: the head's shape offsets, in order (`Head.shape_names`).
+    """
+    lean = rng.uniform(-1, 1)
+    female = 0.5 + 0.5 * np.sign(lean) * abs(lean) ** 0.35  # mostly clearly one or the other
+    age, weight = rng.uniform(0.55, 1.0), float(np.clip(rng.normal(0.5, 0.2), 0, 1))
+    ancestry = rng.dirichlet([0.55] * 3)
+    shape = _shape(shape_names, female, age, weight, ancestry, rng)
+    male, old = female < 0.5, max(0.0, (age - 0.66) * 3)
+    tone = float(np.clip(ancestry @ np.array([0.80, 0.34, 0.20]) + rng.normal(0, 0.12), 0.02, 1))
+    hair = HAIR_COLOURS[
+        rng.choice(6, p=[0.38, 0.27, 0.14, 0.09, 0.04, 0.08]) if tone < 0.45 else rng.choice(2, p=[0.85, 0.15])
+    ]
+    if old > 0.5 and rng.random() < 0.6:
+        hair = HAIR_COLOURS[5] * rng.uniform(0.5, 1.2)
+    eyes = EYE_COLOURS[rng.choice(5, p=[0.45, 0.25, 0.1, 0.12, 0.08]) if tone < 0.4 else rng.choice(2, p=[0.8, 0.2])]
+    styles, chances = (("short", "bald", "buzz", "long"), (0.62, 0.12, 0.20, 0.06))
+    if not male:
+        styles, chances = ("short", "bald", "buzz", "long"), (0.22, 0.0, 0.03, 0.75)
+    shadowed = not male and rng.random() < 0.4
+    return Identity(
+        seed=int(rng.integers(1 << 31)),
+        female=float(female),
+        age=float(age),
+        ancestry=ancestry,
+        weight=weight,
+        shape=shape,
+        skin_tone=tone,
+        hair_colour=hair,
+        eye_colour=eyes * rng.uniform(0.7, 1.3),
+        hairstyle=str(rng.choice(styles, p=chances)),
+        hair_thickness=rng.uniform(0.004, 0.02),
+        hairline=rng.uniform(-0.008, 0.010),
+        beard=float(rng.choice([0, 0.25, 0.55, 0.9], p=[0.45, 0.25, 0.15, 0.15])) if male and age > 0.6 else 0.0,
+        moustache=bool(rng.random() < 0.5),
+        brow_density=rng.uniform(0.55, 1),
+        brow_width=rng.uniform(0.75, 1.35) if male else rng.uniform(0.5, 1.0),
+        lipstick=rng.uniform(0.3, 0.9) if not male and rng.random() < 0.45 else 0.0,
+        lip_colour=LIPSTICKS[rng.integers(3)],
+        lip_tone=rng.uniform(0.6, 1.2),
+        freckles=bool(tone < 0.35 and rng.random() < 0.2),
+        eye_shadow=np.append(rng.uniform(0.3, 0.7), rng.uniform(0.3, 0.7, 3)) if shadowed else None,
+        clothes=rng.uniform(0.03, 0.6, 3) * rng.uniform(0.4, 1),
+    )

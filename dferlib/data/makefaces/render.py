@@ -1,0 +1,402 @@
+"""From a person, face shapes, a head pose and light to pictures.
+
+The light is computed at every vertex of the mesh (which is finer than the pictures) and carried to the samples with the
+triangle's weights; colour comes from the painted atlas; eyes are shaded sample by sample, for the highlights that
+make them look alive.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dferlib.data.makefaces.assets import EYELIDS, LIPS, Head, Part, load_head
+from dferlib.data.makefaces.identity import Identity
+from dferlib.data.makefaces.paint import (
+    BLUE,
+    FIRST_WRINKLE,
+    atlas_shrink,
+    eyeball,
+    hair_mask,
+    noise,
+    paint,
+    smooth,
+    wrinkle_strengths,
+)
+from dferlib.data.makefaces.raster import barycentric, rasterise
+
+CAMERA_DISTANCE = 1.1  # metres from the face
+EYES_TO_MOUTH = 0.0684  # metres on the template; the crop scales with it, as an aligner's would
+DEPTH_BIAS = {Part.TEETH: 0.005, Part.TONGUE: 0.005, Part.LEFT_EYE: 0.0006, Part.RIGHT_EYE: 0.0006}  # metres
+SUPERSAMPLE = 2  # samples along each side of a pixel
+
+
+@dataclass(frozen=True)
+class Light:
+    """One lamp far away, or the sky when `direction` is None. Colours are linear RGB."""
+
+    direction: tuple[float, float, float]
+    colour: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything about a picture that is not the person.
+
+    Attributes:
+        ambient: linear RGB of the light from everywhere.
+        lamps: key, fill and rim light.
+        exposure: factor before the tone curve.
+        background: (S, S, 3) linear RGB at the sample resolution, or None for grey.
+        half_width: half the width of the picture at the face, in metres, for a face of average size.
+        offset: (T, 2) how far the crop misses the middle of the face, right and up, in metres.
+    """
+
+    ambient: tuple[float, float, float]
+    lamps: tuple[Light, ...]
+    exposure: float
+    background: Tensor | None
+    half_width: float
+    offset: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Mesh:
+    """What the renderer needs of the head beside `Head`: computed once."""
+
+    lit: Tensor  # triangles that shape the skin's normals (no hair strips, no lashes)
+    two_sided: Tensor  # (M,)
+    bias: Tensor  # (V,) added to the depth so that teeth do not poke through lips
+    skin: Tensor  # (V,) 1 on the skin
+    short_hair: Tensor  # (M,) drawn for everyone
+    long_hair: Tensor  # (M,) drawn for long hair only
+    openness: Tensor  # (V,) ambient occlusion, but for teeth and eyes, which are shaded by their own rule
+    teeth_edge: float  # height at which the upper teeth end
+    lids: Tensor
+    lips: Tensor
+
+
+@lru_cache(maxsize=2)
+def _mesh(device: str) -> _Mesh:
+    head = load_head(device)
+    v, tri, part = head.vertices, head.triangles, head.part
+    bias = torch.zeros(len(v), device=device)
+    for which, metres in DEPTH_BIAS.items():
+        bias[head.vertices_of(which)] = metres
+    skin = torch.zeros(len(v), device=device)
+    skin[head.vertices_of(Part.SKIN)] = 1
+    openness = head.openness.clone()
+    openness[head.vertices_of(Part.TEETH)] = 0.75
+    openness[head.vertices_of(Part.LEFT_EYE, Part.RIGHT_EYE)] = 1.0
+    centre = v[tri].mean(1)
+    lower_lashes = (part == Part.LASHES) & (centre[:, 2] < 0.7305)
+    strips = part == Part.HAIR_STRIPS
+    return _Mesh(
+        lit=tri[~strips & (part != Part.LASHES)],
+        two_sided=strips | (part == Part.LASHES),
+        bias=bias,
+        skin=skin,
+        short_hair=~strips & (part != Part.EYE_SOCKET) & ~lower_lashes,
+        long_hair=strips & _long_strips(head),
+        openness=openness,
+        teeth_edge=float(v[head.vertices_of(Part.TEETH)][:, 1].min()) + 0.016,
+        lids=head.masks[:, EYELIDS] > 0.5,
+        lips=head.masks[:, LIPS] > 0.5,
+    )
+
+
+def _long_strips(head: Head) -> Tensor:
+    """(M,) bool: triangles of hair strips that hang beside and behind the face, none of it in front."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    strips = (head.part == Part.HAIR_STRIPS).nonzero()[:, 0]
+    t = head.triangles[strips].cpu().numpy()
+    edges = coo_matrix((np.ones(t.size), (t.reshape(-1), np.roll(t, 1, 1).reshape(-1))), (len(head.vertices),) * 2)
+    piece = connected_components(edges, directed=False)[1][t[:, 0]]
+    out = torch.zeros(len(head.triangles), dtype=torch.bool, device=head.part.device)
+    for p in np.unique(piece):
+        mine = strips[torch.from_numpy(piece == p).to(strips.device)]
+        out[mine] = bool(head.vertices[head.triangles[mine]][..., 1].min() > -0.1)
+    return out
+
+
+def _normals(vertices: Tensor, triangles: Tensor) -> Tensor:
+    """(T, V, 3) unit normals of vertices (T, V, 3): the sum of the normals of their triangles."""
+    a, b, c = (vertices[:, triangles[:, k]] for k in range(3))
+    face = torch.linalg.cross(b - a, c - a)
+    out = torch.zeros_like(vertices)
+    for k in range(3):
+        out.index_add_(1, triangles[:, k], face)
+    return F.normalize(out, dim=-1)
+
+
+class Actor:
+    """A person made ready for rendering: the resting mesh, the painted atlas, the triangles to draw.
+
+    Args:
+        person: who.
+        size: side of the pictures in pixels; decides how fine the atlas must be.
+        device: where to render.
+    """
+
+    def __init__(self, person: Identity, size: int, device: str = "cpu") -> None:
+        head, mesh = load_head(device), _mesh(device)
+        self.person, self.size, self.head, self.mesh, self.device = person, size, head, mesh, device
+        weights = torch.from_numpy(person.shape).to(device)
+        rest = head.vertices + torch.einsum("k,kvc->vc", weights, head.shapes)
+        self.middle = torch.stack([rest[mesh.lids].mean(0), rest[mesh.lips].mean(0)]).mean(0)
+        self.middle[0] = 0
+        self.scale = float(rest[mesh.lids, 2].mean() - rest[mesh.lips, 2].mean()) / EYES_TO_MOUTH
+        on_skin = mesh.skin > 0
+        self.pivot = head.pivot + (rest[on_skin] - head.vertices[on_skin]).mean(0)
+        self.rest = rest + self._hair_volume(rest)
+        drawn = mesh.short_hair | mesh.long_hair if person.hairstyle == "long" else mesh.short_hair
+        self.triangles, self.part = head.triangles[drawn], head.part[drawn]
+        self.uv, self.two_sided = head.uv[drawn], mesh.two_sided[drawn]
+        self.atlas = paint(person, atlas_shrink(size, SUPERSAMPLE)).to(device)[None]
+        self.scalp = hair_mask(head.vertices, person) * mesh.skin
+        self.thin = torch.zeros(len(rest), dtype=torch.bool, device=device)
+        self.thin[self.triangles[self.two_sided | (self.part == Part.TEETH)].reshape(-1)] = True
+        self.action_index = {name: k for k, name in enumerate(head.action_index())}
+        first = len(head.shape_names) - len(self.action_index)
+        self.action_shapes = head.shapes[first:].reshape(len(self.action_index), -1)
+
+    def _hair_volume(self, rest: Tensor) -> Tensor:
+        """(V, 3) how far the hair lifts the scalp's surface."""
+        person = self.person
+        if person.hairstyle == "bald":
+            return torch.zeros_like(rest)
+        thick = {"buzz": 0.003, "short": person.hair_thickness, "long": 0.012}[person.hairstyle]
+        rng = np.random.default_rng(person.seed + 1)
+        waves = torch.from_numpy(rng.normal(0, 60, (3, 4))).float().to(self.device)
+        start = torch.from_numpy(rng.uniform(0, 6, 4)).float().to(self.device)
+        template = self.head.vertices
+        lumps = 1 + 0.5 * torch.sin(template @ waves + start).mean(1)
+        crown = 0.35 + 0.65 * smooth(template[:, 2], 0.70, 0.80)
+        amount = hair_mask(template, person) * self.mesh.skin * thick * lumps * crown
+        return _normals(rest[None], self.mesh.lit)[0] * amount[:, None]
+
+    @torch.no_grad()
+    def render(self, actions: np.ndarray, pose: np.ndarray, scene: Scene) -> Tensor:
+        """Draw T frames.
+
+        Args:
+            actions: (T, 52) weights of the face shapes.
+            pose: (T, 3) yaw, pitch and roll of the head in radians.
+            scene: light, background and framing.
+
+        Returns:
+            (T, 3, size, size) float in [0, 1], sRGB.
+        """
+        act, turn = (torch.from_numpy(np.asarray(a, dtype=np.float32)).to(self.device) for a in (actions, pose))
+        samples = self.size * SUPERSAMPLE
+        world, middle = self._posed(act, turn)
+        points, eye = self._project(world, middle, scene, samples)
+        normals = _normals(world, self.triangles)
+        found = rasterise(points, self.triangles, samples, self.two_sided)
+        place, triangle, corners, weights = barycentric(points, self.triangles, found)
+        diffuse, gloss = self._light(world, normals, eye, scene)
+        light = (torch.cat([diffuse, gloss], -1).reshape(-1, 6)[corners] * weights[..., None]).sum(1)
+        colour = self._colour(place // samples**2, triangle, corners, weights, act)
+        shaded = colour * light[:, :3] + light[:, 3:]
+        self._shine_eyes(shaded, triangle, corners, weights, world, normals, eye, scene)
+        return self._develop(shaded, place, len(act), samples, scene)
+
+    def _posed(self, actions: Tensor, pose: Tensor) -> tuple[Tensor, Tensor]:
+        """Vertices (T, V, 3) with expression and pose, and the middle of the face (T, 3)."""
+        shaped = (self.rest.reshape(1, -1) + actions @ self.action_shapes).view(len(actions), -1, 3)
+        turn = _rotation(pose)
+        turned = (shaped - self.pivot) @ turn.transpose(1, 2) + self.pivot
+        world = torch.lerp(shaped, turned, self.head.follows_head[None, :, None])
+        middle = torch.einsum("tij,j->ti", turn, self.middle - self.pivot) + self.pivot
+        return world, middle
+
+    def _project(self, world: Tensor, middle: Tensor, scene: Scene, samples: int) -> tuple[Tensor, Tensor]:
+        """Perspective: points (T, V, 3) in samples and depth; and the place of the camera (T, 3)."""
+        offset = torch.from_numpy(np.asarray(scene.offset, dtype=np.float32)).to(self.device)
+        eye = torch.stack(
+            [
+                middle[:, 0] + offset[:, 0],
+                torch.full_like(middle[:, 1], -CAMERA_DISTANCE - 0.1),
+                middle[:, 2] + offset[:, 1],
+            ],
+            1,
+        )
+        depth = world[..., 1] - eye[:, None, 1]
+        focal = samples / 2 / (scene.half_width * self.scale) * CAMERA_DISTANCE
+        x = samples / 2 + focal * (world[..., 0] - eye[:, None, 0]) / depth
+        y = samples / 2 - focal * (world[..., 2] - eye[:, None, 2]) / depth
+        return torch.stack([x, y, depth + self.mesh.bias], -1), eye
+
+    def _light(self, world: Tensor, normals: Tensor, eye: Tensor, scene: Scene) -> tuple[Tensor, Tensor]:
+        """Light that each vertex scatters and light that it mirrors, both (T, V, 3)."""
+        head = self.head
+        view = F.normalize(eye[:, None] - world, dim=-1)
+        # hair strips are seen from both sides, and the normals of the teeth point inwards
+        away = ((normals * view).sum(-1, keepdim=True) < 0) & self.thin[None, :, None]
+        n = torch.where(away, -normals, normals)
+        open_ = self.mesh.openness[None, :, None]
+        diffuse = _vector(scene.ambient, self.device) * (0.6 + 0.4 * n[..., 2:]) * open_
+        gloss = torch.zeros_like(diffuse)
+        wrap = 0.25 * (1 - self.scalp)[None, :, None]
+        lips = head.masks[None, :, LIPS, None]
+        strength, sharp = (0.05 + 0.10 * lips) * (1 - self.scalp)[None, :, None], 18 + 30 * lips
+        hairy = (0.72 * self.scalp)[None, :, None] * _vector(self.person.hair_colour, self.device)
+        up = F.normalize(torch.tensor([0.0, 0.3, 1.0], device=self.device), dim=0)
+        strand = F.normalize(up - (n @ up)[..., None] * n, dim=-1)
+        for lamp in scene.lamps:
+            toward = F.normalize(_vector(lamp.direction, self.device), dim=0)
+            lamp_colour = _vector(lamp.colour, self.device)
+            facing = (n @ toward)[..., None]
+            soft = ((facing + wrap) / (1 + wrap)).clamp(min=0)
+            # light that enters skin comes out redder: the shadow's edge is warm
+            scattered = torch.cat([soft**0.85, soft, soft**1.08], -1)
+            diffuse = diffuse + scattered * lamp_colour * (0.35 + 0.65 * open_)
+            half = F.normalize(toward + view, dim=-1)
+            mirror = strength * (n * half).sum(-1, keepdim=True).clamp(min=0) ** sharp * (facing > 0)
+            sheen = (1 - (strand * half).sum(-1, keepdim=True) ** 2).clamp(min=0) ** 20 * (facing + 0.2).clamp(min=0)
+            gloss = gloss + (mirror * (0.3 + 0.7 * open_) + hairy * sheen) * lamp_colour
+        return diffuse, gloss
+
+    def _colour(self, frame: Tensor, triangle: Tensor, corners: Tensor, weights: Tensor, actions: Tensor) -> Tensor:
+        """(K, 3) the colour of each sample before light."""
+        person, part = self.person, self.part[triangle]
+        colour = torch.zeros(len(part), 3, device=self.device)
+        vertices = self.head.vertices
+
+        def where(which: Part) -> tuple[Tensor, Tensor]:
+            """The samples that see `which`, and where on the template head they lie."""
+            chosen = (part == which).nonzero()[:, 0]
+            return chosen, (vertices[corners[chosen] % len(vertices)] * weights[chosen, :, None]).sum(1)
+
+        s = (part == Part.SKIN).nonzero()[:, 0]
+        uv = (self.uv[triangle[s]] * weights[s, :, None]).sum(1)
+        texel = F.grid_sample(self.atlas, uv[None, :, None], align_corners=False, padding_mode="border")[0, :, :, 0]
+        depth = wrinkle_strengths(actions, self.action_index)[frame[s]]
+        wrinkled = (texel[FIRST_WRINKLE:].T * depth).sum(1).clamp(0, 1) * 0.34 * (0.65 + 0.45 * person.old)
+        colour[s] = texel[: BLUE + 1].T * (1 - wrinkled)[:, None]
+
+        skin, dark = _vector(person.skin, self.device), 0.45 if person.male else 0.22
+        s, p = where(Part.BODY)
+        collar = smooth(p[:, 2] - (0.560 + 0.35 * p[:, 0].abs()), -0.003, 0.003)[:, None]
+        colour[s] = torch.lerp(_vector(person.clothes, self.device).expand(len(s), 3), skin.expand(len(s), 3), collar)
+        s, _ = where(Part.MOUTH_CAVITY)
+        colour[s] = _vector((0.05, 0.011, 0.009), self.device)
+        s, _ = where(Part.TONGUE)
+        colour[s] = _vector((0.36, 0.12, 0.11), self.device)
+        s, p = where(Part.TEETH)
+        shade = 0.25 + 0.75 * ((self.mesh.teeth_edge - p[:, 1:2]) / 0.014).clamp(0, 1)
+        colour[s] = _vector((0.70, 0.655, 0.58), self.device) * shade
+        s, _ = where(Part.LASHES)
+        colour[s] = skin * dark
+        s, p = where(Part.HAIR_STRIPS)
+        strands = 1 + 0.2 * torch.sin(p[:, :1] * 700 + p[:, 1:2] * 300)
+        colour[s] = _vector(person.hair_colour, self.device) * strands
+        for k, eye in enumerate((Part.LEFT_EYE, Part.RIGHT_EYE)):
+            s, p = where(eye)
+            centre = self.head.eye_centres[k]
+            under_lid = 0.55 + 0.45 * smooth(-(p[:, 2:] - centre[2]), -0.007, -0.001)
+            colour[s] = eyeball(F.normalize(p - centre, dim=-1), person) * under_lid
+        return colour
+
+    def _shine_eyes(
+        self,
+        shaded: Tensor,
+        triangle: Tensor,
+        corners: Tensor,
+        weights: Tensor,
+        world: Tensor,
+        normals: Tensor,
+        eye: Tensor,
+        scene: Scene,
+    ) -> None:
+        """Add the sharp highlights of wet eyes, in place."""
+        part = self.part[triangle]
+        s = ((part == Part.LEFT_EYE) | (part == Part.RIGHT_EYE)).nonzero()[:, 0]
+        both = torch.cat([world, normals], -1).reshape(-1, 6)[corners[s]]
+        position, normal = (both * weights[s, :, None]).sum(1).split(3, -1)
+        view = F.normalize(eye[corners[s, 0] // world.shape[1]] - position, dim=-1)
+        normal = F.normalize(normal, dim=-1)
+        for lamp in scene.lamps:
+            toward = F.normalize(_vector(lamp.direction, self.device), dim=0)
+            half = F.normalize(toward + view, dim=-1)
+            shine = 0.55 * (normal * half).sum(1).clamp(min=0) ** 140 * ((normal @ toward) > 0)
+            shaded[s] += shine[:, None] * _vector(lamp.colour, self.device)
+
+    def _develop(self, shaded: Tensor, place: Tensor, frames: int, samples: int, scene: Scene) -> Tensor:
+        """Put the samples on the background, average them into pixels, apply exposure, tone curve and gamma."""
+        if scene.background is None:
+            picture = torch.full((frames * samples * samples, 3), 0.25, device=self.device)
+        else:
+            picture = scene.background.to(self.device).reshape(1, -1, 3).repeat(frames, 1, 1).view(-1, 3)
+        picture[place] = shaded
+        picture = picture.view(frames, samples, samples, 3).permute(0, 3, 1, 2)
+        picture = F.avg_pool2d(picture, SUPERSAMPLE) * scene.exposure
+        picture = picture.clamp(min=0)
+        return (picture / (1 + 0.18 * picture)).clamp(0, 1) ** (1 / 2.2)
+
+
+def _vector(numbers: Sequence[float] | np.ndarray, device: str) -> Tensor:
+    return torch.tensor([float(x) for x in numbers], device=device)
+
+
+def _rotation(pose: Tensor) -> Tensor:
+    """(T, 3, 3) from yaw (about z), pitch (about x) and roll (about y) in radians."""
+    (cy, cp, cr), (sy, sp, sr) = pose.cos().unbind(1), pose.sin().unbind(1)
+    one, zero = torch.ones_like(cy), torch.zeros_like(cy)
+    yaw = torch.stack([cy, -sy, zero, sy, cy, zero, zero, zero, one], -1).view(-1, 3, 3)
+    pitch = torch.stack([one, zero, zero, zero, cp, -sp, zero, sp, cp], -1).view(-1, 3, 3)
+    roll = torch.stack([cr, zero, sr, zero, one, zero, -sr, zero, cr], -1).view(-1, 3, 3)
+    return yaw @ pitch @ roll
+
+
+def sample_scene(rng: np.random.Generator, frames: int, size: int, half_width: float, misaligned: float) -> Scene:
+    """Draw light, background and framing.
+
+    Args:
+        rng: the source of every draw.
+        frames: T.
+        size: side of the picture in pixels.
+        half_width: half the width of the picture at the face, metres; varies by about a tenth.
+        misaligned: spread of the crop's error in metres; a fifth of it changes from frame to frame.
+    """
+    azimuth, height, power, warm = (
+        rng.uniform(-1.1, 1.1),
+        rng.uniform(0.1, 0.9),
+        rng.uniform(0.7, 1.25),
+        rng.uniform(-0.08, 0.08),
+    )
+    key = (np.sin(azimuth) * np.cos(height), -np.cos(azimuth) * np.cos(height), np.sin(height))
+    other = -np.sign(azimuth) * rng.uniform(0.5, 1.3)
+    lamps = (
+        Light(key, tuple(power * np.array([1 + warm, 1, 1 - warm]))),
+        Light((np.sin(other), -np.cos(other), 0.1), tuple(rng.uniform(0.4, 1.2) * np.array([0.30, 0.31, 0.33]))),
+        Light((rng.choice([-1, 1]) * 0.8, 0.7, 0.5), tuple(rng.uniform(0, 1) * np.array([0.3, 0.3, 0.3]))),
+    )
+    wander = np.cumsum(rng.normal(0, misaligned / 5, (frames, 2)), 0)
+    return Scene(
+        ambient=tuple(rng.uniform(0.7, 1.3) * np.array([0.26, 0.27, 0.29])),
+        lamps=lamps,
+        exposure=rng.uniform(0.85, 1.15),
+        background=_background(size * SUPERSAMPLE, rng),
+        half_width=half_width * rng.uniform(0.92, 1.12),
+        offset=rng.normal(0, misaligned, 2) + wander - wander.mean(0),
+    )
+
+
+def _background(samples: int, rng: np.random.Generator) -> Tensor:
+    """(samples, samples, 3): two muted colours that flow into each other."""
+    colours = []
+    for _ in range(2):
+        grey = rng.uniform(0.03, 0.5)
+        colours.append(torch.from_numpy(grey + (rng.uniform(0.02, 0.6, 3) - grey) * 0.35).float())
+    pattern = noise(samples, samples, int(rng.integers(60, 140)), rng, 2) * rng.uniform(0.3, 1.5)
+    pattern = torch.sigmoid(pattern + torch.linspace(-1, 1, samples)[:, None] * rng.uniform(-1, 1))
+    return torch.lerp(
+        colours[0].expand(samples, samples, 3), colours[1].expand(samples, samples, 3), pattern[..., None]
+    )
