@@ -6,12 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import settings
 from torch import Tensor, nn
 
 from dferlib import EMOTIONS
 from dferlib.data.table import ArraySource, ClipTable
 
 torch.set_num_threads(1)
+# the same examples on every run, and no deadline: the first one pays for an import, and the machine may be busy
+settings.register_profile("dferlib", derandomize=True, deadline=None)
+settings.load_profile("dferlib")
 
 
 def make_source(count: int, split: str = "train", seed: int = 0, frames: int = 6, side: int = 16) -> ArraySource:
