@@ -1,0 +1,184 @@
+"""The command line. Everything heavy is imported inside the command that needs it, so that `--help` is quick."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dferlib.errors import InputError
+
+if TYPE_CHECKING:
+    from dferlib.training import Predictions
+
+SPLITS = ("train", "val", "test")
+
+app = typer.Typer(
+    help="Dynamic facial expression recognition, rebuilt from four papers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Size = Annotated[str, typer.Option(help="How much data: mini (seconds to make) or book.")]
+Scale = Annotated[str, typer.Option(help="book (a laptop trains it in minutes) or paper (as published).")]
+DataSeed = Annotated[int, typer.Option(help="Seed of the clips.")]
+Root = Annotated[Path | None, typer.Option(help="Folder of the clips; the user's cache folder if not given.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 bad input (one line on stderr), 2 wrong usage, 130 interrupted."""
+    try:
+        app(arguments, prog_name="dferlib")
+    except InputError as error:
+        message = " ".join(str(error).split())
+        print(f"dferlib: {message}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except SystemExit as status:
+        if status.code == 130:
+            print("dferlib: interrupted", file=sys.stderr)
+        raise
+
+
+@app.command(epilog="Example: dferlib makefaces --size book --workers 2")
+def makefaces(
+    size: Size = "book",
+    seed: DataSeed = 0,
+    split: Annotated[list[str] | None, typer.Option(help="train, val or test; may be given twice. All if not.")] = None,
+    root: Root = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes that render; one a core if not given.")] = None,
+) -> None:
+    """Make the synthetic clips that are missing, and say how fast."""
+    from dferlib.data.makefaces import generate
+
+    generate(root, size, seed, tuple(split or SPLITS), workers, progress=True)
+
+
+@app.command(epilog="Example: dferlib train stt --epochs 8 --seed 0 --out runs/stt")
+def train(
+    model: Annotated[str, typer.Argument(help="Name of the model, such as stt or frame_average.")],
+    scale: Scale = "book",
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training clips.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the weights, the order of clips and augmentation.")] = 0,
+    size: Size = "book",
+    data_seed: DataSeed = 0,
+    root: Root = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results; runs/MODEL-SEED if not given.")] = None,
+    loss: Annotated[str, typer.Option(help="cross_entropy, label_smoothing or compact.")] = "cross_entropy",
+    device: Device = "auto",
+) -> None:
+    """Train a model on MakeFaces, choose the epoch on the validation split, test it once.
+
+    Writes best.safetensors, history.json and the record of the run into the folder.
+    """
+    from dataclasses import asdict
+    from time import perf_counter
+
+    import torch
+
+    from dferlib.data.makefaces import MakeFaces
+    from dferlib.files import make_folder
+    from dferlib.models import create_model
+    from dferlib.results import device_name, save_run
+    from dferlib.training import CHECKPOINT, TrainConfig, evaluate
+    from dferlib.training import train as fit
+
+    started, config = perf_counter(), TrainConfig(epochs=epochs, seed=seed, loss=loss, device=device)
+    torch.manual_seed(seed)
+    network = create_model(model, scale=scale)
+    folder = make_folder(out or Path("runs") / f"{model}-{seed}")
+    sources = {split: MakeFaces(split, size, data_seed, root) for split in SPLITS}
+    history = fit(network, sources["train"], sources["val"], config, folder)
+    predictions = evaluate(network, sources["test"], device=device, progress=True)
+    run = save_run(
+        folder,
+        "run",
+        config={"model": network.config, "train": asdict(config), "data": f"makefaces {size} {data_seed}"},
+        seed=seed,
+        data={split: source.fingerprint for split, source in sources.items()},
+        predictions=predictions,
+        history=history,
+        device=device_name(device),
+        seconds=perf_counter() - started,
+    )
+    best = history.best
+    print(f"kept epoch {best.epoch} of {epochs}: validation UAR {100 * best.val_uar:.1f} %")
+    _print_metrics(predictions, "test")
+    print(f"checkpoint {folder / CHECKPOINT}, record {run.path}, {run.record['seconds']:.0f} s in all")
+
+
+@app.command(epilog="Example: dferlib evaluate runs/stt-0/best.safetensors --size book")
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="A file that `dferlib train` wrote.")],
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    size: Size = "book",
+    data_seed: DataSeed = 0,
+    root: Root = None,
+    device: Device = "auto",
+) -> None:
+    """Test a checkpoint on MakeFaces: UAR, WAR, the recall of each class, the confusion matrix."""
+    from dferlib.checkpoints import load_model, read_metadata
+    from dferlib.data.makefaces import MakeFaces
+    from dferlib.training import evaluate as test
+
+    model = load_model(checkpoint)
+    per_segment = read_metadata(checkpoint)["metadata"].get("train", {}).get("per_segment", 1)
+    clips = MakeFaces(split, size, data_seed, root)
+    _print_metrics(test(model, clips, device=device, per_segment=per_segment, progress=True), split)
+
+
+@app.command(epilog="Example: dferlib predict clip.mp4 --checkpoint runs/stt-0/best.safetensors --out timelines")
+def predict(
+    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Video files that show a face.")],
+    checkpoint: Annotated[Path, typer.Option(help="A file that `dferlib train` wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder for the picture of each timeline.")] = Path(),
+    device: Device = "auto",
+) -> None:
+    """Find the face in a video and print how probable each class is over time; write a picture of it."""
+    from dferlib.predict import run
+
+    run(videos, checkpoint, out, device)
+
+
+@app.command(epilog="Example: dferlib results results --check")
+def results(
+    folder: Annotated[Path, typer.Argument(help="Where the records are, in any depth.")] = Path("results"),
+    check: Annotated[bool, typer.Option("--check", help="Compute every metric again from the logits.")] = False,
+) -> None:
+    """List the records of finished runs; `old` marks one that other code than this has made."""
+    from dferlib.results import load_runs
+
+    runs = load_runs(folder)
+    if not runs:
+        raise InputError(f"no records in {folder}: `dferlib train` writes one")
+    print(f"{'run':32} {'model':14} {'scale':6} {'seed':>4} {'epoch':>5} {'clips':>6} {'UAR %':>6} {'WAR %':>6}  code")
+    for run in runs:
+        if check:
+            run.check()
+        model, record, metrics = run.record["config"]["model"], run.record, run.metrics
+        name = str(run.path.relative_to(folder).with_suffix(""))
+        print(
+            f"{name:32} {model['name']:14} {model['scale']:6} {record['seed']:4} {record['history']['best_epoch']:5}"
+            f" {metrics['clips']:6} {100 * metrics['uar']:6.1f} {100 * metrics['war']:6.1f}"
+            f"  {'current' if run.is_current else 'old'}"
+        )
+    if check:
+        print(f"checked {len(runs)}: every metric is what the logits give")
+
+
+def _print_metrics(predictions: "Predictions", split: str) -> None:
+    metrics, classes = predictions.metrics(), predictions.classes
+    print(f"{split}: {metrics['clips']} clips, UAR {100 * metrics['uar']:.1f} %, WAR {100 * metrics['war']:.1f} %")
+    width = max(map(len, (*classes, "class")))
+    print("\nRecall of each class, and how many of its clips were taken for which:")
+    print(f"{'class':{width}} recall  " + "  ".join(f"{name:>5}" for name in classes))
+    for name, recall, row in zip(classes, metrics["recalls"], metrics["confusion"], strict=True):
+        share = "-" if recall is None else f"{100 * recall:.1f} %"
+        counts = "  ".join(f"{count:{max(len(column), 5)}}" for column, count in zip(classes, row, strict=True))
+        print(f"{name:{width}} {share:>7} {counts}")
+
+
+if __name__ == "__main__":
+    main()
