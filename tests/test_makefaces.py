@@ -165,7 +165,7 @@ def test_the_face_is_in_the_middle_and_fills_the_picture(actor: Actor) -> None:
     pictures = actor.render(np.zeros((1, 52)), np.zeros((1, 3)), plain_scene(1))
     world, middle = actor._posed(torch.zeros(1, 52), torch.zeros(1, 3))
     points, _ = actor._project(world, middle, plain_scene(1), 48)
-    eyes, lips = points[0, actor.mesh.lids], points[0, actor.mesh.lips]
+    eyes, lips = points[0, actor.rig.lids], points[0, actor.rig.lips > 0.5]
     assert abs(float(torch.stack([eyes.mean(0), lips.mean(0)]).mean(0)[1]) - 24) < 1.5
     assert abs(float(eyes.mean(0)[0]) - 24) < 1
     assert 12 < float(lips.mean(0)[1] - eyes.mean(0)[1]) < 26
@@ -177,7 +177,7 @@ def test_the_crop_follows_the_head_as_an_aligner_does(actor: Actor) -> None:
     pose = np.array([[0, 0, 0], [0.4, 0, 0], [0, 0.3, 0], [-0.4, -0.2, 0.1]], dtype=np.float32)
     world, middle = actor._posed(torch.zeros(4, 52), torch.from_numpy(pose))
     points, _ = actor._project(world, middle, plain_scene(4), 48)
-    both = torch.stack([points[:, actor.mesh.lids].mean(1), points[:, actor.mesh.lips].mean(1)]).mean(0)
+    both = torch.stack([points[:, actor.rig.lids].mean(1), points[:, actor.rig.lips > 0.5].mean(1)]).mean(0)
     assert (both[:, :2] - 24).abs().max() < 6
 
 

@@ -7,14 +7,13 @@ make them look alive.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dferlib.data.makefaces.assets import EYELIDS, LIPS, Head, Part, load_head
+from dferlib.data.makefaces.assets import Part, load_head
 from dferlib.data.makefaces.identity import Identity
 from dferlib.data.makefaces.paint import (
     BLUE,
@@ -28,10 +27,10 @@ from dferlib.data.makefaces.paint import (
     wrinkle_strengths,
 )
 from dferlib.data.makefaces.raster import barycentric, rasterise
+from dferlib.data.makefaces.rig import load_rig
 
 CAMERA_DISTANCE = 1.1  # metres from the face
 EYES_TO_MOUTH = 0.0684  # metres on the template; the crop scales with it, as an aligner's would
-DEPTH_BIAS = {Part.TEETH: 0.005, Part.TONGUE: 0.005, Part.LEFT_EYE: 0.0006, Part.RIGHT_EYE: 0.0006}  # metres
 SUPERSAMPLE = 2  # samples along each side of a pixel
 
 
@@ -64,67 +63,6 @@ class Scene:
     offset: np.ndarray
 
 
-@dataclass(frozen=True)
-class _Mesh:
-    """What the renderer needs of the head beside `Head`: computed once."""
-
-    lit: Tensor  # triangles that shape the skin's normals (no hair strips, no lashes)
-    two_sided: Tensor  # (M,)
-    bias: Tensor  # (V,) added to the depth so that teeth do not poke through lips
-    skin: Tensor  # (V,) 1 on the skin
-    short_hair: Tensor  # (M,) drawn for everyone
-    long_hair: Tensor  # (M,) drawn for long hair only
-    openness: Tensor  # (V,) ambient occlusion, but for teeth and eyes, which are shaded by their own rule
-    teeth_edge: float  # height at which the upper teeth end
-    lids: Tensor
-    lips: Tensor
-
-
-@lru_cache(maxsize=2)
-def _mesh(device: str) -> _Mesh:
-    head = load_head(device)
-    v, tri, part = head.vertices, head.triangles, head.part
-    bias = torch.zeros(len(v), device=device)
-    for which, metres in DEPTH_BIAS.items():
-        bias[head.vertices_of(which)] = metres
-    skin = torch.zeros(len(v), device=device)
-    skin[head.vertices_of(Part.SKIN)] = 1
-    openness = head.openness.clone()
-    openness[head.vertices_of(Part.TEETH)] = 0.75
-    openness[head.vertices_of(Part.LEFT_EYE, Part.RIGHT_EYE)] = 1.0
-    centre = v[tri].mean(1)
-    lower_lashes = (part == Part.LASHES) & (centre[:, 2] < 0.7305)
-    strips = part == Part.HAIR_STRIPS
-    return _Mesh(
-        lit=tri[~strips & (part != Part.LASHES)],
-        two_sided=strips | (part == Part.LASHES),
-        bias=bias,
-        skin=skin,
-        short_hair=~strips & (part != Part.EYE_SOCKET) & ~lower_lashes,
-        long_hair=strips & _long_strips(head),
-        openness=openness,
-        teeth_edge=float(v[head.vertices_of(Part.TEETH)][:, 1].min()) + 0.016,
-        lids=head.masks[:, EYELIDS] > 0.5,
-        lips=head.masks[:, LIPS] > 0.5,
-    )
-
-
-def _long_strips(head: Head) -> Tensor:
-    """(M,) bool: triangles of hair strips that hang beside and behind the face, none of it in front."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    strips = (head.part == Part.HAIR_STRIPS).nonzero()[:, 0]
-    t = head.triangles[strips].cpu().numpy()
-    edges = coo_matrix((np.ones(t.size), (t.reshape(-1), np.roll(t, 1, 1).reshape(-1))), (len(head.vertices),) * 2)
-    piece = connected_components(edges, directed=False)[1][t[:, 0]]
-    out = torch.zeros(len(head.triangles), dtype=torch.bool, device=head.part.device)
-    for p in np.unique(piece):
-        mine = strips[torch.from_numpy(piece == p).to(strips.device)]
-        out[mine] = bool(head.vertices[head.triangles[mine]][..., 1].min() > -0.1)
-    return out
-
-
 def _normals(vertices: Tensor, triangles: Tensor) -> Tensor:
     """(T, V, 3) unit normals of vertices (T, V, 3): the sum of the normals of their triangles."""
     a, b, c = (vertices[:, triangles[:, k]] for k in range(3))
@@ -145,41 +83,33 @@ class Actor:
     """
 
     def __init__(self, person: Identity, size: int, device: str = "cpu") -> None:
-        head, mesh = load_head(device), _mesh(device)
-        self.person, self.size, self.head, self.mesh, self.device = person, size, head, mesh, device
-        weights = torch.from_numpy(person.shape).to(device)
-        rest = head.vertices + torch.einsum("k,kvc->vc", weights, head.shapes)
-        self.middle = torch.stack([rest[mesh.lids].mean(0), rest[mesh.lips].mean(0)]).mean(0)
+        rig = load_rig(device, person.hairstyle == "long")
+        self.person, self.size, self.rig, self.device = person, size, rig, device
+        shape = torch.from_numpy(person.shape).to(device) @ rig.shapes
+        rest = rig.template + shape.view(-1, 3)
+        lids, lips = rest[rig.lids], rest[rig.lips > 0.5]
+        self.middle = (lids.mean(0) + lips.mean(0)) / 2
         self.middle[0] = 0
-        self.scale = float(rest[mesh.lids, 2].mean() - rest[mesh.lips, 2].mean()) / EYES_TO_MOUTH
-        on_skin = mesh.skin > 0
-        self.pivot = head.pivot + (rest[on_skin] - head.vertices[on_skin]).mean(0)
+        self.scale = float(lids[:, 2].mean() - lips[:, 2].mean()) / EYES_TO_MOUTH
+        on_skin = rig.skin > 0
+        self.pivot = load_head(device).pivot + (rest - rig.template)[on_skin].mean(0)
+        self.scalp = hair_mask(rig.template, person) * rig.skin
         self.rest = rest + self._hair_volume(rest)
-        drawn = mesh.short_hair | mesh.long_hair if person.hairstyle == "long" else mesh.short_hair
-        self.triangles, self.part = head.triangles[drawn], head.part[drawn]
-        self.uv, self.two_sided = head.uv[drawn], mesh.two_sided[drawn]
         self.atlas = paint(person, atlas_shrink(size, SUPERSAMPLE)).to(device)[None]
-        self.scalp = hair_mask(head.vertices, person) * mesh.skin
-        self.thin = torch.zeros(len(rest), dtype=torch.bool, device=device)
-        self.thin[self.triangles[self.two_sided | (self.part == Part.TEETH)].reshape(-1)] = True
-        self.action_index = {name: k for k, name in enumerate(head.action_index())}
-        first = len(head.shape_names) - len(self.action_index)
-        self.action_shapes = head.shapes[first:].reshape(len(self.action_index), -1)
+        self.action_index = rig.action_index
 
     def _hair_volume(self, rest: Tensor) -> Tensor:
         """(V, 3) how far the hair lifts the scalp's surface."""
-        person = self.person
+        person, template = self.person, self.rig.template
         if person.hairstyle == "bald":
             return torch.zeros_like(rest)
         thick = {"buzz": 0.003, "short": person.hair_thickness, "long": 0.012}[person.hairstyle]
         rng = np.random.default_rng(person.seed + 1)
         waves = torch.from_numpy(rng.normal(0, 60, (3, 4))).float().to(self.device)
         start = torch.from_numpy(rng.uniform(0, 6, 4)).float().to(self.device)
-        template = self.head.vertices
         lumps = 1 + 0.5 * torch.sin(template @ waves + start).mean(1)
         crown = 0.35 + 0.65 * smooth(template[:, 2], 0.70, 0.80)
-        amount = hair_mask(template, person) * self.mesh.skin * thick * lumps * crown
-        return _normals(rest[None], self.mesh.lit)[0] * amount[:, None]
+        return _normals(rest[None], self.rig.solid)[0] * (self.scalp * thick * lumps * crown)[:, None]
 
     @torch.no_grad()
     def render(self, actions: np.ndarray, pose: np.ndarray, scene: Scene) -> Tensor:
@@ -197,9 +127,9 @@ class Actor:
         samples = self.size * SUPERSAMPLE
         world, middle = self._posed(act, turn)
         points, eye = self._project(world, middle, scene, samples)
-        normals = _normals(world, self.triangles)
-        found = rasterise(points, self.triangles, samples, self.two_sided)
-        place, triangle, corners, weights = barycentric(points, self.triangles, found)
+        normals = _normals(world, self.rig.triangles)
+        found = rasterise(points, self.rig.triangles, samples, self.rig.two_sided)
+        place, triangle, corners, weights = barycentric(points, self.rig.triangles, found)
         diffuse, gloss = self._light(world, normals, eye, scene)
         light = (torch.cat([diffuse, gloss], -1).reshape(-1, 6)[corners] * weights[..., None]).sum(1)
         colour = self._colour(place // samples**2, triangle, corners, weights, act)
@@ -209,10 +139,10 @@ class Actor:
 
     def _posed(self, actions: Tensor, pose: Tensor) -> tuple[Tensor, Tensor]:
         """Vertices (T, V, 3) with expression and pose, and the middle of the face (T, 3)."""
-        shaped = (self.rest.reshape(1, -1) + actions @ self.action_shapes).view(len(actions), -1, 3)
+        shaped = (self.rest.reshape(1, -1) + actions @ self.rig.action_shapes).view(len(actions), -1, 3)
         turn = _rotation(pose)
         turned = (shaped - self.pivot) @ turn.transpose(1, 2) + self.pivot
-        world = torch.lerp(shaped, turned, self.head.follows_head[None, :, None])
+        world = torch.lerp(shaped, turned, self.rig.follows_head[None, :, None])
         middle = torch.einsum("tij,j->ti", turn, self.middle - self.pivot) + self.pivot
         return world, middle
 
@@ -231,20 +161,20 @@ class Actor:
         focal = samples / 2 / (scene.half_width * self.scale) * CAMERA_DISTANCE
         x = samples / 2 + focal * (world[..., 0] - eye[:, None, 0]) / depth
         y = samples / 2 - focal * (world[..., 2] - eye[:, None, 2]) / depth
-        return torch.stack([x, y, depth + self.mesh.bias], -1), eye
+        return torch.stack([x, y, depth + self.rig.bias], -1), eye
 
     def _light(self, world: Tensor, normals: Tensor, eye: Tensor, scene: Scene) -> tuple[Tensor, Tensor]:
         """Light that each vertex scatters and light that it mirrors, both (T, V, 3)."""
-        head = self.head
+        rig = self.rig
         view = F.normalize(eye[:, None] - world, dim=-1)
         # hair strips are seen from both sides, and the normals of the teeth point inwards
-        away = ((normals * view).sum(-1, keepdim=True) < 0) & self.thin[None, :, None]
+        away = ((normals * view).sum(-1, keepdim=True) < 0) & (rig.turnable > 0)[None, :, None]
         n = torch.where(away, -normals, normals)
-        open_ = self.mesh.openness[None, :, None]
+        open_ = rig.openness[None, :, None]
         diffuse = _vector(scene.ambient, self.device) * (0.6 + 0.4 * n[..., 2:]) * open_
         gloss = torch.zeros_like(diffuse)
         wrap = 0.25 * (1 - self.scalp)[None, :, None]
-        lips = head.masks[None, :, LIPS, None]
+        lips = rig.lips[None, :, None]
         strength, sharp = (0.05 + 0.10 * lips) * (1 - self.scalp)[None, :, None], 18 + 30 * lips
         hairy = (0.72 * self.scalp)[None, :, None] * _vector(self.person.hair_colour, self.device)
         up = F.normalize(torch.tensor([0.0, 0.3, 1.0], device=self.device), dim=0)
@@ -265,17 +195,16 @@ class Actor:
 
     def _colour(self, frame: Tensor, triangle: Tensor, corners: Tensor, weights: Tensor, actions: Tensor) -> Tensor:
         """(K, 3) the colour of each sample before light."""
-        person, part = self.person, self.part[triangle]
+        person, rig, part = self.person, self.rig, self.rig.part[triangle]
         colour = torch.zeros(len(part), 3, device=self.device)
-        vertices = self.head.vertices
 
         def where(which: Part) -> tuple[Tensor, Tensor]:
             """The samples that see `which`, and where on the template head they lie."""
             chosen = (part == which).nonzero()[:, 0]
-            return chosen, (vertices[corners[chosen] % len(vertices)] * weights[chosen, :, None]).sum(1)
+            return chosen, (rig.template[corners[chosen] % len(rig.template)] * weights[chosen, :, None]).sum(1)
 
         s = (part == Part.SKIN).nonzero()[:, 0]
-        uv = (self.uv[triangle[s]] * weights[s, :, None]).sum(1)
+        uv = (rig.uv[triangle[s]] * weights[s, :, None]).sum(1)
         texel = F.grid_sample(self.atlas, uv[None, :, None], align_corners=False, padding_mode="border")[0, :, :, 0]
         depth = wrinkle_strengths(actions, self.action_index)[frame[s]]
         wrinkled = (texel[FIRST_WRINKLE:].T * depth).sum(1).clamp(0, 1) * 0.34 * (0.65 + 0.45 * person.old)
@@ -290,16 +219,17 @@ class Actor:
         s, _ = where(Part.TONGUE)
         colour[s] = _vector((0.36, 0.12, 0.11), self.device)
         s, p = where(Part.TEETH)
-        shade = 0.25 + 0.75 * ((self.mesh.teeth_edge - p[:, 1:2]) / 0.014).clamp(0, 1)
+        shade = 0.25 + 0.75 * ((rig.teeth_edge - p[:, 1:2]) / 0.014).clamp(0, 1)
         colour[s] = _vector((0.70, 0.655, 0.58), self.device) * shade
         s, _ = where(Part.LASHES)
         colour[s] = skin * dark
         s, p = where(Part.HAIR_STRIPS)
         strands = 1 + 0.2 * torch.sin(p[:, :1] * 700 + p[:, 1:2] * 300)
         colour[s] = _vector(person.hair_colour, self.device) * strands
+        eye_centres = load_head(self.device).eye_centres
         for k, eye in enumerate((Part.LEFT_EYE, Part.RIGHT_EYE)):
             s, p = where(eye)
-            centre = self.head.eye_centres[k]
+            centre = eye_centres[k]
             under_lid = 0.55 + 0.45 * smooth(-(p[:, 2:] - centre[2]), -0.007, -0.001)
             colour[s] = eyeball(F.normalize(p - centre, dim=-1), person) * under_lid
         return colour
@@ -316,7 +246,7 @@ class Actor:
         scene: Scene,
     ) -> None:
         """Add the sharp highlights of wet eyes, in place."""
-        part = self.part[triangle]
+        part = self.rig.part[triangle]
         s = ((part == Part.LEFT_EYE) | (part == Part.RIGHT_EYE)).nonzero()[:, 0]
         both = torch.cat([world, normals], -1).reshape(-1, 6)[corners[s]]
         position, normal = (both * weights[s, :, None]).sum(1).split(3, -1)

@@ -1,0 +1,112 @@
+"""The part of the head that a camera in front of it can ever see, ready for rendering."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dferlib.data.makefaces.assets import EYELIDS, LIPS, Head, Part, load_head
+
+DEPTH_BIAS = {Part.TEETH: 0.005, Part.TONGUE: 0.005, Part.LEFT_EYE: 0.0006, Part.RIGHT_EYE: 0.0006}  # metres
+FACES_AWAY = 0.75  # a surface whose normal points this far back is hidden at every head pose we draw
+BELOW_PICTURE = 0.55  # metres; the chin is at 0.62
+
+
+@dataclass(frozen=True)
+class Rig:
+    """The head without what no picture shows, and what the renderer needs to know of it.
+
+    V vertices and M triangles of those of `Head`.
+    """
+
+    template: Tensor  # (V, 3)
+    shapes: Tensor  # (K, V * 3) every shape offset
+    action_shapes: Tensor  # (52, V * 3) the facial actions among them
+    action_index: dict[str, int]  # row of each in action_shapes
+    triangles: Tensor  # (M, 3)
+    part: Tensor  # (M,)
+    uv: Tensor  # (M, 3, 2)
+    two_sided: Tensor  # (M,) hair strips and lashes
+    solid: Tensor  # (L, 3) the triangles that are neither
+    turnable: Tensor  # (V,) vertices whose normal may point away from a camera that sees them
+    follows_head: Tensor  # (V,)
+    bias: Tensor  # (V,) added to the depth so that teeth do not poke through lips
+    openness: Tensor  # (V,) ambient occlusion, but for teeth and eyes, which are shaded by their own rule
+    skin: Tensor  # (V,) 1 on the skin
+    lids: Tensor  # (V,) bool
+    lips: Tensor  # (V,) how much lip
+    teeth_edge: float  # depth at which the teeth end
+
+
+@lru_cache(maxsize=4)
+def load_rig(device: str, long_hair: bool) -> Rig:
+    """The rig of the packaged head, with or without hair that hangs down."""
+    head = load_head(device)
+    drawn = _drawn(head, long_hair)
+    used, triangles = head.triangles[drawn].unique(return_inverse=True)
+    part = head.part[drawn]
+    two_sided = (part == Part.HAIR_STRIPS) | (part == Part.LASHES)
+
+    def marked(*parts: Part, value: float = 1.0, base: Tensor | None = None) -> Tensor:
+        out = torch.zeros(len(head.vertices), device=device) if base is None else base.clone()
+        out[head.vertices_of(*parts)] = value
+        return out
+
+    bias = torch.zeros(len(head.vertices), device=device)
+    for which, metres in DEPTH_BIAS.items():
+        bias = marked(which, value=metres, base=bias)
+    openness = marked(Part.TEETH, value=0.75, base=head.openness)
+    openness = marked(Part.LEFT_EYE, Part.RIGHT_EYE, value=1.0, base=openness)
+    shapes = head.shapes[:, used].reshape(len(head.shapes), -1)
+    rows = head.action_index()
+    return Rig(
+        template=head.vertices[used],
+        shapes=shapes,
+        action_shapes=shapes[list(rows.values())],
+        action_index={name: k for k, name in enumerate(rows)},
+        triangles=triangles,
+        part=part,
+        uv=head.uv[drawn],
+        two_sided=two_sided,
+        solid=triangles[~two_sided],
+        turnable=marked(Part.HAIR_STRIPS, Part.LASHES, Part.TEETH)[used],
+        follows_head=head.follows_head[used],
+        bias=bias[used],
+        openness=openness[used],
+        skin=marked(Part.SKIN)[used],
+        lids=head.masks[used, EYELIDS] > 0.5,
+        lips=head.masks[used, LIPS],
+        teeth_edge=float(head.vertices[head.vertices_of(Part.TEETH), 1].min()) + 0.016,
+    )
+
+
+def _drawn(head: Head, long_hair: bool) -> Tensor:
+    """(M,) bool: the triangles that some picture may show."""
+    corners = head.vertices[head.triangles]
+    centre = corners.mean(1)
+    normal = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    back = normal[:, 1] / normal.norm(dim=1).clamp(min=1e-12)
+    strips, lashes = head.part == Part.HAIR_STRIPS, head.part == Part.LASHES
+    solid = ~strips & (head.part != Part.EYE_SOCKET) & ((back < FACES_AWAY) | lashes)
+    solid &= ~(lashes & (centre[:, 2] < 0.7305))  # the lower lashes look like dirt
+    if long_hair:
+        solid |= strips & _hanging(head)
+    return solid & (centre[:, 2] > BELOW_PICTURE)
+
+
+def _hanging(head: Head) -> Tensor:
+    """(M,) bool: triangles of hair strips that hang beside and behind the face, no part of the strip in front."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    strips = (head.part == Part.HAIR_STRIPS).nonzero()[:, 0]
+    t = head.triangles[strips].cpu().numpy()
+    edges = coo_matrix((np.ones(t.size), (t.reshape(-1), np.roll(t, 1, 1).reshape(-1))), (len(head.vertices),) * 2)
+    piece = connected_components(edges, directed=False)[1][t[:, 0]]
+    out = torch.zeros(len(head.triangles), dtype=torch.bool, device=head.part.device)
+    for p in np.unique(piece):
+        mine = strips[torch.from_numpy(piece == p).to(strips.device)]
+        out[mine] = bool(head.vertices[head.triangles[mine]][..., 1].min() > -0.1)
+    return out

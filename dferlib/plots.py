@@ -1,0 +1,166 @@
+"""The book's pictures, in one style. Every function draws on a figure of its own and returns it."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dferlib import EMOTIONS
+
+# seven colours that stay apart for colour-blind readers (after Okabe and Ito), in the order of EMOTIONS
+COLOURS = dict(
+    zip(EMOTIONS, ("#E69F00", "#0072B2", "#7F7F7F", "#D55E00", "#CC79A7", "#009E73", "#56B4E9"), strict=True)
+)
+INK, ACCENT, SECOND = "#333333", "#0072B2", "#D55E00"
+STYLE = {
+    "figure.dpi": 110,
+    "figure.facecolor": "white",  # pictures keep their white paper in the book's dark mode
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": INK,
+    "axes.titlesize": 9,
+    "legend.frameon": False,
+}
+
+
+def _new(width: float, height: float, rows: int = 1, columns: int = 1, **kwargs: object) -> tuple[Figure, np.ndarray]:
+    with plt.rc_context(STYLE):  # type: ignore[arg-type]
+        figure, axes = plt.subplots(
+            rows, columns, figsize=(width, height), squeeze=False, layout="constrained", **kwargs
+        )  # type: ignore[call-overload]
+    return figure, axes
+
+
+def _picture(axes: Axes, image: np.ndarray, title: str = "") -> None:
+    axes.imshow(image)
+    axes.set_axis_off()
+    if title:
+        axes.set_title(title, pad=3)
+
+
+def film_strip(clips: Sequence[np.ndarray], names: Sequence[str], titles: Sequence[str] | None = None) -> Figure:
+    """Clips as rows of frames.
+
+    Args:
+        clips: each (T, 3, S, S) uint8, all of the same T.
+        names: a label for each row.
+        titles: a title for each column.
+    """
+    count = len(clips[0])
+    figure, axes = _new(min(9.0, 0.85 * count + 1), 0.82 * len(clips) + 0.25, len(clips), count)
+    for row, (clip, name) in enumerate(zip(clips, names, strict=True)):
+        for column, frame in enumerate(clip):
+            title = titles[column] if titles is not None and row == 0 else ""
+            _picture(axes[row, column], frame.transpose(1, 2, 0), title)
+        axes[row, 0].text(-0.12, 0.5, name, transform=axes[row, 0].transAxes, ha="right", va="center")
+    return figure
+
+
+def heat_strip(clip: np.ndarray, heat: np.ndarray, titles: Sequence[str] | None = None) -> Figure:
+    """A clip above the same clip under a heat map.
+
+    Args:
+        clip: (T, 3, S, S) uint8.
+        heat: (T, S, S) from 0 to 1.
+        titles: a title for each frame.
+    """
+    figure, axes = _new(min(9.0, 0.95 * len(clip) + 0.4), 2.2, 2, len(clip))
+    for column, (frame, warm) in enumerate(zip(clip, heat, strict=True)):
+        picture = frame.transpose(1, 2, 0)
+        _picture(axes[0, column], picture, titles[column] if titles is not None else "")
+        _picture(axes[1, column], picture)
+        axes[1, column].imshow(warm, cmap="inferno", vmin=0, vmax=1, alpha=0.55)
+    return figure
+
+
+def curves(history: Sequence[dict[str, float]], best: int) -> Figure:
+    """Loss, and training accuracy against validation recall, over the epochs.
+
+    Args:
+        history: one record an epoch, as `History.to_dict()["epochs"]` has them.
+        best: the epoch that was chosen.
+    """
+    figure, axes = _new(7.0, 2.4, 1, 2)
+    epochs = [record["epoch"] for record in history]
+    left, right = axes[0]
+    left.plot(epochs, [record["train_loss"] for record in history], color=ACCENT, marker="o", ms=3)
+    left.set(xlabel="epoch", ylabel="training loss")
+    right.plot(epochs, [100 * r["train_accuracy"] for r in history], color=INK, ls="--", label="training accuracy")
+    right.plot(epochs, [100 * r["val_uar"] for r in history], color=ACCENT, marker="o", ms=3, label="validation UAR")
+    right.axvline(best, color=SECOND, lw=1, label=f"chosen: epoch {best}")
+    right.set(xlabel="epoch", ylabel="%", ylim=(0, 102))
+    right.legend(loc="lower right")
+    return figure
+
+
+def confusion(counts: np.ndarray, classes: Sequence[str] = EMOTIONS) -> Figure:
+    """A confusion matrix in percent of each true class, true classes as rows."""
+    shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    figure, axes = _new(4.4, 3.9)
+    panel = axes[0, 0]
+    panel.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    for (row, column), share in np.ndenumerate(shares):
+        ink = "white" if share > 55 else INK
+        panel.text(column, row, f"{share:.0f}", ha="center", va="center", color=ink)
+    panel.set_xticks(range(len(classes)), classes, rotation=40, ha="right")
+    panel.set_yticks(range(len(classes)), classes)
+    panel.set(xlabel="recognised as", ylabel="true class")
+    panel.spines[:].set_visible(False)
+    return figure
+
+
+def plane(points: np.ndarray, labels: np.ndarray, classes: Sequence[str] = EMOTIONS) -> Figure:
+    """Clips as points (N, 2), coloured by class."""
+    figure, axes = _new(5.4, 3.8)
+    panel = axes[0, 0]
+    for k, name in enumerate(classes):
+        mine = labels == k
+        panel.scatter(points[mine, 0], points[mine, 1], s=9, color=COLOURS.get(name), label=name, alpha=0.8, lw=0)
+    panel.set_axis_off()
+    panel.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2)
+    return figure
+
+
+def recalls(rows: dict[str, Sequence[float]], classes: Sequence[str] = EMOTIONS) -> Figure:
+    """Per-class recall in percent of several models, as dots on one line a class.
+
+    Args:
+        rows: for each model's name, one recall (0 to 1) a class.
+        classes: names of the classes.
+    """
+    figure, axes = _new(6.2, 2.9)
+    panel = axes[0, 0]
+    for (name, values), marker, colour in zip(
+        rows.items(), "osD^v", (ACCENT, SECOND, INK, "#009E73", "#CC79A7"), strict=False
+    ):
+        panel.plot(100 * np.asarray(values), range(len(classes)), marker, color=colour, label=name, ms=5, alpha=0.85)
+    panel.set_yticks(range(len(classes)), classes)
+    panel.invert_yaxis()
+    panel.grid(axis="y", color="#DDDDDD", lw=0.7)
+    panel.set(xlabel="recall in %", xlim=(0, 101))
+    panel.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def reach(frames: int, places: int, seen: dict[str, np.ndarray], query: tuple[int, int]) -> Figure:
+    """What a query sees, as a grid of frames by places, one panel an attention.
+
+    Args:
+        frames: T, drawn as columns.
+        places: S, drawn as rows.
+        seen: for each attention's name, (T, S) bool or weights from 0 to 1.
+        query: frame and place that look.
+    """
+    figure, axes = _new(2.5 * len(seen), 0.16 * places + 0.8, 1, len(seen))
+    for panel, (name, cells) in zip(axes[0], seen.items(), strict=True):
+        panel.imshow(np.asarray(cells, dtype=float).T, cmap="Blues", vmin=0, vmax=1.4, aspect="auto")
+        panel.add_patch(plt.Rectangle((query[0] - 0.5, query[1] - 0.5), 1, 1, color=SECOND))
+        panel.set_xticks(np.arange(-0.5, frames), minor=True)
+        panel.set_yticks(np.arange(-0.5, places), minor=True)
+        panel.grid(which="minor", color="#BBBBBB", lw=0.5)
+        panel.tick_params(which="both", length=0, labelbottom=False, labelleft=False)
+        panel.set(title=name, xlabel="frames", ylabel="places")
+    return figure
