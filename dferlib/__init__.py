@@ -28,7 +28,7 @@ _HOME = {
     "predict_video": "dferlib.predict",
 }
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the same names for type checkers and editors
     from dferlib.checkpoints import load_model, save_model
     from dferlib.data.makefaces import MakeFaces
     from dferlib.losses import CompactLoss

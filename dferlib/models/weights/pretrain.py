@@ -8,7 +8,6 @@ no split of MakeFaces. This is supervision from the same generator; the book say
 """
 
 import json
-import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -136,7 +135,7 @@ def main() -> None:
             loss.backward()
             optimiser.step()
             schedule.step()
-            total += float(loss)
+            total += loss.item()
         score = r2(net, frames[cut:], targets[cut:])
         print(
             f"epoch {epoch + 1}: loss {total / (cut // BATCH):.3f}, held-out R2 median {score.median():.3f}, "
@@ -158,4 +157,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

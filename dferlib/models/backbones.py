@@ -1,0 +1,125 @@
+"""Networks that turn one frame into feature maps: the small one of the book and the papers' ResNet18."""
+
+from importlib.resources import as_file, files
+
+from torch import Tensor, nn
+
+from dferlib.errors import InputError, choose
+from dferlib.models.base import InputSpec
+
+# Rendered and real faces alike are roughly this bright in all three channels; the book-scale models use it.
+FACE_MEAN, FACE_STD = (110 / 255,) * 3, (60 / 255,) * 3
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+WEIGHTS = {"slim": ("makefaces",), "resnet18": ("imagenet",)}
+
+
+class BasicBlock(nn.Module):
+    """Two 3 x 3 convolutions with a shortcut (He et al. 2016)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        nn.init.zeros_(self.bn2.weight)  # every block begins as its shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
+        y = self.relu(self.bn1(self.conv1(x)))
+        return self.relu(self.shortcut(x) + self.bn2(self.conv2(y)))
+
+
+class SlimResNet(nn.Module):
+    """A ResNet of four blocks and 0.31 M parameters that two cores can train: 3 x 56 x 56 to 128 x 4 x 4."""
+
+    out_channels = 128
+    stride = 16
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 16, 5, 2, 2, bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True)
+        )  # 56 -> 28
+        self.blocks = nn.Sequential(
+            BasicBlock(16, 16, 1),  # 28
+            BasicBlock(16, 32, 2),  # 14
+            BasicBlock(32, 64, 2),  # 7
+            BasicBlock(64, 128, 2),  # 4
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """(N, 3, H, W) to (N, 128, ceil(H / 16), ceil(W / 16))."""
+        return self.blocks(self.stem(frames))
+
+
+class ResNet18(nn.Sequential):
+    """torchvision's ResNet18 without its pooling and classifier: 3 x 112 x 112 to 512 x 4 x 4."""
+
+    out_channels = 512
+    stride = 32
+
+    def __init__(self, imagenet: bool = False) -> None:
+        from torchvision.models import ResNet18_Weights, resnet18
+
+        net = resnet18(weights=ResNet18_Weights.IMAGENET1K_V1 if imagenet else None)
+        stem = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool)
+        super().__init__(stem, net.layer1, net.layer2, net.layer3, net.layer4)
+
+
+Backbone = SlimResNet | ResNet18
+
+
+def build_backbone(kind: str, weights: str | None) -> Backbone:
+    """Build a backbone.
+
+    Args:
+        kind: "slim" or "resnet18".
+        weights: None for a random start; "makefaces" (slim), packaged, learnt on rendered action units; "imagenet"
+            (resnet18), which torchvision downloads from its own server and checks.
+
+    Raises:
+        InputError: unknown names, or the download failed.
+    """
+    choose("backbone", kind, WEIGHTS)
+    if weights is not None:
+        choose(f"weights of {kind}", weights, WEIGHTS[kind])
+    if kind == "slim":
+        slim = SlimResNet()
+        if weights is not None:
+            load_face_weights(slim)
+        return slim
+    try:
+        return ResNet18(imagenet=weights is not None)
+    except OSError as error:
+        raise InputError(
+            f"cannot download the ImageNet weights ({error}): go online once, or use weights=None"
+        ) from error
+
+
+def load_face_weights(backbone: SlimResNet) -> None:
+    """Fill a backbone with the packaged weights, which know action units (see `weights/pretrain.py`)."""
+    from safetensors.torch import load_file
+
+    with as_file(files("dferlib.models") / "weights" / "slim_resnet_makefaces.safetensors") as path:
+        backbone.load_state_dict(load_file(path))
+
+
+def spec_of(kind: str, size: int, frames: int) -> InputSpec:
+    """The input of a model on this backbone."""
+    if size < 16 or frames < 1:
+        raise InputError(f"frames of {size} px, {frames} of them: a model needs at least 16 px and 1 frame")
+    mean, std = (FACE_MEAN, FACE_STD) if kind == "slim" else (IMAGENET_MEAN, IMAGENET_STD)
+    return InputSpec(size, frames, mean, std)
+
+
+def places_of(backbone: Backbone, size: int) -> int:
+    """S, how many places the feature map of a frame of `size` px has."""
+    return (-(-size // backbone.stride)) ** 2

@@ -1,0 +1,80 @@
+"""What every model of this library has in common: feature maps of each frame, clip features, a head."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dferlib.errors import InputError
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a model takes.
+
+    Attributes:
+        size: side of the square frames in pixels.
+        frames: T, frames in a clip.
+        mean: subtracted from each colour channel of a picture in [0, 1].
+        std: what each channel is divided by afterwards.
+    """
+
+    size: int
+    frames: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+class ClipModel(nn.Module):
+    """A backbone that looks at every frame by itself, something that joins the frames, and a head.
+
+    A subclass fills `backbone`, `head` and `input_spec` and writes `features_from_maps`.
+    """
+
+    backbone: nn.Module
+    head: nn.Module
+    input_spec: InputSpec
+    config: dict[str, Any]  # what `create_model` needs to build it again
+
+    def feature_maps(self, clips: Tensor) -> Tensor:
+        """The backbone's maps of every frame.
+
+        Args:
+            clips: (B, T, 3, H, W) normalised as `input_spec` says.
+
+        Returns:
+            (B, T, C, h, w).
+
+        Raises:
+            InputError: the clips have another shape or type, or hold nan.
+        """
+        self._check(clips)
+        return self.backbone(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
+
+    def features_from_maps(self, maps: Tensor) -> Tensor:
+        """Clip features (B, D) from the maps of its frames (B, T, C, h, w)."""
+        raise TypeError(f"{type(self).__name__} does not say how to join frames")
+
+    def forward_features(self, clips: Tensor) -> Tensor:
+        """Clip features (B, D) of normalised clips (B, T, 3, H, W)."""
+        return self.features_from_maps(self.feature_maps(clips))
+
+    def forward_from_maps(self, maps: Tensor) -> Tensor:
+        """Logits (B, classes) from maps (B, T, C, h, w): what a frozen backbone needs to compute only once."""
+        return self.head(self.features_from_maps(maps))
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Logits (B, classes) of normalised clips (B, T, 3, H, W)."""
+        return self.head(self.forward_features(clips))
+
+    def _check(self, clips: Tensor) -> None:
+        spec = self.input_spec
+        wanted = f"(batch, {spec.frames}, 3, {spec.size}, {spec.size})"
+        if clips.dim() != 5 or clips.shape[1:] != (spec.frames, 3, spec.size, spec.size):
+            raise InputError(f"clips have shape {tuple(clips.shape)}: this model takes {wanted}")
+        if not clips.is_floating_point():
+            raise InputError(f"clips are {clips.dtype}: give float, normalised with input_spec.mean and input_spec.std")
+        # in training the loss shows a nan anyway, and under compilation a check would break the graph
+        if not self.training and not torch.compiler.is_compiling() and not torch.isfinite(clips).all():
+            raise InputError("clips hold nan or infinite values: check how they were decoded and normalised")

@@ -1,0 +1,120 @@
+"""STT, the spatio-temporal transformer of Ma, Sun and Li (2022, arXiv:2205.04749).
+
+A ResNet18 turns each frame into a map of tokens. Every block then lets a token look around its own frame, and at its
+own place in all other frames. A class token rides along in front of the first frame; the head reads it.
+
+Where the paper is silent or prints two things, this is what was chosen:
+
+- The class token is one learnt vector. Prepended in time it stands at every place, and Eq. 13 reads z_(0,0) without
+  saying which place that is: here it is the mean over places.
+- Spatial attention runs over the class tokens too, as if they were a frame.
+- The MLP has four times the width at paper scale, as usual; a LayerNorm stands before the head, which the residual
+  stream of a pre-norm transformer needs; dropout is 0.1.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from dferlib.models.attention import SpatialAttention, TemporalAttention
+from dferlib.models.backbones import build_backbone, places_of, spec_of
+from dferlib.models.base import ClipModel
+
+
+class STTBlock(nn.Module):
+    """Spatial attention, temporal attention, MLP, each with its own norm and shortcut (Eq. 3 to 12).
+
+    Args:
+        dim: d.
+        heads: N_h.
+        mlp_ratio: width of the MLP's hidden layer over d.
+        dropout: on the output of each of the three.
+        spatial: whether there is spatial attention.
+        temporal: whether there is temporal attention. Without both a block is its MLP: the fair control, which has the
+            same shape and lacks nothing but attention.
+    """
+
+    def __init__(
+        self, dim: int, heads: int, mlp_ratio: float, dropout: float, spatial: bool = True, temporal: bool = True
+    ) -> None:
+        super().__init__()
+        self.norm_space, self.space = (nn.LayerNorm(dim), SpatialAttention(dim, heads)) if spatial else (None, None)
+        self.norm_time, self.time = (nn.LayerNorm(dim), TemporalAttention(dim, heads)) if temporal else (None, None)
+        hidden = int(dim * mlp_ratio)
+        self.norm_mlp = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, dim))
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(B, F + 1, S, d) to (B, F + 1, S, d); without temporal attention F in place of F + 1."""
+        if self.space is not None:
+            z = z + self.drop(self.space(self.norm_space(z)))  # Eq. 3 to 8
+        if self.time is not None:
+            z = z + self.drop(self.time(self.norm_time(z)))  # Eq. 9 to 11
+        return z + self.drop(self.mlp(self.norm_mlp(z)))  # Eq. 12
+
+
+class STT(ClipModel):
+    """The whole model.
+
+    Args:
+        num_classes: C.
+        frames: F = segments x frames of each.
+        size: side of the frames in pixels.
+        backbone: "resnet18" (the paper) or "slim" (the book).
+        weights: what the backbone starts from, see `build_backbone`. The paper starts from faces of MS-Celeb-1M, which
+            has been withdrawn.
+        dim: d.
+        layers: N, number of blocks.
+        heads: N_h.
+        mlp_ratio: hidden width of the MLP over d.
+        dropout: in the blocks and before the head.
+        spatial: use spatial attention (Table 1).
+        temporal: use temporal attention (Table 1). Without it nothing reaches a class token, so there is none, and the
+            head reads the mean over all tokens.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 7,
+        frames: int = 16,
+        size: int = 112,
+        backbone: str = "resnet18",
+        weights: str | None = None,
+        dim: int = 512,
+        layers: int = 4,
+        heads: int = 8,
+        mlp_ratio: float = 4.0,
+        dropout: float = 0.1,
+        spatial: bool = True,
+        temporal: bool = True,
+    ) -> None:
+        super().__init__()
+        self.input_spec = spec_of(backbone, size, frames)
+        self.backbone = build_backbone(backbone, weights)
+        places = places_of(self.backbone, size)  # S = H x W
+        self.project = nn.Linear(self.backbone.out_channels, dim)  # the 1 x 1 convolution
+        self.space_position = nn.Parameter(torch.empty(1, 1, places, dim))  # e_pos^space
+        self.time_position = nn.Parameter(torch.empty(1, frames + temporal, 1, dim))  # e_pos^time
+        self.class_token = nn.Parameter(torch.empty(1, 1, 1, dim)) if temporal else None
+        self.blocks = nn.Sequential(
+            *(STTBlock(dim, heads, mlp_ratio, dropout, spatial, temporal) for _ in range(layers))
+        )
+        self.norm = nn.LayerNorm(dim)
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, num_classes))
+        for parameter in (self.space_position, self.time_position, self.class_token):
+            if parameter is not None:
+                nn.init.trunc_normal_(parameter, std=0.02)
+
+    def embed(self, maps: Tensor) -> Tensor:
+        """Input embedding (3.2): maps (B, F, C, H, W) to z^0 (B, F + 1, S, d)."""
+        f1 = self.project(maps.flatten(3).transpose(2, 3))  # (B, F, S, d)
+        f2 = f1 + self.space_position  # Eq. 1
+        if self.class_token is not None:
+            first = self.class_token.expand(len(f2), 1, f2.shape[2], -1)
+            f2 = torch.cat([first, f2], 1)  # (B, F + 1, S, d)
+        return f2 + self.time_position  # Eq. 2
+
+    def features_from_maps(self, maps: Tensor) -> Tensor:
+        """Maps (B, F, C, H, W) to clip features (B, d)."""
+        z = self.norm(self.blocks(self.embed(maps)))
+        return z.mean((1, 2)) if self.class_token is None else z[:, 0].mean(1)  # z_(0,0) of Eq. 13
