@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from dferlib.models.backbones import FACE_MEAN, FACE_STD, SlimResNet
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
@@ -26,6 +25,7 @@ from dferlib.data.makefaces.generator import HALF_WIDTH, MISALIGNED, TURN, recip
 from dferlib.data.makefaces.identity import sample_identity
 from dferlib.data.makefaces.render import Actor, sample_scene
 from dferlib.files import cache_dir, make_folder, written_whole
+from dferlib.models.backbones import FACE_MEAN, FACE_STD, SlimResNet
 
 PEOPLE, HELD_OUT = 1200, 100
 FRAMES_PER_PERSON, FRAMES_PER_LIGHT = 16, 4
