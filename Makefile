@@ -1,0 +1,48 @@
+# Every target sets up .venv by itself. A second call installs nothing, unless a file that names dependencies has changed.
+#   make book    build the book into _build/html
+#   make test    run every test: code style, units, notebooks, the site in a browser
+#   make quick   run the unit tests that take seconds
+#   make bench   measure speed and memory
+#   make clean   remove what was built (not .venv, not the cached data)
+# PYTHON chooses the interpreter that makes .venv: make book PYTHON=python3.12
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := book
+.PHONY: book test lint quick bench clean
+.DELETE_ON_ERROR:
+
+$(STAMP): requirements.txt constraints.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "make: there is no '$(PYTHON)'. Install Python 3.11 to 3.13, or name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $$($(PYTHON) --version) is too old. Use Python 3.11 to 3.13: make PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "make: cannot create $(VENV). On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@echo "Installing into $(VENV): this takes a few minutes the first time."
+	$(BIN)/python -m pip install $(if $(CI),--quiet) --requirement requirements.txt --constraint constraints.txt --editable .
+	@touch $@
+
+book: $(STAMP)
+	@$(BIN)/jupyter-book build . --all -W -n --keep-going
+	@echo "The book is at $(CURDIR)/_build/html/index.html"
+
+test: $(STAMP) lint
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+quick: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow and not site"
+
+bench: $(STAMP)
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+
+clean:
+	rm -rf _build build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
