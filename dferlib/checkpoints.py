@@ -12,11 +12,12 @@ from safetensors.torch import save_file
 from dferlib import EMOTIONS, __version__
 from dferlib.errors import InputError
 from dferlib.files import written_whole
+from dferlib.models import ClipModel, create_model
 
 KEY = "dferlib"  # the one entry of the file's metadata that this library writes and reads
 
 
-def save_model(model: torch.nn.Module, path: Path | str, classes: Sequence[str] | None = None, **metadata: Any) -> None:
+def save_model(model: ClipModel, path: Path | str, classes: Sequence[str] | None = None, **metadata: Any) -> None:
     """Write a model as a safetensors file, whole or not at all.
 
     Args:
@@ -28,11 +29,11 @@ def save_model(model: torch.nn.Module, path: Path | str, classes: Sequence[str] 
     Raises:
         InputError: the classes are not as many as the model's outputs, or the file cannot be written.
     """
-    names = tuple(classes or getattr(model, "classes", EMOTIONS))
-    config: dict[str, Any] = model.config  # type: ignore[assignment]
-    if len(names) != config["num_classes"]:
-        raise InputError(f"{len(names)} class names for a model of {config['num_classes']} classes: pass classes=...")
-    about = {"version": __version__, "config": config, "classes": names, "metadata": metadata}
+    given = getattr(model, "classes", EMOTIONS) if classes is None else classes
+    names, wanted = tuple(given), model.config["num_classes"]
+    if len(names) != wanted:
+        raise InputError(f"{len(names)} class names for a model of {wanted} classes: pass classes=...")
+    about = {"version": __version__, "config": model.config, "classes": names, "metadata": metadata}
     # clone: safetensors wants plain memory, and channels-last or shared tensors are not
     tensors = {
         key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -51,7 +52,7 @@ def read_metadata(path: Path | str) -> dict[str, Any]:
     return _read(Path(path), weights=False)[0]
 
 
-def load_model(path: Path | str, device: str | torch.device = "cpu", expect: str | None = None) -> torch.nn.Module:
+def load_model(path: Path | str, device: str | torch.device = "cpu", expect: str | None = None) -> ClipModel:
     """Build the model that a checkpoint holds, ready to evaluate.
 
     Args:
@@ -65,8 +66,6 @@ def load_model(path: Path | str, device: str | torch.device = "cpu", expect: str
     Raises:
         InputError: the file is missing, damaged, not a checkpoint of this library, or of another model.
     """
-    from dferlib.models import create_model
-
     about, tensors = _read(Path(path), weights=True)
     config = about["config"]
     if expect is not None and config["name"] != expect:

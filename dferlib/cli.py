@@ -95,7 +95,11 @@ def train(
     run = save_run(
         folder,
         "run",
-        config={"model": network.config, "train": asdict(config), "data": f"makefaces {size} {data_seed}"},
+        config={
+            "model": {"name": model, "scale": scale},
+            "train": asdict(config),
+            "data": f"makefaces {size} {data_seed}",
+        },
         seed=seed,
         data={split: source.fingerprint for split, source in sources.items()},
         predictions=predictions,

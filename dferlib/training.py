@@ -22,6 +22,7 @@ from dferlib.devices import DEVICES, pick_device
 from dferlib.errors import InputError, choose
 from dferlib.files import make_folder, written_whole
 from dferlib.metrics import summary
+from dferlib.models.base import ClipModel
 
 LOSSES = ("cross_entropy", "label_smoothing", "compact")
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
@@ -138,7 +139,7 @@ class Predictions:
 
 
 def train(
-    model: nn.Module,
+    model: ClipModel,
     train_source: ClipSource,
     val_source: ClipSource,
     config: TrainConfig | None = None,
@@ -171,6 +172,7 @@ def train(
     folder = make_folder(Path(out)) if out is not None else None
     train_source, val_source = _held(train_source), _held(val_source)
     about = {"train": asdict(config), "data": {"train": train_source.fingerprint, "val": val_source.fingerprint}}
+    model.classes = train_source.classes
     history, best_weights = History(), None
     with _lent(model, config):
         trainer = _Trainer(model, train_source, config)
@@ -199,7 +201,7 @@ def train(
 
 
 def evaluate(
-    model: nn.Module,
+    model: ClipModel,
     source: ClipSource,
     batch_size: int = 64,
     device: str = "auto",
@@ -253,7 +255,7 @@ def evaluate(
 class _Trainer:
     """The model, the optimiser and the training clips, one epoch at a time."""
 
-    def __init__(self, model: nn.Module, source: ClipSource, config: TrainConfig) -> None:
+    def __init__(self, model: ClipModel, source: ClipSource, config: TrainConfig) -> None:
         from lightning.fabric import Fabric  # here, because it takes seconds to import
 
         device = pick_device(config.device)
@@ -307,6 +309,7 @@ class _Trainer:
             norm = self.fabric.clip_gradients(
                 self.module, self.optimizer, max_norm=self.config.clip_norm, error_if_nonfinite=False
             )
+            assert norm is not None  # it would be for clipping by value
             if not math.isfinite(loss.item() + norm.item()):  # before the step, so that no weight is spoilt
                 raise InputError(
                     f"{title}: the loss is {loss.item():g} and its gradient {norm.item():g}, so training stopped; "
@@ -328,7 +331,7 @@ def _loss(name: str) -> Callable[[Tensor, Tensor], Tensor]:
     return nn.CrossEntropyLoss(label_smoothing=0.1 if name == "label_smoothing" else 0.0)
 
 
-def _check(model: nn.Module, source: ClipSource, per_segment: int) -> None:
+def _check(model: ClipModel, source: ClipSource, per_segment: int) -> None:
     outputs, frames = model.config["num_classes"], model.input_spec.frames
     if not len(source):
         raise InputError("the data set holds no clips: there is nothing to train or evaluate on")
@@ -350,7 +353,7 @@ def _held(source: ClipSource) -> ClipSource:
 
 
 @contextmanager
-def _lent(model: nn.Module, config: TrainConfig) -> Iterator[None]:
+def _lent(model: ClipModel, config: TrainConfig) -> Iterator[None]:
     """Seed torch and freeze what is to be frozen for the time of a training, then leave all as it was."""
     home, was_training = next(model.parameters()).device, model.training
     wanted = [parameter.requires_grad for parameter in model.backbone.parameters()]
@@ -370,7 +373,7 @@ def _lent(model: nn.Module, config: TrainConfig) -> Iterator[None]:
 
 
 def _save(
-    model: nn.Module,
+    model: ClipModel,
     path: Path,
     train_source: ClipSource,
     val_source: ClipSource,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dferlib import EMOTIONS
 from dferlib.data.table import ArraySource, ClipTable
+from dferlib.models import ClipModel, InputSpec
 
 torch.set_num_threads(1)
 # the same examples on every run, and no deadline: the first one pays for an import, and the machine may be busy
@@ -40,30 +41,19 @@ def make_source(count: int, split: str = "train", seed: int = 0, frames: int = 6
     return ArraySource(ClipTable(rows, EMOTIONS), clips)
 
 
-class TinySpec:
-    size, frames, mean, std = 14, 4, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
-
-
-class TinyModel(nn.Module):
+class TinyModel(ClipModel):
     """The smallest model with the interface that training and evaluation count on."""
 
     def __init__(self, num_classes: int = 7) -> None:
         super().__init__()
-        self.input_spec = TinySpec()
+        self.input_spec = InputSpec(size=14, frames=4, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
         self.config = {"name": "tiny", "num_classes": num_classes, "scale": "book", "overrides": {}}
         self.backbone = nn.Sequential(nn.Conv2d(3, 8, 3, stride=4), nn.BatchNorm2d(8), nn.ReLU())
         self.drop = nn.Dropout(0.1)
         self.head = nn.Linear(8, num_classes)
 
-    def forward_from_maps(self, maps: Tensor) -> Tensor:
-        return self.head(self.drop(maps.mean((1, 3, 4))))
-
-    def forward_features(self, clips: Tensor) -> Tensor:
-        maps = self.backbone(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
+    def features_from_maps(self, maps: Tensor) -> Tensor:
         return self.drop(maps.mean((1, 3, 4)))
-
-    def forward(self, clips: Tensor) -> Tensor:
-        return self.head(self.forward_features(clips))
 
 
 @pytest.fixture
@@ -72,8 +62,8 @@ def tiny_source() -> Callable[..., ArraySource]:
 
 
 @pytest.fixture
-def tiny_model() -> Callable[..., nn.Module]:
-    def build(seed: int = 0, num_classes: int = 7) -> nn.Module:
+def tiny_model() -> Callable[..., ClipModel]:
+    def build(seed: int = 0, num_classes: int = 7) -> ClipModel:
         torch.manual_seed(seed)
         return TinyModel(num_classes)
 

@@ -36,6 +36,7 @@ class ClipModel(nn.Module):
     head: nn.Module
     input_spec: InputSpec
     config: dict[str, Any]  # what `create_model` needs to build it again
+    classes: tuple[str, ...]  # their names, once it was trained or loaded
 
     def feature_maps(self, clips: Tensor) -> Tensor:
         """The backbone's maps of every frame.

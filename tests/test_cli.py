@@ -1,0 +1,166 @@
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+import dferlib.data.makefaces as makefaces
+from dferlib import InputError
+from dferlib.cli import main
+
+COMMANDS = ("makefaces", "train", "evaluate", "predict", "results")
+
+
+def dferlib(*arguments, **kwargs):
+    command = [sys.executable, "-m", "dferlib.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **kwargs)
+
+
+def call(*arguments):
+    """Run the command line in this process; return its exit status."""
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as status:
+        return status.code or 0
+    return 0
+
+
+@pytest.fixture
+def tiny_world(tiny_source, tiny_model, monkeypatch):
+    """The tiny data and model in place of MakeFaces and the real models."""
+    counts = {"train": 28, "val": 14, "test": 21}
+
+    def make_faces(split="train", size="book", seed=0, root=None, **kwargs):
+        if size not in ("mini", "book"):
+            raise InputError(f"unknown size {size!r}: choose one of mini, book")
+        return tiny_source(counts[split], split, seed=list(counts).index(split))
+
+    def create_model(name, num_classes=7, scale="book", **overrides):
+        if name != "tiny":
+            raise InputError(f"unknown model {name!r}: choose one of tiny")
+        return tiny_model(seed=torch.initial_seed(), num_classes=num_classes)
+
+    monkeypatch.setattr(makefaces, "MakeFaces", make_faces)
+    monkeypatch.setattr("dferlib.models.create_model", create_model)
+    monkeypatch.setattr("dferlib.checkpoints.create_model", create_model)
+
+
+def fails(capsys, *arguments, words):
+    """Check that a command ends with status 1 and one line on stderr that holds the words."""
+    assert call(*arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("dferlib: ") and error.count("\n") == 1 and "Traceback" not in error
+    for word in words:
+        assert word in error
+
+
+def test_import_leaves_the_heavy_packages_alone():
+    heavy = ("torch", "pandas", "matplotlib", "sklearn", "lightning")
+    script = f"import sys, dferlib, dferlib.cli; print([name for name in {heavy} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_help_is_quick_and_every_command_shows_an_example():
+    started = time.perf_counter()
+    shown = dferlib("--help")
+    assert time.perf_counter() - started < 2
+    assert shown.returncode == 0 and all(name in shown.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_shows_an_example(command, capsys):
+    assert call(command, "--help") == 0
+    assert f"Example: dferlib {command}" in capsys.readouterr().out
+
+
+def test_train_evaluate_and_results_work_together(tiny_world, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert call("train", "tiny", "--epochs", 3, "--out", out, "--device", "cpu", "--loss", "label_smoothing") == 0
+    shown = capsys.readouterr()
+    assert sorted(path.name for path in out.iterdir()) == ["best.safetensors", "history.json", "run.json", "run.npz"]
+    record = json.loads((out / "run.json").read_text())
+    assert record["metrics"]["clips"] == 21 and record["config"]["train"]["loss"] == "label_smoothing"
+    assert set(record["data"]) == {"train", "val", "test"}
+    line = f"test: 21 clips, UAR {100 * record['metrics']['uar']:.1f} %, WAR {100 * record['metrics']['war']:.1f} %"
+    assert line in shown.out and str(out / "best.safetensors") in shown.out
+
+    assert call("evaluate", out / "best.safetensors", "--device", "cpu") == 0
+    shown = capsys.readouterr().out
+    assert line in shown  # the file holds the model that was tested
+    table = [row.split() for row in shown.splitlines()[-7:]]
+    assert [[int(count) for count in row[-7:]] for row in table] == record["metrics"]["confusion"]
+    assert [row[0] for row in table] == record["classes"]
+
+    assert call("results", tmp_path, "--check") == 0
+    shown = capsys.readouterr().out
+    assert "run/run" in shown and f"{100 * record['metrics']['uar']:.1f}" in shown and "current" in shown
+
+
+def test_training_is_over_before_a_test_clip_is_read(tiny_world, tmp_path, monkeypatch):
+    make, read = makefaces.MakeFaces, []
+
+    def watched(split, *arguments):
+        source = make(split, *arguments)
+        inner = source.read
+
+        def late(index, frames):
+            read.append(json.loads((tmp_path / "history.json").read_text())["epochs"][-1]["epoch"])
+            return inner(index, frames)
+
+        if split == "test":
+            source.read = late
+        return source
+
+    monkeypatch.setattr(makefaces, "MakeFaces", watched)
+    assert call("train", "tiny", "--epochs", 2, "--out", tmp_path, "--device", "cpu") == 0
+    assert read == [2] * 21
+
+
+def test_the_same_seed_writes_the_same_checkpoint(tiny_world, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert call("train", "tiny", "--epochs", 1, "--seed", seed, "--out", tmp_path / name, "--device", "cpu") == 0
+    from safetensors.numpy import load_file
+
+    one, two, other = (load_file(tmp_path / name / "best.safetensors") for name in "abc")
+    assert all((one[key] == two[key]).all() for key in one)
+    assert any((one[key] != other[key]).any() for key in one)
+
+
+def test_bad_input_gets_one_line_and_status_1(tiny_world, tmp_path, capsys):
+    (tmp_path / "file").write_text("x")
+    missing = tmp_path / "none.safetensors"
+    fails(capsys, "train", "tiny", "--out", tmp_path / "file" / "x", words=["cannot create the folder"])
+    fails(capsys, "train", "tiny", "--size", "huge", "--out", tmp_path, words=["'huge'", "mini, book"])
+    fails(capsys, "train", "tiny", "--loss", "mse", words=["'mse'", "cross_entropy"])
+    fails(capsys, "train", "tiny", "--device", "tpu", words=["'tpu'", "auto, cpu"])
+    fails(capsys, "evaluate", missing, words=[str(missing), "does not exist"])
+    fails(capsys, "evaluate", tmp_path / "file", words=["cannot read the checkpoint"])
+    fails(capsys, "results", tmp_path / "none", words=["no folder"])
+    fails(capsys, "results", tmp_path, words=["no records"])
+
+
+def test_unknown_names_list_the_valid_ones(capsys):
+    fails(capsys, "train", "nosuch", words=["unknown model 'nosuch'", "stt", "frame_average"])
+    fails(capsys, "train", "stt", "--scale", "giant", words=["unknown scale 'giant'", "book", "paper"])
+    fails(capsys, "makefaces", "--size", "huge", words=["unknown size 'huge'", "mini", "book"])
+    fails(capsys, "makefaces", "--size", "mini", "--split", "dev", words=["unknown split 'dev'", "train, val, test"])
+
+
+def test_the_installed_command_behaves_the_same(tmp_path):
+    failed = dferlib("evaluate", tmp_path / "none.safetensors")
+    assert failed.returncode == 1 and failed.stdout == ""
+    assert failed.stderr.startswith("dferlib: ") and failed.stderr.count("\n") == 1
+    for usage in (("train",), ("train", "stt", "--epochs", "many"), ("nosuch",), ("results", "--nosuch")):
+        wrong = dferlib(*usage)
+        assert wrong.returncode == 2 and "Traceback" not in wrong.stderr and "Usage" in wrong.stderr
+
+
+def test_an_interrupt_is_one_line_and_status_130(tiny_world, tmp_path, capsys, monkeypatch):
+    def interrupted(*arguments, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dferlib.training.train", interrupted)
+    assert call("train", "tiny", "--out", tmp_path) == 130
+    assert capsys.readouterr().err.strip() == "dferlib: interrupted"
