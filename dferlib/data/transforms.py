@@ -63,7 +63,7 @@ def to_float(clips: Tensor) -> Tensor:
 def normalise(clips: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Subtract the mean and divide by the standard deviation of each channel: float clips `(B, T, C, H, W)`."""
     shape = (-1, 1, 1)
-    return (clips - clips.new_tensor(mean).view(shape)) / clips.new_tensor(std).view(shape)
+    return (clips - clips.new_tensor(mean).view(shape)).div_(clips.new_tensor(std).view(shape))
 
 
 def prepare(clips: Tensor, spec: Spec) -> Tensor:
@@ -127,6 +127,6 @@ def adjust_brightness(clips: Tensor, factor: Tensor) -> Tensor:
 def adjust_contrast(clips: Tensor, factor: Tensor) -> Tensor:
     """Stretch RGB clips in [0, 1] around the mean grey of the whole clip, by a factor each `(B, 1, 1, 1, 1)`."""
     # the luma weights of ITU-R BT.601, as torchvision and Pillow use them
-    weights = clips.new_tensor([0.2989, 0.587, 0.114]).view(3, 1, 1)
-    grey = (clips * weights).sum(2, keepdim=True).mean((1, 2, 3, 4), keepdim=True)
+    weights = clips.new_tensor([0.2989, 0.587, 0.114])
+    grey = (clips.mean((1, 3, 4)) * weights).sum(1).view(-1, 1, 1, 1, 1)
     return torch.lerp(grey, clips, factor).clamp_(0, 1)
