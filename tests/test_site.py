@@ -1,0 +1,191 @@
+"""The book as a reader meets it: built with warnings as errors, every page opened in a browser that has no network."""
+
+import functools
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from playwright.sync_api import Browser, Page, Route, sync_playwright
+
+pytestmark = pytest.mark.site
+
+ROOT = Path(__file__).parents[1]
+TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
+SOURCES = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in part["chapters"])]
+PAGES = ["index", "genindex", "search", *SOURCES]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+# waits for formulas and pictures, then says what a reader would see
+PROBE = r"""async () => {
+    if (window.MathJax?.startup) await MathJax.startup.promise;
+    await Promise.allSettled([...document.images].map(image => image.decode()));
+    const hidden = "script, style, noscript, pre, code, textarea, mjx-container";
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    const text = [];
+    while (walker.nextNode())
+        if (!walker.currentNode.parentElement.closest(hidden)) text.push(walker.currentNode.data);
+    const within = (selector) => [...document.querySelectorAll(selector)].map(node => node.outerHTML.slice(0, 200));
+    return {
+        text: text.join(" "),
+        formulas: document.querySelectorAll(".math, .tex2jax_process mjx-container").length,
+        untypeset: [...document.querySelectorAll(".math")]
+            .filter(node => !node.querySelector("mjx-container svg")).map(node => node.textContent),
+        mistyped: within("mjx-merror, mjx-container [data-mml-node='merror'], mjx-container [fill='red']"),
+        broken: [...document.images].filter(image => !image.naturalWidth).map(image => image.src),
+        nameless: [...document.images].filter(image => !image.alt.trim()).map(image => image.src),
+        width: document.documentElement.scrollWidth,
+        theme: document.documentElement.dataset.theme,
+    };
+}"""
+
+
+def build(source: Path, output: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(source), "--path-output", str(output)]
+    environment = {**os.environ, "DFERLIB_QUICK": "1"}
+    environment.setdefault("DFERLIB_CACHE", str(output / "cache"))
+    return subprocess.run(
+        [*command, "--all", *flags], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("book")
+    done = build(ROOT, output, "-W", "-n", "--keep-going")
+    assert done.returncode == 0, f"the book does not build:\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
+    return output / "_build" / "html"
+
+
+@pytest.fixture(scope="module")
+def address(html: Path) -> Iterator[str]:
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=html)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.fail("these tests need Chromium. On Debian and Ubuntu: apt-get install chromium")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        yield running
+        running.close()
+
+
+class Visit:
+    """A page opened at 1200 pixels with no network but the book's own server, and everything that went wrong."""
+
+    def __init__(self, browser: Browser, address: str, scheme: str = "light") -> None:
+        self.address, self.wrong = address, list[str]()
+        context = browser.new_context(viewport={"width": 1200, "height": 900}, color_scheme=scheme)
+        context.route("**/*", self._answer)
+        self.page: Page = context.new_page()
+        self.page.on("console", lambda message: message.type == "error" and self.wrong.append(message.text))
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.on("requestfailed", lambda request: self.wrong.append(f"request failed: {request.url}"))
+        self.page.on(
+            "response", lambda answer: answer.status >= 400 and self.wrong.append(f"{answer.status}: {answer.url}")
+        )
+
+    def _answer(self, route: Route) -> None:
+        if route.request.url.startswith(self.address):
+            route.continue_()
+        else:
+            self.wrong.append(f"asks the network for {route.request.url}")
+            route.abort()
+
+    def open(self, name: str) -> dict:
+        self.page.goto(f"{self.address}/{name}.html")
+        self.page.wait_for_load_state("networkidle")
+        return self.page.evaluate(PROBE)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_is_whole(name: str, browser: Browser, address: str) -> None:
+    visit = Visit(browser, address)
+    seen = visit.open(name)
+    visit.page.context.close()
+    assert not visit.wrong, "the console or the network complains"
+    assert len(seen["text"].split()) > 20, "the page is empty"
+    assert not seen["broken"], "pictures that did not load"
+    assert not seen["nameless"], "pictures without a description"
+    assert not seen["untypeset"], "formulas that were not typeset"
+    assert not seen["mistyped"], "formulas with errors in them"
+    raw = re.findall(r"\\[()\[\]]|\$\$|\\[a-zA-Z]{2,}\{?", seen["text"])
+    assert not raw, "raw TeX in the text"
+    assert seen["width"] <= 1200, "the page scrolls sideways"
+
+
+def test_every_page_was_opened(html: Path) -> None:
+    built = {path.relative_to(html).with_suffix("").as_posix() for path in html.rglob("*.html")}
+    assert {name for name in built if not name.startswith("_static/")} == set(PAGES)
+
+
+def test_formulas_are_found(browser: Browser, address: str) -> None:
+    visit = Visit(browser, address)
+    assert visit.open("book/notation")["formulas"] > 50
+    assert visit.open("book/errata")["formulas"] > 10
+    visit.page.context.close()
+
+
+def test_dark_mode_is_readable(browser: Browser, address: str) -> None:
+    visit = Visit(browser, address, scheme="dark")
+    assert visit.open("book/notation")["theme"] == "dark"
+    shades = visit.page.evaluate(
+        r"""() => [["body", "backgroundColor"], ["article p", "color"], ["mjx-container", "color"]].map(
+            ([selector, key]) => getComputedStyle(document.querySelector(selector))[key].match(/\d+/g).slice(0, 3)
+                .reduce((sum, part) => sum + Number(part) / 3, 0))"""
+    )
+    visit.page.context.close()
+    background, text, formula = shades
+    assert background < 60, "the background is not dark"
+    assert text > 150, "text is too dark"
+    assert formula > 150, "formulas are too dark"
+
+
+def test_nothing_is_loaded_from_elsewhere(html: Path) -> None:
+    tag = re.compile(r"<(?:script|link|img|iframe|source)\b[^>]*(?:src|href)=[\"'](?:https?:)?//[^>]*>")
+    assert not {str(path.relative_to(html)): tag.findall(path.read_text()) for path in html.rglob("*.html")
+                if tag.search(path.read_text())}  # fmt: skip
+
+
+@pytest.mark.parametrize("cell, expected", [("1 + 1", 0), ("1 / 0", 1)], ids=["good cell", "failing cell"])
+def test_failing_cell_fails_the_build(cell: str, expected: int, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    shutil.copy(ROOT / "_config.yml", source)
+    (source / "book").symlink_to(ROOT / "book")
+    (source / "_toc.yml").write_text("format: jb-book\nroot: start\nchapters:\n  - file: chapter\n")
+    (source / "start.md").write_text("# Start\n")
+    cells = [nbformat.v4.new_markdown_cell("# Chapter"), nbformat.v4.new_code_cell(cell)]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), source / "chapter.ipynb")
+    done = build(source, tmp_path)
+    assert min(done.returncode, 1) == expected, done.stdout + done.stderr
+    assert ("ZeroDivisionError" in done.stdout + done.stderr) == bool(expected)
