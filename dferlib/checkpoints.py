@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from dferlib import EMOTIONS, __version__
 from dferlib.errors import InputError
@@ -40,7 +40,8 @@ def save_model(model: ClipModel, path: Path | str, classes: Sequence[str] | None
         for key, value in model.state_dict().items()
     }
     with written_whole(Path(path)) as temporary:
-        save_file(tensors, temporary, metadata={KEY: json.dumps(about)})
+        # not safetensors' own save_file: it makes a file that nobody else may read
+        temporary.write_bytes(save(tensors, metadata={KEY: json.dumps(about)}))
 
 
 def read_metadata(path: Path | str) -> dict[str, Any]:

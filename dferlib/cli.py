@@ -85,11 +85,12 @@ def train(
     from dferlib.training import CHECKPOINT, TrainConfig, evaluate
     from dferlib.training import train as fit
 
-    started, config = perf_counter(), TrainConfig(epochs=epochs, seed=seed, loss=loss, device=device)
+    config = TrainConfig(epochs=epochs, seed=seed, loss=loss, device=device)
     torch.manual_seed(seed)
     network = create_model(model, scale=scale)
     folder = make_folder(out or Path("runs") / f"{model}-{seed}")
     sources = {split: MakeFaces(split, size, data_seed, root) for split in SPLITS}
+    started = perf_counter()
     history = fit(network, sources["train"], sources["val"], config, folder)
     predictions = evaluate(network, sources["test"], device=device, progress=True)
     run = save_run(
@@ -110,7 +111,7 @@ def train(
     best = history.best
     print(f"kept epoch {best.epoch} of {epochs}: validation UAR {100 * best.val_uar:.1f} %")
     _print_metrics(predictions, "test")
-    print(f"checkpoint {folder / CHECKPOINT}, record {run.path}, {run.record['seconds']:.0f} s in all")
+    print(f"checkpoint {folder / CHECKPOINT}, record {run.path}, {run.record['seconds']:.0f} s")
 
 
 @app.command(epilog="Example: dferlib evaluate runs/stt-0/best.safetensors --size book")

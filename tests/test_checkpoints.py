@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -37,6 +38,8 @@ def test_a_model_comes_back_with_its_weights_classes_and_metadata(saved):
     about = read_metadata(path)
     assert about["config"] == model.config and about["metadata"] == {"epoch": 3}
     assert list(path.parent.iterdir()) == [path]
+    (path.parent / "plain").write_text("")
+    assert path.stat().st_mode == (path.parent / "plain").stat().st_mode  # whom a file is for is the umask's matter
 
 
 def test_channels_last_and_shared_weights_can_be_saved(saved):
@@ -132,11 +135,13 @@ def test_a_failed_save_leaves_the_old_file(saved, monkeypatch):
     model, path = saved
     before = path.read_bytes()
 
-    def full_disk(tensors, target, metadata):
-        target.write_bytes(b"half")
+    write = Path.write_bytes
+
+    def full_disk(target, data):
+        write(target, data[:100])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("dferlib.checkpoints.save_file", full_disk)
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
     with pytest.raises(InputError, match="No space left on device"):
         save_model(model, path)
     assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
