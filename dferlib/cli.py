@@ -67,6 +67,8 @@ def train(
     root: Root = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results; runs/MODEL-SEED if not given.")] = None,
     loss: Annotated[str, typer.Option(help="cross_entropy, label_smoothing or compact.")] = "cross_entropy",
+    lr: Annotated[float, typer.Option(help="Learning rate of everything but the backbone.")] = 1e-3,
+    backbone_lr_scale: Annotated[float, typer.Option(help="Part of it for the backbone; 0 freezes it.")] = 0.5,
     device: Device = "auto",
 ) -> None:
     """Train a model on MakeFaces, choose the epoch on the validation split, test it once.
@@ -85,7 +87,7 @@ def train(
     from dferlib.training import CHECKPOINT, TrainConfig, evaluate
     from dferlib.training import train as fit
 
-    config = TrainConfig(epochs=epochs, seed=seed, loss=loss, device=device)
+    config = TrainConfig(epochs=epochs, lr=lr, backbone_lr_scale=backbone_lr_scale, loss=loss, seed=seed, device=device)
     torch.manual_seed(seed)
     network = create_model(model, scale=scale)
     folder = make_folder(out or Path("runs") / f"{model}-{seed}")

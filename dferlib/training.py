@@ -246,8 +246,10 @@ def evaluate(
         model.to(home).train(was_training)
     scores, table = np.concatenate(logits), source.table
     if not np.isfinite(scores).all():
-        first = table.ids[~np.isfinite(scores).all(1)][0]
-        raise InputError(f"the model gives nan or infinity for clip {first!r}: its weights are broken, train it again")
+        first = str(table.ids[~np.isfinite(scores).all(1)][0])
+        raise InputError(
+            f"the model gives nan or infinity for clip {first!r}: train it again, with a lower learning rate"
+        )
     embedded = np.concatenate(embeddings) if features else None
     return Predictions(table.ids, table.labels, table.groups, scores, source.classes, embedded)
 

@@ -134,11 +134,20 @@ def test_bad_input_gets_one_line_and_status_1(tiny_world, tmp_path, capsys):
     fails(capsys, "train", "tiny", "--out", tmp_path / "file" / "x", words=["cannot create the folder"])
     fails(capsys, "train", "tiny", "--size", "huge", "--out", tmp_path, words=["'huge'", "mini, book"])
     fails(capsys, "train", "tiny", "--loss", "mse", words=["'mse'", "cross_entropy"])
+    fails(capsys, "train", "tiny", "--lr", "-1", words=["lr is -1"])
     fails(capsys, "train", "tiny", "--device", "tpu", words=["'tpu'", "auto, cpu"])
     fails(capsys, "evaluate", missing, words=[str(missing), "does not exist"])
     fails(capsys, "evaluate", tmp_path / "file", words=["cannot read the checkpoint"])
     fails(capsys, "results", tmp_path / "none", words=["no folder"])
     fails(capsys, "results", tmp_path, words=["no records"])
+
+
+def test_a_training_that_diverges_ends_with_one_line_below_the_bar(tiny_world, tmp_path, capsys):
+    assert call("train", "tiny", "--lr", "1e30", "--out", tmp_path, "--device", "cpu") == 1
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    assert error.splitlines()[-1].startswith("dferlib: ") and "learning rate" in error.splitlines()[-1]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_unknown_names_list_the_valid_ones(capsys):

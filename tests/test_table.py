@@ -88,7 +88,7 @@ def test_an_array_source_refuses_clips_that_do_not_fit_the_table():
     table = ClipTable(rows(), EMOTIONS)
     with pytest.raises(InputError, match="2 clips for a table of 3"):
         ArraySource(table, clips()[:2])
-    with pytest.raises(InputError, match=r"'c'.*uint8"):
+    with pytest.raises(InputError, match=r"clip 'c' is float32.*uint8"):
         ArraySource(table, [*clips()[:2], np.zeros((9, 3, 4, 4), np.float32)])
-    with pytest.raises(InputError, match="'b'"):
+    with pytest.raises(InputError, match="clip 'b' is uint8"):
         ArraySource(table, [clips()[0], clips()[0], clips()[2]])

@@ -124,7 +124,7 @@ class ArraySource:
     def __init__(self, table: ClipTable, clips: Sequence[np.ndarray], fingerprint: str | None = None) -> None:
         if len(clips) != len(table):
             raise InputError(f"{len(clips)} clips for a table of {len(table)} rows: give one clip for each row")
-        for name, frames, clip in zip(table.ids, table.frames, clips, strict=True):
+        for name, frames, clip in zip(table.ids.tolist(), table.frames, clips, strict=True):
             if clip.dtype != np.uint8 or clip.ndim != 4 or len(clip) != frames:
                 raise InputError(
                     f"clip {name!r} is {clip.dtype} {clip.shape}: it must be uint8 ({frames}, channels, height, width)"
