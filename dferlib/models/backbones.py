@@ -67,7 +67,7 @@ class ResNet18(nn.Sequential):
     stride = 32
 
     def __init__(self, imagenet: bool = False) -> None:
-        from torchvision.models import ResNet18_Weights, resnet18
+        from torchvision.models import ResNet18_Weights, resnet18  # type: ignore[import-untyped]
 
         net = resnet18(weights=ResNet18_Weights.IMAGENET1K_V1 if imagenet else None)
         stem = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool)

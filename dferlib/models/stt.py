@@ -37,8 +37,11 @@ class STTBlock(nn.Module):
         self, dim: int, heads: int, mlp_ratio: float, dropout: float, spatial: bool = True, temporal: bool = True
     ) -> None:
         super().__init__()
-        self.norm_space, self.space = (nn.LayerNorm(dim), SpatialAttention(dim, heads)) if spatial else (None, None)
-        self.norm_time, self.time = (nn.LayerNorm(dim), TemporalAttention(dim, heads)) if temporal else (None, None)
+        if spatial:
+            self.norm_space, self.space = nn.LayerNorm(dim), SpatialAttention(dim, heads)
+        if temporal:
+            self.norm_time, self.time = nn.LayerNorm(dim), TemporalAttention(dim, heads)
+        self.spatial, self.temporal = spatial, temporal
         hidden = int(dim * mlp_ratio)
         self.norm_mlp = nn.LayerNorm(dim)
         self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, dim))
@@ -46,9 +49,9 @@ class STTBlock(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """(B, F + 1, S, d) to (B, F + 1, S, d); without temporal attention F in place of F + 1."""
-        if self.space is not None:
+        if self.spatial:
             z = z + self.drop(self.space(self.norm_space(z)))  # Eq. 3 to 8
-        if self.time is not None:
+        if self.temporal:
             z = z + self.drop(self.time(self.norm_time(z)))  # Eq. 9 to 11
         return z + self.drop(self.mlp(self.norm_mlp(z)))  # Eq. 12
 

@@ -1,0 +1,45 @@
+"""What a model costs: parameters, and multiply-accumulates for one clip."""
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from dferlib.models import ClipModel
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """The cost of one clip.
+
+    Attributes:
+        parameters: how many numbers are learnt.
+        gmac: multiply-accumulates of convolutions, matrix products and attention, in units of 1e9. The papers print
+            this under the name FLOPs. Norms, activations, pooling and additions are not in it, as is usual.
+    """
+
+    parameters: int
+    gmac: float
+
+
+@torch.no_grad()
+def complexity(model: ClipModel) -> Complexity:
+    """Count what a model costs for one clip of its `input_spec`.
+
+    torch counts floating-point operations, two to a multiply-accumulate; so its figure is halved.
+    """
+    spec, was_training = model.input_spec, model.training
+    clip = next(model.parameters()).new_zeros(1, spec.frames, 3, spec.size, spec.size)
+    model.eval()
+    try:
+        # torch does not count inside the fused kernels of a CPU, neither attention's nor the recurrent ones
+        with (
+            sdpa_kernel(SDPBackend.MATH),
+            torch.backends.mkldnn.flags(enabled=False, allow_tf32=False),
+            FlopCounterMode(display=False) as counter,
+        ):
+            model(clip)
+    finally:
+        model.train(was_training)
+    return Complexity(sum(p.numel() for p in model.parameters()), counter.get_total_flops() / 2e9)
