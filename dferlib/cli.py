@@ -9,6 +9,7 @@ import typer
 from dferlib.errors import InputError
 
 if TYPE_CHECKING:
+    from dferlib.data.table import ClipSource
     from dferlib.training import Predictions
 
 SPLITS = ("train", "val", "test")
@@ -75,44 +76,21 @@ def train(
 
     Writes best.safetensors, history.json and the record of the run into the folder.
     """
-    from dataclasses import asdict
-    from time import perf_counter
-
-    import torch
-
     from dferlib.data.makefaces import MakeFaces
     from dferlib.files import make_folder
     from dferlib.models import create_model
-    from dferlib.results import device_name, save_run
-    from dferlib.training import CHECKPOINT, TrainConfig, evaluate
-    from dferlib.training import train as fit
+    from dferlib.studies import Row, train_and_record
+    from dferlib.training import CHECKPOINT, TrainConfig
 
     config = TrainConfig(epochs=epochs, lr=lr, backbone_lr_scale=backbone_lr_scale, loss=loss, seed=seed, device=device)
-    torch.manual_seed(seed)
-    network = create_model(model, scale=scale)
+    create_model(model, scale=scale)  # a wrong name is told before any clip is rendered
     folder = make_folder(out or Path("runs") / f"{model}-{seed}")
-    sources = {split: MakeFaces(split, size, data_seed, root) for split in SPLITS}
-    started = perf_counter()
-    history = fit(network, sources["train"], sources["val"], config, folder)
-    predictions = evaluate(network, sources["test"], device=device, progress=True)
-    run = save_run(
-        folder,
-        "run",
-        config={
-            "model": {"name": model, "scale": scale},
-            "train": asdict(config),
-            "data": f"makefaces {size} {data_seed}",
-        },
-        seed=seed,
-        data={split: source.fingerprint for split, source in sources.items()},
-        predictions=predictions,
-        history=history,
-        device=device_name(device),
-        seconds=perf_counter() - started,
-    )
-    best = history.best
-    print(f"kept epoch {best.epoch} of {epochs}: validation UAR {100 * best.val_uar:.1f} %")
-    _print_metrics(predictions, "test")
+    sources: dict[str, ClipSource] = {split: MakeFaces(split, size, data_seed, root) for split in SPLITS}
+    run = train_and_record(folder, "run", Row(model, {}, config), sources, scale, folder)
+    history = run.record["history"]
+    best = history["epochs"][history["best_epoch"] - 1]
+    print(f"kept epoch {best['epoch']} of {epochs}: validation UAR {100 * best['val_uar']:.1f} %")
+    _print_metrics(run.predictions(), "test")
     print(f"checkpoint {folder / CHECKPOINT}, record {run.path}, {run.record['seconds']:.0f} s")
 
 
@@ -147,6 +125,25 @@ def predict(
     from dferlib.predict import run
 
     run(videos, checkpoint, out, device)
+
+
+@app.command(epilog="Example: dferlib study stt_against_controls")
+def study(
+    name: Annotated[str, typer.Argument(help="Name of the study, such as stt_against_controls.")],
+    out: Annotated[Path, typer.Option(help="The records go to a folder of the study's name in here.")] = Path(
+        "results"
+    ),
+    keep_weights: Annotated[bool, typer.Option(help="Keep the weights of the first seed's runs.")] = False,
+    root: Root = None,
+) -> None:
+    """Make the records of a study that are missing; interrupted, it goes on where it stopped."""
+    from dferlib.data.makefaces import MakeFaces
+    from dferlib.errors import choose
+    from dferlib.studies import STUDIES, run_study
+
+    print(STUDIES[choose("study", name, STUDIES)].question)
+    sources: dict[str, ClipSource] = {split: MakeFaces(split, "book", root=root) for split in SPLITS}
+    run_study(name, sources, out, keep_weights)
 
 
 @app.command(epilog="Example: dferlib results results --check")

@@ -32,8 +32,10 @@ CODE = (
     "data/table.py",
     "data/sampling.py",
     "data/transforms.py",
-    "models/**/*.py",
-    "models/**/*.safetensors",
+    "models/base.py",
+    "models/attention.py",
+    "models/backbones.py",
+    "models/weights/*.safetensors",
     "losses.py",
     "metrics.py",
     "training.py",
@@ -66,7 +68,7 @@ class Run:
     @property
     def is_current(self) -> bool:
         """Whether the code that made this run is the code of this library."""
-        return self.record["code"] == code_hash()
+        return self.record["code"] == code_hash(self.record["config"]["model"]["name"])
 
     def predictions(self) -> "Predictions":
         """Read id, group, label and logits of every test clip.
@@ -114,7 +116,7 @@ def save_run(
     Args:
         folder: of the study.
         name: of the run; becomes the name of both files.
-        config: everything that was chosen: model, scale, overrides and how it was trained.
+        config: everything that was chosen: `model` (with its `name`), and how it was trained.
         seed: of the run.
         data: fingerprint of each split.
         predictions: for the test split.
@@ -140,7 +142,7 @@ def save_run(
         "config": config,
         "seed": seed,
         "data": data,
-        "code": code_hash(),
+        "code": code_hash(config["model"]["name"]),
         "device": device,
         "versions": versions(),
         "seconds": round(seconds, 2),
@@ -175,13 +177,17 @@ def load_runs(folder: Path | str) -> list[Run]:
 
 
 @cache
-def code_hash() -> str:
-    """Name the code that decides a result: models, losses, sampling, transforms, training, and the shipped weights.
+def code_hash(model: str) -> str:
+    """Name the code that decides a model's results: its file and what all share, training, data, the shipped weights.
 
-    Comments, docstrings and layout do not count, so that better words do not make a record look old.
+    Comments, docstrings and layout do not count, so that better words do not make a record look old. Nor do the files
+    of other models, so that a new model leaves the records of the old ones alone.
     """
-    root, digest = Path(__file__).parent, hashlib.sha256()
-    for path in sorted({path for pattern in CODE for path in root.glob(pattern)}):
+    from dferlib.models import model_code
+
+    source, settings = model_code(model)
+    root, digest = Path(__file__).parent, hashlib.sha256(settings.encode())
+    for path in sorted({path for pattern in CODE for path in root.glob(pattern)} | source):
         content = path.read_bytes()
         if path.suffix == ".py":
             content = _skeleton(ast.parse(content)).encode()

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 import dferlib.data.makefaces as makefaces
+import dferlib.studies
 from dferlib import InputError
 from dferlib.cli import main
 
-COMMANDS = ("makefaces", "train", "evaluate", "predict", "results")
+COMMANDS = ("makefaces", "train", "evaluate", "predict", "study", "results")
 
 
 def dferlib(*arguments, **kwargs):
@@ -43,7 +44,8 @@ def tiny_world(tiny_source, tiny_model, monkeypatch):
         return tiny_model(seed=torch.initial_seed(), num_classes=num_classes)
 
     monkeypatch.setattr(makefaces, "MakeFaces", make_faces)
-    monkeypatch.setattr("dferlib.models.create_model", create_model)
+    for module in ("models", "studies"):
+        monkeypatch.setattr(f"dferlib.{module}.create_model", create_model)
     monkeypatch.setattr("dferlib.checkpoints.create_model", create_model)
 
 
@@ -170,6 +172,6 @@ def test_an_interrupt_is_one_line_and_status_130(tiny_world, tmp_path, capsys, m
     def interrupted(*arguments, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dferlib.training.train", interrupted)
+    monkeypatch.setattr("dferlib.studies.train", interrupted)
     assert call("train", "tiny", "--out", tmp_path) == 130
     assert capsys.readouterr().err.strip() == "dferlib: interrupted"

@@ -330,7 +330,9 @@ def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_bytes(tmp_path: 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="processes are listed differently")
 def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
-    script = f"from dferlib import MakeFaces; from pathlib import Path; MakeFaces(size='mini', root=Path({str(tmp_path)!r}))"
+    script = (
+        f"from dferlib import MakeFaces; from pathlib import Path; MakeFaces(size='mini', root=Path({str(tmp_path)!r}))"
+    )
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not list(tmp_path.rglob("part-*.npy")) and time.monotonic() < deadline:

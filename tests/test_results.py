@@ -6,6 +6,7 @@ import pytest
 
 import dferlib.results as results_module
 from dferlib import EMOTIONS, InputError
+from dferlib.models import model_code
 from dferlib.results import Run, code_hash, device_name, load_runs, save_run
 from dferlib.training import Epoch, History, Predictions
 
@@ -116,7 +117,7 @@ def hash_of(tmp_path, monkeypatch, **sources):
         (tmp_path / f"{name}.py").write_text(text)
     monkeypatch.setattr(results_module, "__file__", str(tmp_path / "results.py"))
     code_hash.cache_clear()
-    found = code_hash()
+    found = code_hash("tiny")
     monkeypatch.undo()
     code_hash.cache_clear()
     return found
@@ -138,8 +139,13 @@ def test_the_code_hash_covers_the_modules_that_make_a_result():
 
     root = Path(results_module.__file__).parent
     covered = {path.relative_to(root).as_posix() for pattern in results_module.CODE for path in root.glob(pattern)}
-    wanted = {"training.py", "losses.py", "metrics.py", "models/__init__.py", "models/stt.py", "data/sampling.py"}
+    wanted = {"training.py", "losses.py", "metrics.py", "models/attention.py", "data/sampling.py"}
+    wanted.add("models/weights/slim_resnet_makefaces.safetensors")
     assert wanted <= covered
+    files, settings = model_code("stt")
+    assert files == {root / "models" / "stt.py"}
+    assert "layers" in settings
+    assert code_hash("stt") != code_hash("single_frame")
 
 
 def test_a_damaged_record_and_a_missing_folder_are_named(tmp_path):
@@ -151,7 +157,7 @@ def test_a_damaged_record_and_a_missing_folder_are_named(tmp_path):
 
 
 def test_an_interrupted_save_leaves_no_record(tmp_path, monkeypatch):
-    monkeypatch.setattr(results_module, "code_hash", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(results_module, "code_hash", lambda name: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         save(tmp_path)
     assert load_runs(tmp_path) == []

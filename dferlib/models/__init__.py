@@ -1,6 +1,7 @@
 """The models: `create_model`, `list_models`, `attention_maps`."""
 
 import inspect
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -58,6 +59,14 @@ def create_model(name: str, num_classes: int = 7, scale: str = "book", **overrid
         "overrides": {**overrides, "weights": None},
     }
     return model
+
+
+def model_code(name: str) -> tuple[set[Path], str]:
+    """The file of a model's class, and what the class is given at book scale: what `dferlib.results` hashes."""
+    if name not in _MODELS:
+        return set(), ""
+    kind, book = _MODELS[name]
+    return {Path(inspect.getfile(kind))}, repr(sorted(book.items()))
 
 
 @torch.no_grad()
