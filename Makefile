@@ -41,7 +41,7 @@ quick: $(STAMP)
 	$(BIN)/python -m pytest -m "not slow and not site"
 
 bench: $(STAMP)
-	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
 
 clean:
 	rm -rf _build build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

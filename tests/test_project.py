@@ -9,6 +9,7 @@ from importlib.metadata import packages_distributions
 from itertools import chain
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -40,9 +41,17 @@ def imports(code: str) -> set[str]:
     return {name.split(".")[0] for name in names}
 
 
+def python_in(path: Path) -> str:
+    """The code of a module, or of the code cells of a notebook without its magic lines."""
+    if path.suffix == ".py":
+        return path.read_text()
+    cells = [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+    return "\n".join(line for cell in cells for line in cell.splitlines() if not line.lstrip().startswith(("%", "!")))
+
+
 def undeclared(files: list[Path], declared: set[str]) -> set[str]:
     own = {"dferlib", *(path.stem for path in files)}
-    used = set().union(*(imports(path.read_text()) for path in files)) - set(sys.stdlib_module_names) - own
+    used = set().union(*(imports(python_in(path)) for path in files)) - set(sys.stdlib_module_names) - own
     providers = packages_distributions()
     return {name for name in used if not {canonicalize_name(item) for item in providers.get(name, [])} & declared}
 
@@ -51,8 +60,10 @@ def test_imports_of_the_library_are_declared() -> None:
     assert not undeclared(sorted((ROOT / "dferlib").rglob("*.py")), set(DECLARED))
 
 
-def test_imports_of_tests_and_benchmarks_are_declared() -> None:
-    files = [path for folder in ("tests", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))]
+def test_imports_outside_the_library_are_declared() -> None:
+    files = [path for folder in ("tests", "benchmarks", "notebooks") for path in (ROOT / folder).glob("*.*")]
+    files = [path for path in files if path.suffix in (".py", ".ipynb")]
+    assert len(files) > 5
     assert not undeclared(files, set(WANTED))
 
 
