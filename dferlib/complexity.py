@@ -1,5 +1,6 @@
 """What a model costs: parameters, and multiply-accumulates for one clip."""
 
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -33,8 +34,10 @@ def complexity(model: ClipModel) -> Complexity:
     clip = next(model.parameters()).new_zeros(1, spec.frames, 3, spec.size, spec.size)
     model.eval()
     try:
-        # torch does not count inside the fused kernels of a CPU, neither attention's nor the recurrent ones
+        # torch counts nothing inside a CPU's fused kernels, of attention or recurrent; switching them off it may warn
+        # of settings that nobody touched
         with (
+            warnings.catch_warnings(action="ignore", category=UserWarning),
             sdpa_kernel(SDPBackend.MATH),
             torch.backends.mkldnn.flags(enabled=False, allow_tf32=False),
             FlopCounterMode(display=False) as counter,

@@ -37,9 +37,15 @@ class CompactLoss(nn.Module):
         """The mean loss of logits (B, C) and labels (B,) int64, computed in float32 whatever the logits are.
 
         Raises:
-            InputError: fewer than three classes: with one class left over there is nothing to make uniform.
+            InputError: fewer than three classes (with one class left over there is nothing to make uniform), or a label
+                out of range.
         """
         classes = logits.shape[1]
+        wrong = labels[(labels < 0) | (labels >= classes)]
+        if len(wrong):
+            raise InputError(
+                f"label {wrong[0].item()} is out of range: {classes} classes have labels 0 to {classes - 1}"
+            )
         if classes < 3:
             raise InputError(f"the compact loss needs at least 3 classes, not {classes}: use cross entropy")
         logits = logits if logits.dtype == torch.float64 else logits.float()

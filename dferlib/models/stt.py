@@ -113,7 +113,7 @@ class STT(ClipModel):
         f1 = self.project(maps.flatten(3).transpose(2, 3))  # (B, F, S, d)
         f2 = f1 + self.space_position  # Eq. 1
         if self.class_token is not None:
-            first = self.class_token.expand(len(f2), 1, f2.shape[2], -1)
+            first = self.class_token.expand(f2.shape[0], 1, f2.shape[2], -1)
             f2 = torch.cat([first, f2], 1)  # (B, F + 1, S, d)
         return f2 + self.time_position  # Eq. 2
 

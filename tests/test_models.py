@@ -1,0 +1,363 @@
+"""What every model promises, and what STT promises beside it."""
+
+import math
+import warnings
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dferlib import InputError, attention_maps, create_model, list_models
+from dferlib.complexity import complexity
+from dferlib.models import ClipModel
+from dferlib.models.attention import SpatialAttention, TemporalAttention
+from dferlib.models.backbones import ResNet18, SlimResNet, build_backbone, places_of
+from dferlib.models.stt import STT
+
+SCALES = ("book", "paper")
+
+
+def make(name: str, scale: str = "book", **overrides) -> ClipModel:
+    torch.manual_seed(0)
+    return create_model(name, scale=scale, **{"weights": None, **overrides})
+
+
+def make_clips(model: ClipModel, count: int = 2, seed: int = 0) -> Tensor:
+    spec = model.input_spec
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, spec.frames, 3, spec.size, spec.size, generator=generator)
+
+
+def tiny_stt(**overrides) -> STT:
+    """STT that loops can follow: 2 frames of 2 x 2 places, one layer."""
+    return make("stt", frames=2, size=32, dim=8, heads=2, layers=1, **overrides).eval()
+
+
+# ---- every model
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("name", list_models())
+@torch.no_grad()
+def test_shapes_and_the_ways_into_a_model(name, scale):
+    model = make(name, scale, num_classes=5).eval()
+    clips = make_clips(model)
+    logits = model(clips)
+    assert logits.shape == (2, 5)
+    torch.testing.assert_close(model.head(model.forward_features(clips)), logits)
+    torch.testing.assert_close(model.forward_from_maps(model.feature_maps(clips)), logits)
+    # a clip's result does not depend on what else is in the batch
+    torch.testing.assert_close(model(clips[:1]), logits[:1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_every_parameter_learns(name):
+    model = make(name).train()
+    model(make_clips(model, 3)).logsumexp(1).sum().backward()
+    silent = [key for key, p in model.named_parameters() if p.grad is None]
+    assert not silent
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("name", list_models())
+def test_a_model_can_be_built_again_from_its_config(name, scale):
+    model = make(name, scale, num_classes=4).eval()
+    config = dict(model.config)
+    again = create_model(config.pop("name"), config.pop("num_classes"), config.pop("scale"), **config.pop("overrides"))
+    assert not config
+    again.load_state_dict(model.state_dict())
+    assert again.input_spec == model.input_spec
+    clips = make_clips(model, 1)
+    with torch.no_grad():
+        torch.testing.assert_close(again.eval()(clips), model(clips), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_the_same_seed_makes_the_same_model(name):
+    first, second = make(name).state_dict(), make(name).state_dict()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize("name", list_models())
+@torch.no_grad()
+def test_half_precision_keeps_the_answer(name):
+    model = make(name).eval()
+    clips = make_clips(model)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = model(clips)
+    logits = model(clips)
+    assert (half.float() - logits).abs().max() < 0.05 * logits.abs().max()
+
+
+@pytest.mark.parametrize("name", list_models())
+@torch.no_grad()
+def test_export_gives_the_same_numbers_for_another_batch_size(name):
+    model = make(name).eval()
+    batch = torch.export.Dim("batch", min=1, max=64)
+    program = torch.export.export(model, (make_clips(model, 2),), dynamic_shapes=({0: batch},))
+    clips = make_clips(model, 3, seed=1)
+    torch.testing.assert_close(program.module()(clips), model(clips), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_learns_sixteen_clips_by_heart(name):
+    model = make(name, dropout=0.0).train()
+    spec, labels = model.input_spec, torch.arange(16) % 7
+    coarse = torch.randn(16, spec.frames * 3, 3, 3, generator=torch.Generator().manual_seed(0))
+    clips = nn.functional.interpolate(coarse, size=spec.size, mode="bilinear").unflatten(1, (-1, 3))
+    optimiser = torch.optim.Adam(model.parameters(), lr=2e-3)
+    for _ in range(80):
+        logits = model(clips)
+        if logits.argmax(1).equal(labels):
+            return
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(logits, labels).backward()
+        optimiser.step()
+    pytest.fail(f"after 80 steps {int((logits.argmax(1) != labels).sum())} of 16 clips are still wrong")
+
+
+@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda x: x[0], "shape"),
+        (lambda x: x[:, :, :1], "shape"),
+        (lambda x: x[..., :-8], "shape"),
+        (lambda x: x[:, :-1], "shape"),
+        (lambda x: x.to(torch.uint8), "torch.uint8: give float"),
+        (lambda x: x.masked_fill(x > 3, float("nan")), "nan or infinite"),
+    ],
+    ids=["rank", "channels", "size", "frames", "integers", "nan"],
+)
+def test_wrong_clips_are_refused_in_one_line(name, spoil, message):
+    model = make(name).eval()
+    with pytest.raises(InputError, match=message) as caught:
+        model(spoil(make_clips(model)))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "stt2"}, "unknown model 'stt2': choose one of stt, single_frame"),
+        ({"name": "stt", "scale": "huge"}, "unknown scale 'huge': choose one of book, paper"),
+        ({"name": "stt", "depth": 3}, "unknown argument of stt 'depth': choose one of .*layers"),
+        ({"name": "stt", "num_classes": 1}, "at least 2"),
+        ({"name": "stt", "heads": 3}, "do not divide into 3 heads"),
+        ({"name": "stt", "frames": 0}, "at least .* 1 frame"),
+        ({"name": "stt", "size": 8}, "at least 16 px"),
+        ({"name": "stt", "backbone": "vit"}, "unknown backbone 'vit': choose one of slim, resnet18"),
+        ({"name": "stt", "weights": "imagenet"}, "unknown weights of slim 'imagenet': choose one of makefaces"),
+    ],
+)
+def test_wrong_names_list_the_valid_ones(arguments, message):
+    with pytest.raises(InputError, match=message):
+        create_model(**arguments)
+
+
+def test_no_download_fails_in_one_line(monkeypatch, tmp_path):
+    def offline(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    with pytest.raises(InputError, match="cannot download the ImageNet weights"):
+        create_model("stt", scale="paper", weights="imagenet")
+
+
+# ---- backbones
+
+
+@pytest.mark.parametrize(("kind", "channels", "size"), [("slim", 128, 56), ("resnet18", 512, 112)])
+@torch.no_grad()
+def test_backbones_turn_a_frame_into_a_map_of_four_by_four(kind, channels, size):
+    backbone = build_backbone(kind, None).eval()
+    assert backbone(torch.zeros(2, 3, size, size)).shape == (2, channels, 4, 4)
+    assert backbone.out_channels == channels
+    for other in (size - 7, size + 9):
+        assert backbone(torch.zeros(1, 3, other, other)).shape[2] ** 2 == places_of(backbone, other)
+
+
+def test_backbone_sizes_in_closed_form():
+    def block(i: int, o: int) -> int:
+        return 9 * i * o + 9 * o * o + 4 * o + (i * o + 2 * o if i != o else 0)
+
+    slim = 25 * 3 * 16 + 32 + block(16, 16) + block(16, 32) + block(32, 64) + block(64, 128)
+    assert sum(p.numel() for p in SlimResNet().parameters()) == slim
+    assert sum(p.numel() for p in ResNet18().parameters()) == 11_689_512 - 513_000  # torchvision's, less its classifier
+
+
+@torch.no_grad()
+def test_resnet18_is_torchvisions_up_to_the_last_map():
+    from torchvision.models import resnet18
+
+    theirs, ours = resnet18().eval(), ResNet18().eval()
+    values = [v for key, v in theirs.state_dict().items() if not key.startswith("fc.")]
+    ours.load_state_dict(dict(zip(ours.state_dict(), values, strict=True)))
+    frame = torch.randn(1, 3, 64, 64)
+    torch.testing.assert_close(theirs.fc(ours(frame).mean((2, 3))), theirs(frame))
+
+
+def test_the_shipped_weights_are_loaded_at_book_scale():
+    model = create_model("stt")
+    random = make("stt").backbone.state_dict()
+    learnt = model.backbone.state_dict()
+    assert not torch.equal(learnt["blocks.3.conv2.weight"], random["blocks.3.conv2.weight"])
+    assert learnt["blocks.3.bn2.running_mean"].abs().max() > 0  # it has seen pictures
+    assert torch.equal(learnt["stem.0.weight"], create_model("frame_average").backbone.state_dict()["stem.0.weight"])
+
+
+# ---- cost
+
+
+def test_resnet18_on_sixteen_frames_costs_what_the_papers_print():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = complexity(make("frame_average", "paper"))
+    assert found.gmac == pytest.approx(7.778, rel=0.01)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_cost_of_stt_in_closed_form(scale):
+    model = make("stt", scale)
+    S, D, C = 16, model.head[1].in_features, model.backbone.out_channels
+    F, width, layers = model.input_spec.frames, model.blocks[0].mlp[0].out_features, len(model.blocks)
+    block = (F + 1) * S * 2 * D * width
+    block += SpatialAttention(D, 4).cost(F + 1, S, D) + TemporalAttention(D, 4).cost(F + 1, S, D)
+    backbone = complexity(make("frame_average", scale)).gmac - 7 * C / 1e9
+    expected = backbone + (F * S * C * D + layers * block + 7 * D) / 1e9
+    assert complexity(model).gmac == pytest.approx(expected, rel=1e-9)
+    parameters = C * D + D + S * D + (F + 1) * D + D + 2 * D + 7 * D + 7
+    parameters += layers * (2 * (4 * D * D + 4 * D) + 6 * D + 2 * D * width + D + width)
+    assert complexity(model).parameters == parameters + sum(p.numel() for p in model.backbone.parameters())
+
+
+# ---- STT
+
+
+def layer_norm(x: Tensor, norm: nn.LayerNorm) -> Tensor:
+    centred = x - x.mean()
+    return centred / (centred.square().mean() + norm.eps).sqrt() * norm.weight + norm.bias
+
+
+def attention_by_loops(attention: nn.Module, query: Tensor, seen: list[Tensor]) -> Tensor:
+    d, heads = len(query), attention.heads
+    W, b = attention.qkv.weight, attention.qkv.bias
+    q, *_ = ((W[i * d : (i + 1) * d] @ query + b[i * d : (i + 1) * d]).view(heads, -1) for i in range(1))
+    keys, values = (
+        [(W[i * d : (i + 1) * d] @ x + b[i * d : (i + 1) * d]).view(heads, -1) for x in seen] for i in (1, 2)
+    )
+    s = []
+    for a in range(heads):
+        alpha = torch.stack([q[a] @ k[a] / math.sqrt(d // heads) for k in keys]).softmax(0)
+        s.append(sum(alpha[j] * v[a] for j, v in enumerate(values)))
+    return attention.out.weight @ torch.cat(s) + attention.out.bias
+
+
+def stt_by_loops(model: STT, maps: Tensor) -> Tensor:
+    """Equations 1 to 13 for one clip (F, C, H, W), a token at a time; z[t][p] with t = 0 the class tokens."""
+    F, _, H, W = maps.shape
+    e_space, e_time = model.space_position[0, 0], model.time_position[0, :, 0]
+    z = []
+    if model.class_token is not None:
+        z.append([model.class_token[0, 0, 0] + e_time[0] for _ in range(H * W)])
+    for t in range(F):
+        row = [model.project.weight @ maps[t, :, p // W, p % W] + model.project.bias for p in range(H * W)]
+        z.append([f1 + e_space[p] + e_time[len(z)] for p, f1 in enumerate(row)])
+    for block in model.blocks:
+        if block.spatial:
+            n = [[layer_norm(x, block.norm_space) for x in frame] for frame in z]
+            z = [[x + attention_by_loops(block.space, n[t][p], n[t]) for p, x in enumerate(f)] for t, f in enumerate(z)]
+        if block.temporal:
+            n = [[layer_norm(x, block.norm_time) for x in frame] for frame in z]
+            z = [
+                [x + attention_by_loops(block.time, n[t][p], [m[p] for m in n]) for p, x in enumerate(f)]
+                for t, f in enumerate(z)
+            ]
+        first, last = block.mlp[0], block.mlp[-1]
+        for frame in z:
+            for p, x in enumerate(frame):
+                h = first.weight @ layer_norm(x, block.norm_mlp) + first.bias
+                h = h * (1 + torch.erf(h / math.sqrt(2))) / 2  # GELU
+                frame[p] = x + last.weight @ h + last.bias
+    read = z[0] if model.class_token is not None else [x for frame in z for x in frame]
+    feature = sum(layer_norm(x, model.norm) for x in read) / len(read)
+    return model.head[1].weight @ feature + model.head[1].bias
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+@pytest.mark.parametrize("spatial", [True, False])
+@pytest.mark.parametrize("temporal", [True, False])
+@torch.no_grad()
+def test_stt_equals_its_equations_written_as_loops(spatial, temporal, dtype, tolerance):
+    model = tiny_stt(spatial=spatial, temporal=temporal).to(dtype)
+    for parameter in [p for key, p in model.named_parameters() if not key.startswith("backbone")]:
+        nn.init.normal_(parameter, std=0.3)
+    maps = torch.randn(2, 2, 128, 2, 2, dtype=dtype)
+    expected = torch.stack([stt_by_loops(model, clip) for clip in maps])
+    torch.testing.assert_close(model.forward_from_maps(maps), expected, rtol=tolerance, atol=tolerance * 10)
+
+
+def test_the_controls_lack_attention_and_nothing_else():
+    full, space, time, none = (
+        {key: p.shape for key, p in make("stt", spatial=s, temporal=t).named_parameters()}
+        for s, t in [(True, True), (True, False), (False, True), (False, False)]
+    )
+    assert none.keys() < space.keys() < full.keys()
+    assert none.keys() < time.keys() < full.keys()
+    assert {key.split(".")[2] for key in full.keys() - time.keys()} == {"norm_space", "space"}
+    lost = full.keys() - space.keys() - {"class_token"}
+    assert {key.split(".")[2] for key in lost} == {"norm_time", "time"}
+    for part in (space, time, none):
+        different = {key for key in part if part[key] != full[key]}
+        assert different <= {"time_position"}  # one row less where there is no class token
+
+
+@torch.no_grad()
+def test_without_temporal_attention_the_order_does_not_matter_but_for_the_positions():
+    model = tiny_stt(temporal=False)
+    model.time_position.zero_()
+    clips = make_clips(model)
+    torch.testing.assert_close(model(clips.flip(1)), model(clips))
+    full = tiny_stt()
+    assert (full(clips.flip(1)) - full(clips)).abs().max() > 1e-5
+
+
+@pytest.mark.parametrize("frames", [1, 4, 12])
+@torch.no_grad()
+def test_stt_takes_other_lengths(frames):
+    model = make("stt", frames=frames).eval()
+    assert model(make_clips(model, 1)).shape == (1, 7)
+
+
+@torch.no_grad()
+def test_attention_maps_name_every_layer_and_leave_no_trace():
+    model = make("stt").train()
+    clips = make_clips(model)
+    weights = attention_maps(model, clips)
+    assert {key: tuple(w.shape) for key, w in weights.items()} == {
+        f"blocks.{i}.{kind}": shape
+        for i in range(2)
+        for kind, shape in (("space", (2, 9, 4, 16, 16)), ("time", (2, 16, 4, 9, 9)))
+    }
+    for w in weights.values():
+        torch.testing.assert_close(w.sum(-1), torch.ones_like(w[..., 0]))
+    assert model.training
+    assert all(m.weights is None for m in model.modules() if hasattr(m, "keep_weights"))
+
+
+@torch.no_grad()
+def test_single_frame_sees_the_middle_frame_only():
+    model = make("single_frame").eval()
+    clips = make_clips(model)
+    others = torch.randn_like(clips)
+    others[:, 4] = clips[:, 4]
+    torch.testing.assert_close(model(others), model(clips))
+    assert (model(clips.roll(1, 1)) - model(clips)).abs().max() > 1e-5
+
+
+@torch.no_grad()
+def test_frame_average_does_not_see_order():
+    model = make("frame_average").eval()
+    clips = make_clips(model)
+    torch.testing.assert_close(model(clips.flip(1)), model(clips))
