@@ -15,8 +15,6 @@ COLOURS = dict(
 )
 INK, ACCENT, SECOND = "#333333", "#0072B2", "#D55E00"
 STYLE = {
-    "figure.dpi": 110,
-    "figure.facecolor": "white",  # pictures keep their white paper in the book's dark mode
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -26,11 +24,12 @@ STYLE = {
 }
 
 
-def _new(width: float, height: float, rows: int = 1, columns: int = 1, **kwargs: object) -> tuple[Figure, np.ndarray]:
+def _new(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, np.ndarray]:
+    # outside the style's context: the first figure chooses the backend, and leaving the context would undo half of
+    # that; white paper, so that pictures can be read in the book's dark mode
+    figure = plt.figure(figsize=(width, height), dpi=110, facecolor="white", layout="constrained")
     with plt.rc_context(STYLE):  # type: ignore[arg-type]
-        figure, axes = plt.subplots(
-            rows, columns, figsize=(width, height), squeeze=False, layout="constrained", **kwargs
-        )  # type: ignore[call-overload]
+        axes = figure.subplots(rows, columns, squeeze=False)
     return figure, axes
 
 

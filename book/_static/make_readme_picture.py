@@ -1,0 +1,36 @@
+"""Draw readme.png: four people, four emotions that rise, hold and fall.
+
+python book/_static/make_readme_picture.py
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dferlib import EMOTIONS, plots
+from dferlib.data.makefaces.actions import perform, shape_weights
+from dferlib.data.makefaces.assets import load_head
+from dferlib.data.makefaces.generator import HALF_WIDTH
+from dferlib.data.makefaces.identity import sample_identity
+from dferlib.data.makefaces.render import Actor, sample_scene
+
+FRAMES, PICTURE = 9, 144
+SHOWN = (("happiness", 3), ("surprise", 13), ("anger", 28), ("sadness", 41))  # emotion and who shows it
+
+
+def clip(emotion: str, person: int) -> np.ndarray:
+    """(T, 3, S, S) uint8: the expression rises, holds and falls within the clip."""
+    rng = np.random.default_rng([person, EMOTIONS.index(emotion)])
+    actor = Actor(sample_identity(np.random.default_rng([7, person]), load_head().shape_names), PICTURE)
+    done = perform(emotion, FRAMES, rng, intensity=(0.9, 0.95))
+    while not (done.expression[0] < 0.05 and done.expression[4] > 0.95 and done.expression[-1] < 0.3):
+        done = perform(emotion, FRAMES, rng, intensity=(0.9, 0.95))
+    pose = rng.normal(0, (0.12, 0.04, 0.02)) + np.linspace(-0.05, 0.05, FRAMES)[:, None] * [1, 0.3, 0.2]
+    scene = sample_scene(rng, FRAMES, PICTURE, HALF_WIDTH, 0.001)
+    pictures = actor.render(shape_weights(done, actor.action_index), pose, scene)
+    return (pictures * 255).round().to(torch.uint8).numpy()
+
+
+figure = plots.film_strip([clip(*who) for who in SHOWN], [emotion for emotion, _ in SHOWN])
+figure.savefig(Path(__file__).with_name("readme.png"), dpi=110)
