@@ -78,10 +78,9 @@ def embed_in_plane(features: np.ndarray, seed: int = 0) -> np.ndarray:
     Source: van der Maaten and Hinton 2008; STT shows one in its Fig. 5.
     """
     from sklearn.manifold import TSNE
-    from sklearn.preprocessing import StandardScaler
 
     if len(features) < 4:
         raise InputError(f"t-SNE needs at least 4 clips, not {len(features)}")
     perplexity = min(30.0, (len(features) - 1) / 3)
     layout = TSNE(perplexity=perplexity, init="pca", random_state=seed)
-    return layout.fit_transform(StandardScaler().fit_transform(features))
+    return layout.fit_transform(features)
