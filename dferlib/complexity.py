@@ -24,7 +24,6 @@ class Complexity:
     gmac: float
 
 
-@torch.no_grad()
 def complexity(model: ClipModel) -> Complexity:
     """Count what a model costs for one clip of its `input_spec`.
 

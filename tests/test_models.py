@@ -1,31 +1,19 @@
 """What every model promises, and what STT promises beside it."""
 
-import math
 import warnings
 
 import pytest
 import torch
+from loops import attention_by_loops, gelu, layer_norm, make, make_clips
 from torch import Tensor, nn
 
 from dferlib import InputError, attention_maps, create_model, list_models
 from dferlib.complexity import complexity
-from dferlib.models import ClipModel
 from dferlib.models.attention import SpatialAttention, TemporalAttention
 from dferlib.models.backbones import ResNet18, SlimResNet, build_backbone, places_of
 from dferlib.models.stt import STT
 
 SCALES = ("book", "paper")
-
-
-def make(name: str, scale: str = "book", **overrides) -> ClipModel:
-    torch.manual_seed(0)
-    return create_model(name, scale=scale, **{"weights": None, **overrides})
-
-
-def make_clips(model: ClipModel, count: int = 2, seed: int = 0) -> Tensor:
-    spec = model.input_spec
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(count, spec.frames, 3, spec.size, spec.size, generator=generator)
 
 
 def tiny_stt(**overrides) -> STT:
@@ -139,7 +127,7 @@ def test_wrong_clips_are_refused_in_one_line(name, spoil, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "stt2"}, "unknown model 'stt2': choose one of stt, single_frame"),
+        ({"name": "stt2"}, "unknown model 'stt2': choose one of stt, logo_former"),
         ({"name": "stt", "scale": "huge"}, "unknown scale 'huge': choose one of book, paper"),
         ({"name": "stt", "depth": 3}, "unknown argument of stt 'depth': choose one of .*layers"),
         ({"name": "stt", "num_classes": 1}, "at least 2"),
@@ -235,25 +223,6 @@ def test_the_cost_of_stt_in_closed_form(scale):
 # ---- STT
 
 
-def layer_norm(x: Tensor, norm: nn.LayerNorm) -> Tensor:
-    centred = x - x.mean()
-    return centred / (centred.square().mean() + norm.eps).sqrt() * norm.weight + norm.bias
-
-
-def attention_by_loops(attention: nn.Module, query: Tensor, seen: list[Tensor]) -> Tensor:
-    d, heads = len(query), attention.heads
-    W, b = attention.qkv.weight, attention.qkv.bias
-    q, *_ = ((W[i * d : (i + 1) * d] @ query + b[i * d : (i + 1) * d]).view(heads, -1) for i in range(1))
-    keys, values = (
-        [(W[i * d : (i + 1) * d] @ x + b[i * d : (i + 1) * d]).view(heads, -1) for x in seen] for i in (1, 2)
-    )
-    s = []
-    for a in range(heads):
-        alpha = torch.stack([q[a] @ k[a] / math.sqrt(d // heads) for k in keys]).softmax(0)
-        s.append(sum(alpha[j] * v[a] for j, v in enumerate(values)))
-    return attention.out.weight @ torch.cat(s) + attention.out.bias
-
-
 def stt_by_loops(model: STT, maps: Tensor) -> Tensor:
     """Equations 1 to 13 for one clip (F, C, H, W), a token at a time; z[t][p] with t = 0 the class tokens."""
     F, _, H, W = maps.shape
@@ -278,8 +247,7 @@ def stt_by_loops(model: STT, maps: Tensor) -> Tensor:
         for frame in z:
             for p, x in enumerate(frame):
                 h = first.weight @ layer_norm(x, block.norm_mlp) + first.bias
-                h = h * (1 + torch.erf(h / math.sqrt(2))) / 2  # GELU
-                frame[p] = x + last.weight @ h + last.bias
+                frame[p] = x + last.weight @ gelu(h) + last.bias
     read = z[0] if model.class_token is not None else [x for frame in z for x in frame]
     feature = sum(layer_norm(x, model.norm) for x in read) / len(read)
     return model.head[1].weight @ feature + model.head[1].bias

@@ -11,6 +11,7 @@ from dferlib.errors import InputError, choose
 from dferlib.models.attention import Attention
 from dferlib.models.base import ClipModel, InputSpec
 from dferlib.models.frames import FrameAverage, SingleFrame
+from dferlib.models.logo_former import LOGOFormer
 from dferlib.models.stt import STT
 
 __all__ = ["SCALES", "ClipModel", "InputSpec", "attention_maps", "create_model", "list_models"]
@@ -20,6 +21,10 @@ _BOOK: dict[str, Any] = {"frames": 8, "size": 56, "backbone": "slim", "weights":
 # name: the class and what it is given at book scale; the defaults of the class are the paper's
 _MODELS: dict[str, tuple[type[ClipModel], dict[str, Any]]] = {
     "stt": (STT, {**_BOOK, "dim": 128, "layers": 2, "heads": 4, "mlp_ratio": 2.0}),
+    "logo_former": (
+        LOGOFormer,
+        {**_BOOK, "dim": 128, "layers": 2, "heads": 4, "window": (2, 2, 2), "mlp_ratio": 2.0},
+    ),
     "single_frame": (SingleFrame, _BOOK),
     "frame_average": (FrameAverage, _BOOK),
 }

@@ -1,0 +1,114 @@
+"""LOGO-Former, the local-global spatio-temporal transformer of Ma, Sun and Li (ICASSP 2023).
+
+Every block lets a token look at its own small space-time window, and then at one pooled token for each window of the
+whole clip: short range in full detail, long range in outline, for a fraction of the price of looking at everything.
+The regulariser of its Eq. 12 is the second part of `dferlib.losses.CompactLoss`, whose two forms apply to it as well.
+
+Where the paper is silent, this is what was chosen:
+
+- The windows: 4 frames of 2 x 2 places at paper scale, so that the 16 x 4 x 4 tokens make 16 windows of 16.
+- The class token is one for the whole clip. Local windows do not hold it (the paper leaves it out of its Eq. 1 too);
+  in the global attention it looks at the pooled tokens, and no token looks at it. Were there one at each place, as
+  the text has it, all would stay equal: pooled tokens look the same from every place.
+- Queries and pooled tokens share one LayerNorm in Eq. 3 to 5; after the concatenated heads comes the usual W_O.
+- Spatial and temporal positions are added as in STT (its Eq. 1 and 2), and d = 512, MLP ratio 4, dropout and the
+  LayerNorm before the head are as there.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from dferlib.models.attention import GlobalAttention, LocalAttention, Window, windows_of
+from dferlib.models.backbones import build_backbone, places_of, spec_of
+from dferlib.models.base import ClipModel
+
+
+class LOGOBlock(nn.Module):
+    """Local attention, global attention, MLP, each with its own norm and shortcut (Eq. 1 to 7).
+
+    Args:
+        dim: d.
+        heads: N_h.
+        window: f frames, h rows and w columns of a window.
+        pool: "average" or "conv", how a window becomes one token.
+        mlp_ratio: width of the MLP's hidden layer over d.
+        dropout: on the output of each of the three.
+    """
+
+    def __init__(self, dim: int, heads: int, window: Window, pool: str, mlp_ratio: float, dropout: float) -> None:
+        super().__init__()
+        self.norm_local, self.local_ = nn.LayerNorm(dim), LocalAttention(dim, heads, window)
+        self.norm_global, self.global_ = nn.LayerNorm(dim), GlobalAttention(dim, heads, window, pool)
+        hidden = int(dim * mlp_ratio)
+        self.norm_mlp = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, dim))
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, token: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Class token (B, 1, d) and clip tokens (B, F, S, d), both to the same shapes."""
+        y = x + self.drop(self.local_(self.norm_local(x)))  # Eq. 1, (B, F, S, d)
+        pooled = self.norm_global(self.global_.pool(y))  # LN(Pool(Y)), (B, windows, d)
+        z = torch.cat([token, y.flatten(1, 2)], 1)  # the class token first, (B, 1 + FS, d)
+        z = z + self.drop(self.global_.attend(self.norm_global(z), pooled))  # Eq. 3 to 6
+        z = z + self.drop(self.mlp(self.norm_mlp(z)))  # Eq. 7
+        return z[:, :1], z[:, 1:].view(x.shape)
+
+
+class LOGOFormer(ClipModel):
+    """The whole model.
+
+    Args:
+        num_classes: C.
+        frames: F.
+        size: side of the frames in pixels.
+        backbone: "resnet18" (the paper) or "slim" (the book).
+        weights: what the backbone starts from, see `build_backbone`.
+        dim: d.
+        layers: N, number of blocks.
+        heads: N_h.
+        window: f, h and w, frames, rows and columns of a window; they divide the clip evenly.
+        pool: how a window becomes one token: "average" or "conv".
+        mlp_ratio: hidden width of the MLP over d.
+        dropout: in the blocks and before the head.
+
+    Raises:
+        InputError: the clip does not split into the windows, or see `build_backbone`.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 7,
+        frames: int = 16,
+        size: int = 112,
+        backbone: str = "resnet18",
+        weights: str | None = None,
+        dim: int = 512,
+        layers: int = 4,
+        heads: int = 8,
+        window: Window = (4, 2, 2),
+        pool: str = "average",
+        mlp_ratio: float = 4.0,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.input_spec = spec_of(backbone, size, frames)
+        self.backbone = build_backbone(backbone, weights)
+        places = places_of(self.backbone, size)  # S = H x W
+        self.project = nn.Linear(self.backbone.out_channels, dim)  # the 1 x 1 convolution
+        self.space_position = nn.Parameter(torch.empty(1, 1, places, dim))
+        self.time_position = nn.Parameter(torch.empty(1, frames, 1, dim))
+        self.class_token = nn.Parameter(torch.empty(1, 1, dim))  # its temporal position is in it
+        self.blocks = nn.ModuleList(LOGOBlock(dim, heads, window, pool, mlp_ratio, dropout) for _ in range(layers))
+        windows_of(window, frames, places)  # refuses what does not split
+        self.norm = nn.LayerNorm(dim)
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, num_classes))
+        for parameter in (self.space_position, self.time_position, self.class_token):
+            nn.init.trunc_normal_(parameter, std=0.02)
+
+    def features_from_maps(self, maps: Tensor) -> Tensor:
+        """Maps (B, F, C, H, W) to clip features (B, d)."""
+        x = self.project(maps.flatten(3).transpose(2, 3)) + self.space_position + self.time_position  # (B, F, S, d)
+        token = self.class_token.expand(maps.shape[0], 1, -1)
+        for block in self.blocks:
+            token, x = block(token, x)
+        return self.norm(token[:, 0])  # X_(0,0) of Eq. 10
