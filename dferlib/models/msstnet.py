@@ -1,0 +1,150 @@
+"""MSSTNet, the multi-scale spatio-temporal CNN-transformer of Wang et al. (ICASSP 2024, arXiv:2404.08433).
+
+Maps of several stages of the backbone are each cut into the same N patches. A token only ever looks at its own patch
+in the other frames; what joins the scales is that each temporal transformer goes on from where the one before stopped.
+
+Where the paper is silent, this is what was chosen:
+
+- The stages: the last three of ResNet18. On frames of 128 px their maps are 16, 8 and 4 wide and split into 4 x 4
+  patches; on 112 px they do not. This configuration costs 4 % more than the paper prints for every T it tries.
+- How the T-Formers integrate the scales: the tokens of the next stage are added to what the T-Former before gave.
+- MLP ratio 4, dropout 0.1, and a LayerNorm before the mean, which the residual stream of a pre-norm transformer needs.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dferlib.errors import InputError
+from dferlib.models.attention import TemporalAttention
+from dferlib.models.backbones import Backbone, SlimResNet, build_backbone, spec_of
+from dferlib.models.base import ClipModel
+
+WIDTHS = {"slim": (16, 32, 64, 128), "resnet18": (64, 128, 256, 512)}  # channels of the four stages
+
+
+class PatchedStages(nn.Module):
+    """The backbone's maps after some of its stages, each cut into `grid` x `grid` patches that become channels.
+
+    A map (N, d, H', W') has patches of P = H' / grid and becomes (N, P^2 d, grid, grid); all of them one after another
+    along the channels are the map that it gives.
+    """
+
+    def __init__(self, net: Backbone, stages: tuple[int, ...], grid: int) -> None:
+        super().__init__()
+        self.net, self.stages, self.grid = net, stages, grid
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """(N, 3, H, W) to (N, sum of P^2 d, grid, grid)."""
+        stem, *stages = [self.net.stem, *self.net.blocks] if isinstance(self.net, SlimResNet) else list(self.net)
+        x = stem(frames)
+        patches = []
+        for number, stage in enumerate(stages, start=1):
+            x = stage(x)
+            if number in self.stages:
+                patches.append(F.pixel_unshuffle(x, x.shape[-1] // self.grid))
+            if number == max(self.stages):  # the later ones would compute for nobody
+                break
+        return torch.cat(patches, 1)
+
+
+class TemporalBlock(nn.Module):
+    """Attention over time, then an MLP, each with its own norm and shortcut (Eq. 2 to 8).
+
+    Args:
+        dim: D.
+        heads: the number of heads A.
+        mlp_ratio: width of the MLP's hidden layer over D.
+        dropout: on the output of both.
+    """
+
+    def __init__(self, dim: int, heads: int, mlp_ratio: float, dropout: float) -> None:
+        super().__init__()
+        hidden = int(dim * mlp_ratio)
+        self.norm_time, self.time = nn.LayerNorm(dim), TemporalAttention(dim, heads)
+        self.norm_mlp = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, dim))
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(B, T, N, D) to (B, T, N, D)."""
+        z = z + self.drop(self.time(self.norm_time(z)))  # Eq. 2 to 7
+        return z + self.drop(self.mlp(self.norm_mlp(z)))  # Eq. 8
+
+
+class MSSTNet(ClipModel):
+    """The whole model.
+
+    Args:
+        num_classes: C.
+        frames: T; the paper tries 4, 8, 12 and 16.
+        size: side of the frames in pixels.
+        backbone: "resnet18" (the paper) or "slim" (the book).
+        weights: what the backbone starts from, see `build_backbone`.
+        dim: D.
+        stages: which of the backbone's stages 1 to 4 are used, in rising order; one T-Former for each (Table 1).
+        blocks: L, blocks of each T-Former (Table 1).
+        heads: the number of heads A.
+        grid: patches along a side, so that N = grid x grid.
+        mlp_ratio: hidden width of the MLP over D.
+        dropout: in the blocks and before the head.
+
+    Raises:
+        InputError: the maps do not split into the patches, the stages are not in rising order, or see
+            `build_backbone`.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 7,
+        frames: int = 16,
+        size: int = 128,
+        backbone: str = "resnet18",
+        weights: str | None = None,
+        dim: int = 768,
+        stages: tuple[int, ...] = (2, 3, 4),
+        blocks: int = 2,
+        heads: int = 8,
+        grid: int = 4,
+        mlp_ratio: float = 4.0,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.input_spec = spec_of(backbone, size, frames)
+        self.backbone = PatchedStages(build_backbone(backbone, weights), tuple(stages), grid)
+        # what one patch of each stage holds, P^2 d numbers
+        self.lengths = [_patch(backbone, size, stage, grid) for stage in _check(stages)]
+        self.embed = nn.ModuleList(nn.Linear(length, dim, bias=False) for length in self.lengths)  # E of Eq. 1
+        self.time_position = nn.Parameter(torch.empty(len(stages), 1, frames, 1, dim))  # e_t^pos, for each stage
+        self.t_formers = nn.ModuleList(
+            nn.Sequential(*(TemporalBlock(dim, heads, mlp_ratio, dropout) for _ in range(blocks))) for _ in stages
+        )
+        self.norm = nn.LayerNorm(dim)
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, num_classes))
+        nn.init.trunc_normal_(self.time_position, std=0.02)
+
+    def features_from_maps(self, maps: Tensor) -> Tensor:
+        """Maps (B, T, sum of P^2 d, grid, grid) to clip features (B, D)."""
+        patches = maps.flatten(3).transpose(2, 3).split(self.lengths, -1)  # for each stage (B, T, N, P^2 d)
+        z: Tensor | float = 0.0
+        for x, embed, position, t_former in zip(patches, self.embed, self.time_position, self.t_formers, strict=True):
+            z = t_former(z + embed(x) + position)  # Eq. 1 to 8, (B, T, N, D)
+        return self.norm(z).mean((1, 2))  # over frames and patches
+
+
+def _check(stages: tuple[int, ...]) -> tuple[int, ...]:
+    if not stages or any(s not in (1, 2, 3, 4) for s in stages) or list(stages) != sorted(set(stages)):
+        raise InputError(f"stages are {tuple(stages)}: give some of 1, 2, 3 and 4 in rising order")
+    return stages
+
+
+def _patch(backbone: str, size: int, stage: int, grid: int) -> int:
+    """P^2 d of a stage."""
+    stride = (1 if backbone == "slim" else 2) * 2**stage
+    width = -(-size // stride)
+    if grid < 1 or width % grid:
+        raise InputError(
+            f"the maps of stage {stage} on frames of {size} px are {width} wide, which does not split into"
+            f" {grid} x {grid} patches: choose a size that divides by {stride * grid}"
+        )
+    return (width // grid) ** 2 * WIDTHS[backbone][stage - 1]
