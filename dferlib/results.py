@@ -32,9 +32,6 @@ CODE = (
     "data/table.py",
     "data/sampling.py",
     "data/transforms.py",
-    "models/base.py",
-    "models/attention.py",
-    "models/backbones.py",
     "models/weights/*.safetensors",
     "losses.py",
     "metrics.py",
@@ -178,16 +175,17 @@ def load_runs(folder: Path | str) -> list[Run]:
 
 @cache
 def code_hash(model: str) -> str:
-    """Name the code that decides a model's results: its file and what all share, training, data, the shipped weights.
+    """Name the code that decides a model's results: the classes it is made of, training, data, the shipped weights.
 
-    Comments, docstrings and layout do not count, so that better words do not make a record look old. Nor do the files
+    Comments, docstrings and layout do not count, so that better words do not make a record look old. Nor do the classes
     of other models, so that a new model leaves the records of the old ones alone.
     """
     from dferlib.models import model_code
 
-    source, settings = model_code(model)
-    root, digest = Path(__file__).parent, hashlib.sha256(settings.encode())
-    for path in sorted({path for pattern in CODE for path in root.glob(pattern)} | source):
+    root, digest = Path(__file__).parent, hashlib.sha256()
+    for source in model_code(model):
+        digest.update(_skeleton(ast.parse(source)).encode())
+    for path in sorted({path for pattern in CODE for path in root.glob(pattern)}):
         content = path.read_bytes()
         if path.suffix == ".py":
             content = _skeleton(ast.parse(content)).encode()

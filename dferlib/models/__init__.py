@@ -1,7 +1,6 @@
 """The models: `create_model`, `list_models`, `attention_maps`."""
 
 import inspect
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -69,12 +68,17 @@ def create_model(name: str, num_classes: int = 7, scale: str = "book", **overrid
     return model
 
 
-def model_code(name: str) -> tuple[set[Path], str]:
-    """The file of a model's class, and what the class is given at book scale: what `dferlib.results` hashes."""
+def model_code(name: str) -> list[str]:
+    """The source of every class of this library that a model is made of, and what it is given at book scale.
+
+    `dferlib.results` hashes it. A name that `create_model` does not know has no code.
+    """
     if name not in _MODELS:
-        return set(), ""
-    kind, book = _MODELS[name]
-    return {Path(inspect.getfile(kind))}, repr(sorted(book.items()))
+        return []
+    modules = create_model(name).modules()
+    kinds = {kind for m in modules for kind in type(m).__mro__ if kind.__module__.startswith("dferlib.")}
+    sources = [inspect.getsource(kind) for kind in sorted(kinds, key=lambda kind: kind.__qualname__)]
+    return [*sources, repr(sorted(_MODELS[name][1].items()))]
 
 
 @torch.no_grad()
