@@ -12,6 +12,7 @@ from dferlib.models.base import ClipModel, InputSpec
 from dferlib.models.frames import FrameAverage, SingleFrame
 from dferlib.models.logo_former import LOGOFormer
 from dferlib.models.msstnet import MSSTNet
+from dferlib.models.recurrent import ResNetGRU, ResNetLSTM
 from dferlib.models.stt import STT
 
 __all__ = ["SCALES", "ClipModel", "InputSpec", "attention_maps", "create_model", "list_models"]
@@ -27,6 +28,8 @@ _MODELS: dict[str, tuple[type[ClipModel], dict[str, Any]]] = {
     ),
     # 64 px, because the maps of 56 px do not split into 16 patches
     "msstnet": (MSSTNet, {**_BOOK, "size": 64, "dim": 128, "blocks": 1, "heads": 4, "mlp_ratio": 2.0}),
+    "resnet18_lstm": (ResNetLSTM, {**_BOOK, "dim": 128}),
+    "resnet18_gru": (ResNetGRU, {**_BOOK, "dim": 128}),
     "single_frame": (SingleFrame, _BOOK),
     "frame_average": (FrameAverage, _BOOK),
 }
