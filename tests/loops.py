@@ -8,10 +8,13 @@ from torch import Tensor, nn
 from dferlib import create_model
 from dferlib.models import ClipModel
 
+FROM_SCRATCH = ("c3d", "r3d18", "r2plus1d18")  # nothing is shipped for them to start from
+
 
 def make(name: str, scale: str = "book", **overrides) -> ClipModel:
     torch.manual_seed(0)
-    return create_model(name, scale=scale, **{"weights": None, **overrides})
+    nothing_learnt = {} if name in FROM_SCRATCH else {"weights": None}
+    return create_model(name, scale=scale, **{**nothing_learnt, **overrides})
 
 
 def make_clips(model: ClipModel, count: int = 2, seed: int = 0) -> Tensor:

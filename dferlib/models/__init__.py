@@ -14,6 +14,7 @@ from dferlib.models.logo_former import LOGOFormer
 from dferlib.models.msstnet import MSSTNet
 from dferlib.models.recurrent import ResNetGRU, ResNetLSTM
 from dferlib.models.stt import STT
+from dferlib.models.volumes import C3D, R3D18, R2Plus1D18
 
 __all__ = ["SCALES", "ClipModel", "InputSpec", "attention_maps", "create_model", "list_models"]
 
@@ -30,6 +31,9 @@ _MODELS: dict[str, tuple[type[ClipModel], dict[str, Any]]] = {
     "msstnet": (MSSTNet, {**_BOOK, "size": 64, "dim": 128, "blocks": 1, "heads": 4, "mlp_ratio": 2.0}),
     "resnet18_lstm": (ResNetLSTM, {**_BOOK, "dim": 128}),
     "resnet18_gru": (ResNetGRU, {**_BOOK, "dim": 128}),
+    "c3d": (C3D, {"frames": 8, "size": 56, "width": 16, "hidden": 128}),
+    "r3d18": (R3D18, {"frames": 8, "size": 56, "width": 16, "blocks": 1}),
+    "r2plus1d18": (R2Plus1D18, {"frames": 8, "size": 56, "blocks": 1}),
     "single_frame": (SingleFrame, _BOOK),
     "frame_average": (FrameAverage, _BOOK),
 }
@@ -57,17 +61,14 @@ def create_model(name: str, num_classes: int = 7, scale: str = "book", **overrid
     settings = {**(book if choose("scale", scale, SCALES) == "book" else {}), **overrides}
     if num_classes < 2:
         raise InputError(f"num_classes is {num_classes}: a classifier needs at least 2")
+    arguments = [p for p in inspect.signature(kind).parameters if p != "num_classes"]
     for key in overrides:
-        choose(f"argument of {name}", key, [p for p in inspect.signature(kind).parameters if p != "num_classes"])
+        choose(f"argument of {name}", key, arguments)
     model = kind(num_classes=num_classes, **settings)
-    model.backbone.to(memory_format=torch.channels_last)  # about twice as fast on a CPU
-    # whoever builds it again has weights to fill in, and must not download any
-    model.config = {
-        "name": name,
-        "num_classes": num_classes,
-        "scale": scale,
-        "overrides": {**overrides, "weights": None},
-    }
+    if "weights" in arguments:  # the backbone takes frames
+        model.backbone.to(memory_format=torch.channels_last)  # about twice as fast on a CPU
+        overrides["weights"] = None  # whoever builds it again has weights to fill in, and must not download any
+    model.config = {"name": name, "num_classes": num_classes, "scale": scale, "overrides": overrides}
     return model
 
 

@@ -1,0 +1,153 @@
+"""Baselines that convolve over space and time at once: 3D ResNet18, R(2+1)D18 and C3D.
+
+They see a clip as one volume, so their backbone takes clips where the others' takes frames. Nothing is shipped for them
+to start from: at book scale they learn from scratch. `frames` and `size` are what the other models use at that scale.
+"""
+
+from torch import Tensor, nn
+from torchvision.models.video.resnet import (  # type: ignore[import-untyped]
+    BasicBlock,
+    Conv2Plus1D,
+    Conv3DSimple,
+    R2Plus1dStem,
+    VideoResNet,
+)
+
+from dferlib.models.backbones import spec_of
+from dferlib.models.base import ClipModel
+
+
+class VolumeModel(ClipModel):
+    """A model whose backbone turns a clip (B, 3, T, H, W) into maps (B, C, t, h, w) and averages them."""
+
+    def feature_maps(self, clips: Tensor) -> Tensor:
+        """Maps (B, t, C, h, w) of clips (B, T, 3, H, W); t is T over the strides in time."""
+        self._check(clips)
+        return self.backbone(clips.transpose(1, 2)).transpose(1, 2)
+
+    def features_from_maps(self, maps: Tensor) -> Tensor:
+        """Maps (B, t, C, h, w) to clip features (B, C)."""
+        return maps.mean((1, 3, 4))
+
+
+class R3D18(VolumeModel):
+    """3D ResNet18 (Hara et al. 2018), the variant whose cost the papers print: 8.3 G multiply-accumulates.
+
+    It has a 7 x 7 x 7 stem and a max-pool that halves time and space. torchvision's r3d_18 is another: a stem of three
+    frames and no max-pool, at five times the cost.
+
+    Args:
+        num_classes: C.
+        frames: T.
+        size: side of the frames in pixels.
+        width: channels of the first stage; the last has eight times as many.
+        blocks: residual blocks of each of the four stages.
+        dropout: before the head.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 7,
+        frames: int = 16,
+        size: int = 112,
+        width: int = 64,
+        blocks: int = 2,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.input_spec = spec_of("resnet18", size, frames)
+        stem = nn.Sequential(
+            nn.Conv3d(3, width, 7, (1, 2, 2), 3, bias=False),
+            nn.BatchNorm3d(width),
+            nn.ReLU(inplace=True),
+            nn.MaxPool3d(3, 2, 1),
+        )
+        stages = []
+        for stage in range(4):
+            inputs, outputs = width * 2 ** max(stage - 1, 0), width * 2**stage
+            stages += [_block(inputs, outputs, 2 if stage else 1)]
+            stages += [_block(outputs, outputs, 1) for _ in range(blocks - 1)]
+        self.backbone = nn.Sequential(stem, *stages)
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(8 * width, num_classes))
+        for module in self.modules():
+            if isinstance(module, nn.Conv3d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+def _block(inputs: int, outputs: int, stride: int) -> nn.Module:
+    shortcut = None
+    if stride != 1 or inputs != outputs:
+        shortcut = nn.Sequential(nn.Conv3d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm3d(outputs))
+    return BasicBlock(inputs, outputs, Conv3DSimple, stride, shortcut)
+
+
+class R2Plus1D18(VolumeModel):
+    """R(2+1)D18 (Tran et al. 2018) as torchvision has it: each 3-D convolution is one over space, then one over time.
+
+    It counts 40.5 G multiply-accumulates and 31.3 M parameters, where the papers print 42.36 and 33.
+
+    Args:
+        num_classes: C.
+        frames: T.
+        size: side of the frames in pixels.
+        blocks: residual blocks of each of the four stages. Their widths, 64 to 512, are the same at both scales.
+        dropout: before the head.
+    """
+
+    def __init__(
+        self, num_classes: int = 7, frames: int = 16, size: int = 112, blocks: int = 2, dropout: float = 0.1
+    ) -> None:
+        super().__init__()
+        self.input_spec = spec_of("resnet18", size, frames)
+        net = VideoResNet(BasicBlock, [Conv2Plus1D] * 4, [blocks] * 4, R2Plus1dStem)
+        self.backbone = nn.Sequential(net.stem, net.layer1, net.layer2, net.layer3, net.layer4)
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(512, num_classes))
+
+
+class C3D(VolumeModel):
+    """C3D (Tran et al. 2015): eight 3 x 3 x 3 convolutions, five max-pools, two wide layers.
+
+    The pools keep what does not divide by two, so that clips shorter than 16 frames pass; for 16 frames of 112 px that
+    gives the original's sizes, which pads in front of the last pool instead.
+
+    Args:
+        num_classes: C.
+        frames: T.
+        size: side of the frames in pixels.
+        width: channels of the first convolution; the last have eight times as many.
+        hidden: width of the two layers before the head.
+        dropout: after each of those two; the original has 0.5.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 7,
+        frames: int = 16,
+        size: int = 112,
+        width: int = 64,
+        hidden: int = 4096,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.input_spec = spec_of("resnet18", size, frames)
+        layers: list[nn.Module] = []
+        inputs = 3
+        for stage, factors in enumerate([(1,), (2,), (4, 4), (8, 8), (8, 8)]):
+            for factor in factors:
+                layers += [nn.Conv3d(inputs, factor * width, 3, padding=1), nn.ReLU(inplace=True)]
+                inputs = factor * width
+            layers.append(nn.MaxPool3d((2 if stage else 1, 2, 2), ceil_mode=True))  # the first leaves time alone
+        self.backbone = nn.Sequential(*layers)
+        cells = -(-frames // 16) * (-(-size // 32)) ** 2
+        self.wide = nn.Sequential(
+            nn.Linear(inputs * cells, hidden), nn.ReLU(inplace=True), nn.Dropout(dropout),
+            nn.Linear(hidden, hidden), nn.ReLU(inplace=True), nn.Dropout(dropout),
+        )  # fmt: skip
+        self.head = nn.Linear(hidden, num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv3d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+
+    def features_from_maps(self, maps: Tensor) -> Tensor:
+        """Maps (B, t, C, h, w) to clip features (B, hidden)."""
+        return self.wide(maps.flatten(1))
