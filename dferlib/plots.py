@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from dferlib import EMOTIONS
 
@@ -20,7 +21,6 @@ STYLE = {
     "axes.spines.right": False,
     "axes.edgecolor": INK,
     "axes.titlesize": 9,
-    "legend.frameon": False,
 }
 
 
@@ -91,7 +91,9 @@ def curves(history: Sequence[dict[str, float]], best: int) -> Figure:
     right.plot(epochs, [100 * r["val_uar"] for r in history], color=ACCENT, marker="o", ms=3, label="validation UAR")
     right.axvline(best, color=SECOND, lw=1, label=f"chosen: epoch {best}")
     right.set(xlabel="epoch", ylabel="%", ylim=(0, 102))
-    right.legend(loc="lower right")
+    right.legend(loc="lower right", frameon=False)
+    for panel in (left, right):
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
@@ -119,7 +121,7 @@ def plane(points: np.ndarray, labels: np.ndarray, classes: Sequence[str] = EMOTI
         mine = labels == k
         panel.scatter(points[mine, 0], points[mine, 1], s=9, color=COLOURS.get(name), label=name, alpha=0.8, lw=0)
     panel.set_axis_off()
-    panel.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2)
+    panel.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2, frameon=False)
     return figure
 
 
@@ -140,7 +142,7 @@ def recalls(rows: dict[str, Sequence[float]], classes: Sequence[str] = EMOTIONS)
     panel.invert_yaxis()
     panel.grid(axis="y", color="#DDDDDD", lw=0.7)
     panel.set(xlabel="recall in %", xlim=(0, 101))
-    panel.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    panel.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     return figure
 
 
