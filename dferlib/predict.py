@@ -1,0 +1,409 @@
+"""From a film to the probability of each class over time."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from dferlib.checkpoints import load_model, read_metadata
+from dferlib.data import faces
+from dferlib.data.sampling import segment_indices
+from dferlib.data.transforms import prepare, stored_size
+from dferlib.data.video import VideoInfo, probe, read_video
+from dferlib.devices import pick_device
+from dferlib.errors import InputError
+from dferlib.files import make_folder, written_whole
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+RATE = 12.0  # pictures a second in which the face is looked for
+# Seconds that the model sees at once. A clip of MakeFaces lasts two, but a window names the expression that is anywhere
+# in it, so a long one blurs when it came and went. One second holds a rise; slow rises are in the training clips too.
+WINDOW = 1.0
+STEP = 0.25  # seconds from one window to the next
+SURE = 0.5  # the most probable class must be more probable than all others together, or the answer is "unsure"
+UNSURE = "unsure"
+BATCH = 16  # windows at once
+PICTURES = 10  # faces shown above the curves
+PICTURE_SIDE = 112  # pixels
+ROWS = 16  # lines of the printed table
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What a model says of a face, moment by moment.
+
+    Attributes:
+        video: the film.
+        duration: its length in seconds.
+        times: the middle of each window in seconds `(N,)`, rising; moments without a face have none.
+        probabilities: of each class in each window, float64 `(N, C)`.
+        classes: names of the C classes.
+        boxes: where the face is then, `(N, 3)`: middle x, middle y and side of the detector's box in pixels.
+        pictures: a few faces as they were cut out, evenly spaced, `(seconds, uint8 (S, S, 3))` each.
+    """
+
+    video: Path
+    duration: float
+    times: np.ndarray
+    probabilities: np.ndarray
+    classes: tuple[str, ...]
+    boxes: np.ndarray
+    pictures: tuple[tuple[float, np.ndarray], ...] = ()
+
+    @property
+    def labels(self) -> list[str]:
+        """The most probable class of each window, or "unsure" where it has no more than half of the probability."""
+        top = self.probabilities.argmax(1)
+        return [self.classes[k] if row[k] > SURE else UNSURE for k, row in zip(top, self.probabilities, strict=True)]
+
+    def to_csv(self, path: Path | str) -> None:
+        """Write a line a window: `time`, a column for each class, `label`, `x`, `y`, `side`. Nothing is rounded."""
+        import pandas as pd
+
+        rows = pd.DataFrame(self.probabilities, columns=list(self.classes))
+        rows.insert(0, "time", self.times)
+        rows["label"] = self.labels
+        rows[["x", "y", "side"]] = self.boxes
+        with written_whole(Path(path)) as temporary:
+            rows.to_csv(temporary, index=False)
+
+    def to_json(self, path: Path | str) -> None:
+        """Write the same as `to_csv`, with the film, its duration and the classes."""
+        windows = [
+            {"time": time, "label": label, "probabilities": dict(zip(self.classes, row, strict=True)), "box": box}
+            for time, label, row, box in zip(
+                self.times.tolist(), self.labels, self.probabilities.tolist(), self.boxes.tolist(), strict=True
+            )
+        ]
+        about = {"video": str(self.video), "duration": self.duration, "classes": self.classes, "windows": windows}
+        with written_whole(Path(path)) as temporary:
+            temporary.write_text(json.dumps(about, indent=1), encoding="utf-8")
+
+    def plot(self, path: Path | str) -> None:
+        """Draw faces, curves and labels over time; the suffix of `path` names the format (png, svg, pdf)."""
+        figure = _drawn(self)
+        with written_whole(Path(path)) as temporary:
+            try:
+                figure.savefig(temporary, dpi=150)
+            except ValueError as error:  # matplotlib does not know the format
+                raise InputError(f"cannot draw {path}: end the name in .png, .svg or .pdf") from error
+
+    def table(self, rows: int = ROWS) -> str:
+        """Percentages as text, at most `rows` moments, spread evenly."""
+        chosen = np.unique(np.linspace(0, len(self.times) - 1, min(rows, len(self.times))).round().astype(int))
+        widths = [max(5, len(name)) for name in self.classes]
+        head = "  ".join(f"{name:>{width}}" for name, width in zip(self.classes, widths, strict=True))
+        lines = [f"{'time':>8}  {head}"]
+        for k in chosen:
+            cells = "  ".join(f"{100 * p:{w}.1f}" for p, w in zip(self.probabilities[k], widths, strict=True))
+            lines.append(f"{self.times[k]:6.2f} s  {cells}  {self.labels[k]}")
+        return "\n".join(lines)
+
+
+def predict_video(
+    path: Path | str, checkpoint: Path | str, step: float = STEP, device: str = "auto", progress: bool = False
+) -> Timeline:
+    """Find the most visible face of a film, follow it, and ask a model what it shows, window by window.
+
+    A window is a second long, and shorter at the ends of the film.
+
+    Args:
+        path: the film; a still picture is a film of one frame.
+        checkpoint: a file that `save_model` wrote.
+        step: seconds from one window to the next.
+        device: where the model runs.
+        progress: show a bar if it takes more than two seconds.
+
+    Raises:
+        InputError: the film or the checkpoint cannot be read, dlib is not installed, or no face is found.
+    """
+    return _Predictor(checkpoint, device).predict(path, step, progress)
+
+
+def run(
+    videos: Sequence[Path],
+    checkpoint: Path,
+    out: Path = Path(),
+    device: str = "auto",
+    step: float = STEP,
+    progress: bool = True,
+) -> None:
+    """Predict one film or several: print a table of each and write its timeline as picture, CSV and JSON.
+
+    A film that cannot be read does not keep the others from being done.
+
+    Args:
+        videos: the films.
+        checkpoint: a file that `save_model` wrote.
+        out: folder for NAME.timeline.png, .csv and .json; the films' names, numbered where two are the same.
+        device: where the model runs.
+        step: seconds from one window to the next.
+        progress: show a bar for a film that takes more than two seconds.
+
+    Raises:
+        InputError: at least one film could not be done. If there are several, each has had its line on stderr.
+    """
+    predictor = _Predictor(checkpoint, device)
+    make_folder(out)
+    failed, taken = 0, set[str]()
+    for video in videos:
+        try:
+            timeline = predictor.predict(video, step, progress)
+        except InputError as error:
+            if len(videos) == 1:
+                raise
+            failed += 1
+            print(f"dferlib: {error}", file=sys.stderr)
+            continue
+        name = _unused(Path(video).stem, taken)
+        # the suffix is put on by hand because a film's name may have dots of its own
+        picture, table, text = (out / f"{name}.timeline.{suffix}" for suffix in ("png", "csv", "json"))
+        timeline.plot(picture)
+        timeline.to_csv(table)
+        timeline.to_json(text)
+        print(f"{video}: {timeline.duration:.1f} s, percent of each class over time\n{timeline.table()}")
+        print(f"timeline {picture}, numbers {table} and {text}\n")
+    if failed:
+        raise InputError(f"{failed} of {len(videos)} videos could not be done: see the lines above")
+
+
+def _unused(stem: str, taken: set[str]) -> str:
+    """A name that no film before has had."""
+    name, number = stem, 2
+    while name.lower() in taken:  # two names may differ by case only where the file system sees none
+        name, number = f"{stem}-{number}", number + 1
+    taken.add(name.lower())
+    return name
+
+
+def windows(times: np.ndarray, boxes: np.ndarray, step: float) -> list[tuple[int, np.ndarray]]:
+    """Lay windows over the pictures that show the face.
+
+    Args:
+        times: seconds of each picture `(N,)`, rising.
+        boxes: `(N, 3)`, nan where there is no face.
+        step: seconds from one window to the next.
+
+    Returns:
+        For each window the picture in its middle, and all with a face that are at most half a second away from it.
+    """
+    there = np.flatnonzero(np.isfinite(boxes[:, 2]))
+    steps = np.arange(0, times[-1] + step / 2, step)
+    after = np.searchsorted(times, steps).clip(0, len(times) - 1)
+    before = (after - 1).clip(0)
+    # the picture nearest to each step; two steps may share one where pictures are rare
+    middles = np.unique(np.where(steps - times[before] < times[after] - steps, before, after))
+    out = []
+    for middle in middles[np.isin(middles, there)]:
+        first, last = np.searchsorted(times[there], times[middle] + np.array([-1, 1]) * (WINDOW / 2 + 1e-6))
+        out.append((int(middle), there[first:last]))
+    return out
+
+
+class _Predictor:
+    """A model, ready for one film after the other."""
+
+    def __init__(self, checkpoint: Path | str, device: str) -> None:
+        self.device = pick_device(device)
+        self.model: Any = load_model(checkpoint, self.device)
+        self.spec = self.model.input_spec
+        # pairs of neighbours, say, if the model has learnt from these
+        self.per_segment = read_metadata(checkpoint)["metadata"].get("train", {}).get("per_segment", 1)
+
+    def predict(self, path: Path | str, step: float, progress: bool) -> Timeline:
+        if not step >= 1 / RATE:
+            raise InputError(f"the step is {step} s: give at least {1 / RATE:.2f} s, for there is no more to see")
+        info = probe(path)
+        times, boxes = self._follow(info, progress)
+        placed = windows(times, boxes, step)
+        count = min(PICTURES, len(times))
+        slots = (np.arange(count) + 0.5) * info.duration / count
+        shown = np.abs(times[None] - slots[:, None]).argmin(1).tolist()
+        pictures = {k: np.empty(0, np.uint8) for k in shown if np.isfinite(boxes[k, 2])}
+        probabilities = self._ask(info, boxes, [members for _, members in placed], pictures, progress)
+        middles = [middle for middle, _ in placed]
+        kept = tuple((float(slot), pictures[k]) for slot, k in zip(slots, shown, strict=True) if k in pictures)
+        classes = self.model.classes
+        return Timeline(info.path, info.duration, times[middles], probabilities, classes, boxes[middles], kept)
+
+    def _follow(self, info: VideoInfo, progress: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Seconds of each picture `(N,)` and the box of the face in it `(N, 3)`."""
+        for side, doing in ((faces.SIDE, "looking for a face"), (faces.FINE_SIDE, "looking for small faces")):
+            times, found = [], []
+            seen = None
+            for k, (time, picture) in enumerate(_watched(info, doing, progress, side)):
+                if picture is not seen:  # a picture that is held shows what it showed
+                    boxes = faces.detect(picture, side * faces.DITHER[k % len(faces.DITHER)])
+                    boxes *= max(info.width, info.height) / max(picture.shape)
+                    seen = picture
+                times.append(time)
+                found.append(boxes)
+            track = faces.follow(np.array(times), found)
+            if np.isfinite(track).any():
+                return np.array(times), track
+        raise InputError(f"no face found in {info.path}: give a film in which a face looks towards the camera")
+
+    def _ask(
+        self,
+        info: VideoInfo,
+        boxes: np.ndarray,
+        members: list[np.ndarray],
+        pictures: dict[int, np.ndarray],
+        progress: bool,
+    ) -> np.ndarray:
+        """Probabilities of each window, float64 `(N, C)`; on the way, `pictures` are filled in."""
+        chosen = [
+            those[segment_indices(len(those), self.spec.frames // self.per_segment, self.per_segment)]
+            for those in members
+        ]
+        logits: list[torch.Tensor] = []
+        batch: list[np.ndarray] = []
+        for clip in self._clips(info, boxes, chosen, pictures, progress):
+            batch.append(clip)
+            if len(batch) == BATCH or len(logits) * BATCH + len(batch) == len(chosen):
+                with torch.inference_mode():
+                    pixels = torch.from_numpy(np.stack(batch)).to(self.device)
+                    logits.append(self.model(prepare(pixels, self.spec)).double().cpu())
+                batch = []
+        scores = torch.cat(logits)
+        if not scores.isfinite().all():
+            raise InputError("the model gives nan or infinity for this film: its weights are broken, train it again")
+        return scores.softmax(1).numpy()
+
+    def _clips(
+        self,
+        info: VideoInfo,
+        boxes: np.ndarray,
+        chosen: list[np.ndarray],
+        pictures: dict[int, np.ndarray],
+        progress: bool,
+    ) -> Iterator[np.ndarray]:
+        """The clips `(T, 3, S, S)` of the windows in order, while the film runs; one window's faces are in memory."""
+        watched = _watched(info, "asking the model", progress)
+        size, held, done = stored_size(self.spec.size), dict[int, np.ndarray](), 0
+        for k, (box, (_, picture)) in enumerate(zip(boxes, watched, strict=False)):
+            if np.isfinite(box[2]):
+                held[k] = faces.cut(picture, box, size).transpose(2, 0, 1)
+            if k in pictures:
+                pictures[k] = faces.cut(picture, box, PICTURE_SIDE)
+            while done < len(chosen) and chosen[done][-1] <= k:
+                yield np.stack([held[index] for index in chosen[done].tolist()])
+                done += 1
+                oldest = chosen[done][0] if done < len(chosen) else k
+                held = {index: face for index, face in held.items() if index >= oldest}
+
+
+def _watched(
+    info: VideoInfo, doing: str, progress: bool, max_side: int | None = None
+) -> Iterator[tuple[float, np.ndarray]]:
+    """The pictures that are looked at, with a bar if it takes more than two seconds."""
+    total, title = int(info.duration * RATE) + 1, f"{info.path.name}: {doing}"
+    pictures = read_video(info.path, RATE, max_side)
+    return iter(tqdm(pictures, title, total, unit="picture", delay=2, leave=False, disable=not progress))
+
+
+def _drawn(timeline: Timeline) -> "Figure":
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    from dferlib.plots import INK, STYLE
+
+    wide, high = 7.6, 2.6  # inches of the curves
+    slot = wide / PICTURES
+    figure = Figure(figsize=(wide + 2.3, high + slot + 1.35), facecolor="white")
+    width, height = figure.get_size_inches()
+
+    def place(bottom: float, tall: float) -> "Axes":
+        return figure.add_axes((0.65 / width, bottom / height, wide / width, tall / height))
+
+    with rc_context(STYLE):  # type: ignore[arg-type]
+        strip, panel, top = place(0.5, 0.2), place(0.8, high), place(0.9 + high, slot)
+        _draw_faces(top, timeline)
+        _draw_curves(panel, timeline)
+        _draw_labels(strip, timeline)
+        top.set_title(timeline.video.name, loc="left", color=INK)
+    return figure
+
+
+def _draw_faces(axes: "Axes", timeline: Timeline) -> None:
+    """The faces, each above its own time."""
+    for time, picture in timeline.pictures:
+        centre = time / _end(timeline) * PICTURES
+        axes.imshow(picture, extent=(centre - 0.47, centre + 0.47, 0, 0.94), interpolation="bilinear")
+    axes.set(xlim=(0, PICTURES), ylim=(0, 1), aspect="auto")
+    axes.set_axis_off()
+
+
+def _draw_curves(axes: "Axes", timeline: Timeline) -> None:
+    times, rows = timeline.times, 100 * timeline.probabilities
+    edges = _edges(timeline)
+    # a line must not run on where no face was seen
+    breaks = np.flatnonzero(edges[1:, 0] > edges[:-1, 1] + 1e-6) + 1
+    x, y = np.insert(times, breaks, np.nan), np.insert(rows, breaks, np.nan, axis=0)
+    order = sorted(range(len(timeline.classes)), key=lambda k: -rows[:, k].max())
+    for k in order:
+        axes.plot(
+            x, y[:, k], "-o", ms=2.5, lw=1.8, clip_on=False, color=_colour(timeline, k), label=timeline.classes[k]
+        )
+    ends = [0.0, *edges.ravel().tolist(), _end(timeline)]
+    for start, stop in zip(ends[::2], ends[1::2], strict=True):
+        if stop - start > 1e-6:
+            axes.axvspan(start, stop, color="#EEEEEE", lw=0)
+            axes.text((start + stop) / 2, 50, "no face", rotation=90, ha="center", va="center", color="#888888", size=8)
+    axes.axhline(100 * SURE, color="#BBBBBB", lw=0.8, ls=":", zorder=0)
+    axes.set(xlim=(0, _end(timeline)), ylim=(0, 102), ylabel="probability, %")
+    axes.tick_params(labelbottom=False)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.02), frameon=False)
+
+
+def _draw_labels(axes: "Axes", timeline: Timeline) -> None:
+    """One colour a moment: what the model says, or that it is unsure."""
+    edges, labels = _edges(timeline), timeline.labels
+    start = 0
+    for k in range(1, len(labels) + 1):
+        if k < len(labels) and labels[k] == labels[start] and edges[k, 0] <= edges[k - 1, 1] + 1e-6:
+            continue
+        left, right = edges[start, 0], edges[k - 1, 1]
+        sure = labels[start] != UNSURE
+        colour = _colour(timeline, timeline.classes.index(labels[start])) if sure else "#F2F2F2"
+        axes.axvspan(left, right, facecolor=colour, edgecolor="#BBBBBB", hatch=None if sure else "/////", lw=0)
+        if right - left > 0.011 * (len(labels[start]) + 1) * _end(timeline):
+            style: dict[str, Any] = {"color": "white"} if sure else {"color": "#777777", "backgroundcolor": "#F2F2F2"}
+            axes.text((left + right) / 2, 0.47, labels[start], ha="center", va="center", size=8, **style)
+        start = k
+    if UNSURE in labels:
+        axes.text(1.015, 0.47, "hatched: unsure", transform=axes.transAxes, va="center", color="#777777", size=8)
+    axes.set(xlim=(0, _end(timeline)), ylim=(0, 1), xlabel="seconds", yticks=[])
+    axes.spines[:].set_visible(False)
+
+
+def _end(timeline: Timeline) -> float:
+    return max(timeline.duration, float(timeline.times[-1]), 1e-3)
+
+
+def _edges(timeline: Timeline) -> np.ndarray:
+    """When each window's answer begins and ends to hold `(N, 2)`: halfway to its neighbours, unless they are far."""
+    times = timeline.times
+    gaps = np.diff(times)
+    half = 0.75 * np.median(gaps) if len(gaps) else _end(timeline)
+    reach = np.minimum(gaps / 2, half)
+    before, after = np.concatenate([[half], reach]), np.concatenate([reach, [half]])
+    far = gaps > 2 * half
+    before[1:][far] = after[:-1][far] = half / 1.5
+    return np.stack([times - before, times + after], 1).clip(0, _end(timeline))
+
+
+def _colour(timeline: Timeline, k: int) -> Any:
+    """The book's colour of a class; classes that it does not know get matplotlib's, in turn."""
+    from dferlib.plots import COLOURS
+
+    return COLOURS.get(timeline.classes[k], f"C{k % 10}")
