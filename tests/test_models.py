@@ -29,14 +29,16 @@ def tiny_stt(**overrides) -> STT:
 @torch.no_grad()
 def test_shapes_and_the_ways_into_a_model(name, scale):
     model = make(name, scale, num_classes=5).eval()
+    if scale == "paper":
+        assert model(make_clips(model, 1)).shape == (1, 5)
+        return
     clips = make_clips(model)
     logits = model(clips)
     assert logits.shape == (2, 5)
     # a clip's result does not depend on what else is in the batch, nor on the way in
     maps = model.feature_maps(clips[:1])
     torch.testing.assert_close(model.forward_from_maps(maps), logits[:1], rtol=1e-4, atol=1e-5)
-    if scale == "book":
-        torch.testing.assert_close(model.head(model.forward_features(clips)), logits)
+    torch.testing.assert_close(model.head(model.forward_features(clips)), logits)
 
 
 @pytest.mark.parametrize("name", list_models())
@@ -50,12 +52,17 @@ def test_every_parameter_learns(name):
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("name", list_models())
 def test_a_model_can_be_built_again_from_its_config(name, scale):
-    model = make(name, scale, num_classes=4).eval()
-    config = dict(model.config)
-    again = create_model(config.pop("name"), config.pop("num_classes"), config.pop("scale"), **config.pop("overrides"))
+    with torch.device("cpu" if scale == "book" else "meta"):  # at paper scale shapes will do
+        model = make(name, scale, num_classes=4).eval()
+        config = dict(model.config)
+        again = create_model(
+            config.pop("name"), config.pop("num_classes"), config.pop("scale"), **config.pop("overrides")
+        )
     assert not config
     again.load_state_dict(model.state_dict())
     assert again.input_spec == model.input_spec
+    if scale == "paper":
+        return
     clips = make_clips(model, 1)
     with torch.no_grad():
         torch.testing.assert_close(again.eval()(clips), model(clips), rtol=0, atol=0)
@@ -90,7 +97,7 @@ def test_export_gives_the_same_numbers_for_another_batch_size(name):
 
 @pytest.mark.parametrize("name", list_models())
 def test_learns_sixteen_clips_by_heart(name):
-    model = make(name, dropout=0.0).train()
+    model = make(name, dropout=0.0, frames=4, size=64 if name == "msstnet" else 32).train()
     spec, labels = model.input_spec, torch.arange(16) % 7
     coarse = torch.randn(16, spec.frames * 3, 3, 3, generator=torch.Generator().manual_seed(0))
     clips = nn.functional.interpolate(coarse, size=spec.size, mode="bilinear").unflatten(1, (-1, 3))

@@ -3,7 +3,9 @@ import torch
 from loops import make, make_clips
 from torch import Tensor, nn
 
+from dferlib import InputError, create_model
 from dferlib.complexity import complexity
+from dferlib.models.backbones import build_vgg
 
 
 def lstm_by_loops(layer: nn.LSTM, frames: Tensor) -> Tensor:
@@ -44,7 +46,38 @@ def test_the_cost_is_the_printed_one_plus_the_recurrent_layer(name, gates):
     assert found.parameters == 11_176_512 + gates * 512 * (512 + 512 + 2) + 7 * 513
 
 
-@pytest.mark.parametrize("name", ["resnet18_lstm", "resnet18_gru"])
+@pytest.mark.parametrize(("name", "backbone"), [("vgg11_lstm", 9_225_984), ("vgg13_lstm", 9_410_880)])
+def test_the_size_of_vgg_with_an_lstm(name, backbone):
+    with torch.device("meta"):
+        found = sum(p.numel() for p in make(name, "paper").parameters())
+    assert found == backbone + 4 * 512 * (512 + 512 + 2) + 7 * 513  # torchvision's vgg11_bn and vgg13_bn, then ours
+
+
+@pytest.mark.parametrize("depth", [11, 13])
+@torch.no_grad()
+def test_vgg_is_torchvisions_up_to_its_last_pooling(depth):
+    from torchvision.models import get_model
+
+    theirs, ours = get_model(f"vgg{depth}_bn").features.eval(), build_vgg(depth, 64, None).eval()
+    ours.load_state_dict(theirs.state_dict())
+    frame = torch.randn(1, 3, 64, 64)
+    torch.testing.assert_close(ours(frame), theirs(frame))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"size": 31}, "31 px: .* at least 32"),
+        ({"weights": "makefaces"}, "unknown weights of vgg11 with width 16 'makefaces'"),
+        ({"weights": "imagenet"}, "unknown weights of vgg11 with width 16"),
+    ],
+)
+def test_vgg_refuses_what_it_has_no_way_to_do(overrides, message):
+    with pytest.raises(InputError, match=message):
+        create_model("vgg11_lstm", **overrides)
+
+
+@pytest.mark.parametrize("name", ["resnet18_lstm", "resnet18_gru", "vgg11_lstm", "vgg13_lstm"])
 @torch.no_grad()
 def test_the_last_frame_counts_and_so_does_the_order(name):
     model = make(name).eval()

@@ -12,7 +12,7 @@ from dferlib.models.base import ClipModel, InputSpec
 from dferlib.models.frames import FrameAverage, SingleFrame
 from dferlib.models.logo_former import LOGOFormer
 from dferlib.models.msstnet import MSSTNet
-from dferlib.models.recurrent import ResNetGRU, ResNetLSTM
+from dferlib.models.recurrent import VGG11LSTM, VGG13LSTM, ResNetGRU, ResNetLSTM
 from dferlib.models.stt import STT
 from dferlib.models.volumes import C3D, R3D18, R2Plus1D18
 
@@ -31,6 +31,8 @@ _MODELS: dict[str, tuple[type[ClipModel], dict[str, Any]]] = {
     "msstnet": (MSSTNet, {**_BOOK, "size": 64, "dim": 128, "blocks": 1, "heads": 4, "mlp_ratio": 2.0}),
     "resnet18_lstm": (ResNetLSTM, {**_BOOK, "dim": 128}),
     "resnet18_gru": (ResNetGRU, {**_BOOK, "dim": 128}),
+    "vgg11_lstm": (VGG11LSTM, {"frames": 8, "size": 56, "width": 16, "dim": 128}),
+    "vgg13_lstm": (VGG13LSTM, {"frames": 8, "size": 56, "width": 16, "dim": 128}),
     "c3d": (C3D, {"frames": 8, "size": 56, "width": 16, "hidden": 128}),
     "r3d18": (R3D18, {"frames": 8, "size": 56, "width": 16, "blocks": 1}),
     "r2plus1d18": (R2Plus1D18, {"frames": 8, "size": 56, "blocks": 1}),

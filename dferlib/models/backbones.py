@@ -1,5 +1,7 @@
-"""Networks that turn one frame into feature maps: the small one of the book and the papers' ResNet18."""
+"""Networks that turn one frame into feature maps: the small one of the book, the papers' ResNet18, and VGG."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import as_file, files
 
 from torch import Tensor, nn
@@ -74,6 +76,29 @@ class ResNet18(nn.Sequential):
         super().__init__(stem, net.layer1, net.layer2, net.layer3, net.layer4)
 
 
+class VGG(nn.Sequential):
+    """torchvision's VGG without its classifier: 3 x 112 x 112 to 512 x 3 x 3.
+
+    The variant with batch normalisation: the original hardly learns from a random start.
+    """
+
+    stride = 32
+
+    def __init__(self, depth: int, width: int = 64, imagenet: bool = False) -> None:
+        from torchvision.models import get_model
+        from torchvision.models.vgg import cfgs, make_layers  # type: ignore[import-untyped]
+
+        layers = [x if x == "M" else x * width // 64 for x in cfgs[{11: "A", 13: "B"}[depth]]]
+        net = make_layers(layers, batch_norm=True)
+        super().__init__(*net)
+        self.out_channels = 8 * width
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if imagenet:
+            self.load_state_dict(get_model(f"vgg{depth}_bn", weights="IMAGENET1K_V1").features.state_dict())
+
+
 Backbone = SlimResNet | ResNet18
 
 
@@ -96,8 +121,31 @@ def build_backbone(kind: str, weights: str | None) -> Backbone:
         if weights is not None:
             load_face_weights(slim)
         return slim
-    try:
+    with _download():
         return ResNet18(imagenet=weights is not None)
+
+
+def build_vgg(depth: int, width: int, weights: str | None) -> VGG:
+    """Build a VGG.
+
+    Args:
+        depth: 11 or 13.
+        width: channels of its first convolution; the original has 64.
+        weights: None for a random start, or "imagenet" for the original width.
+
+    Raises:
+        InputError: unknown weights, or weights for another width, or the download failed.
+    """
+    if weights is not None:
+        choose(f"weights of vgg{depth} with width {width}", weights, ("imagenet",) if width == 64 else ())
+    with _download():
+        return VGG(depth, width, imagenet=weights is not None)
+
+
+@contextmanager
+def _download() -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise InputError(
             f"cannot download the ImageNet weights ({error}): go online once, or use weights=None"

@@ -1,4 +1,4 @@
-"""ResNet18 + LSTM and ResNet18 + GRU, the baselines of every table, and the LSTM of STT's Table 1.
+"""ResNet18 or VGG and an LSTM or a GRU, the baselines of every table, and the LSTM of STT's Table 1.
 
 The papers give no size of the recurrent layer and leave its cost out of their count. Chosen here: each frame's map is
 averaged over its places, one layer in one direction as wide as the backbone's output reads the frames in order, and
@@ -7,11 +7,23 @@ the head reads its last output.
 
 from torch import Tensor, nn
 
-from dferlib.models.backbones import build_backbone, spec_of
+from dferlib.errors import InputError
+from dferlib.models.backbones import build_backbone, build_vgg, spec_of
 from dferlib.models.base import ClipModel
 
 
-class ResNetLSTM(ClipModel):
+class Recurrent(ClipModel):
+    """What they share; a subclass fills `recurrent` too."""
+
+    recurrent: nn.LSTM | nn.GRU
+
+    def features_from_maps(self, maps: Tensor) -> Tensor:
+        """Maps (B, T, C, h, w) to clip features (B, D)."""
+        outputs, _ = self.recurrent(maps.mean((3, 4)))  # (B, T, C) to (B, T, D)
+        return outputs[:, -1]
+
+
+class ResNetLSTM(Recurrent):
     """A recurrent layer over the frames, each averaged over its places.
 
     Args:
@@ -42,13 +54,48 @@ class ResNetLSTM(ClipModel):
         self.recurrent = self.cell(self.backbone.out_channels, dim, batch_first=True)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, num_classes))
 
-    def features_from_maps(self, maps: Tensor) -> Tensor:
-        """Maps (B, T, C, h, w) to clip features (B, D)."""
-        outputs, _ = self.recurrent(maps.mean((3, 4)))  # (B, T, C) to (B, T, D)
-        return outputs[:, -1]
-
 
 class ResNetGRU(ResNetLSTM):
     """The same with a gated recurrent unit (Chung et al. 2014) in place of the LSTM."""
 
     cell = nn.GRU
+
+
+class VGG11LSTM(Recurrent):
+    """VGG11 and an LSTM over the frames, each averaged over its places.
+
+    Args:
+        num_classes: C.
+        frames: T.
+        size: side of the frames in pixels, at least 32.
+        weights: what the backbone starts from, see `build_vgg`.
+        width: channels of VGG's first convolution. A narrow one learns from scratch.
+        dim: D, channels of the recurrent layer.
+        dropout: before the head.
+    """
+
+    depth = 11
+
+    def __init__(
+        self,
+        num_classes: int = 7,
+        frames: int = 16,
+        size: int = 112,
+        weights: str | None = None,
+        width: int = 64,
+        dim: int = 512,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if size < 32:
+            raise InputError(f"frames of {size} px: VGG halves them five times and needs at least 32")
+        self.input_spec = spec_of("vgg", size, frames)
+        self.backbone = build_vgg(self.depth, width, weights)
+        self.recurrent = nn.LSTM(self.backbone.out_channels, dim, batch_first=True)
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, num_classes))
+
+
+class VGG13LSTM(VGG11LSTM):
+    """The same with VGG13, which has two convolutions in each of its first two stages as well."""
+
+    depth = 13
