@@ -21,7 +21,7 @@ from dferlib.results import Run, device_name, load_runs, save_run
 from dferlib.training import TrainConfig, evaluate, train
 
 # learning rate of the head, and what part of it the backbone gets
-RATES = ((1e-3, 0.5), (3e-3, 0.2), (1e-2, 0.05))
+RATES = ((1e-3, 0.5), (3e-3, 0.2), (1e-2, 0.05), (3e-2, 0.02))
 
 
 @dataclass(frozen=True)
@@ -131,11 +131,12 @@ def run_study(
     fingerprints = {split: source.fingerprint for split, source in sources.items()}
     known = {run.name: run for run in load_runs(folder)} if folder.is_dir() else {}
     for title, row in study.rows.items():
+        rate, backbone = _tuned(folder, title, row, sources, progress)
         for seed in study.seeds:
+            chosen = replace(row, config=replace(row.config, lr=rate, backbone_lr_scale=backbone, seed=seed))
             done = known.get(f"{title}-seed{seed}")
-            if done is None or not done.is_current or done.record["data"] != fingerprints:
-                rate, backbone = _tuned(folder, title, row, sources, progress)
-                chosen = replace(row, config=replace(row.config, lr=rate, backbone_lr_scale=backbone, seed=seed))
+            same = done is not None and done.is_current and done.record["data"] == fingerprints
+            if done is None or not same or done.record["config"]["train"] != asdict(chosen.config):
                 weights = folder / title if keep_weights and seed == study.seeds[0] else None
                 done = train_and_record(folder, f"{title}-seed{seed}", chosen, sources, "book", weights, progress)
             runs.append(done)

@@ -61,6 +61,20 @@ def test_other_data_or_other_code_makes_it_anew(small, tmp_path, tiny_source):
     assert len(trained) == 4
 
 
+def test_a_row_with_another_rate_is_made_anew(small, tmp_path):
+    sources, trained = small
+    before = run_study("small", sources, tmp_path, progress=False)[0].record["config"]["train"]["lr"]
+    trained.clear()
+    path = tmp_path / "small" / "a-rates.json"
+    tuning = json.loads(path.read_text())
+    worst = next(found for found in tuning if found["lr"] != before)
+    worst["val_uar"] = 2.0
+    path.write_text(json.dumps(tuning))
+    runs = run_study("small", sources, tmp_path, progress=False)
+    assert [config.lr for config in trained] == [worst["lr"]] * 2
+    assert runs[0].record["config"]["train"]["lr"] == worst["lr"]
+
+
 def test_an_unknown_study_lists_the_known_ones(tmp_path):
     with pytest.raises(InputError, match="choose one of stt_against_controls"):
         run_study("nothing", {}, tmp_path)
