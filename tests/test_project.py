@@ -50,9 +50,9 @@ def python_in(path: Path) -> str:
 
 
 def undeclared(files: list[Path], declared: set[str]) -> set[str]:
-    own = {"dferlib", *(path.stem for path in files)}
+    own = {"dferlib", "__main__", *(path.stem for path in files)}
     used = set().union(*(imports(python_in(path)) for path in files)) - set(sys.stdlib_module_names) - own
-    providers = packages_distributions()
+    providers = {"dlib": ["dlib-bin"], **packages_distributions()}  # dlib-bin does not say that dlib is in it
     return {name for name in used if not {canonicalize_name(item) for item in providers.get(name, [])} & declared}
 
 
