@@ -21,6 +21,13 @@ _HOME = {
     "load_model": "dferlib.checkpoints",
     "save_model": "dferlib.checkpoints",
     "MakeFaces": "dferlib.data.makefaces",
+    "DFEW": "dferlib.data.benchmarks",
+    "FERV39k": "dferlib.data.benchmarks",
+    "AFEW": "dferlib.data.benchmarks",
+    "MAFW": "dferlib.data.benchmarks",
+    "CREMAD": "dferlib.data.benchmarks",
+    "CKPlus": "dferlib.data.benchmarks",
+    "OuluCASIA": "dferlib.data.benchmarks",
     "CompactLoss": "dferlib.losses",
     "TrainConfig": "dferlib.training",
     "train": "dferlib.training",
@@ -30,6 +37,7 @@ _HOME = {
 
 if TYPE_CHECKING:  # the same names for type checkers and editors
     from dferlib.checkpoints import load_model, save_model
+    from dferlib.data.benchmarks import AFEW, CREMAD, DFEW, MAFW, CKPlus, FERV39k, OuluCASIA
     from dferlib.data.makefaces import MakeFaces
     from dferlib.losses import CompactLoss
     from dferlib.models import attention_maps, create_model, list_models

@@ -1,0 +1,13 @@
+"""The public data sets as they lie on disk, all behind the interface of `ClipSource`."""
+
+from dferlib.data.benchmarks.base import Benchmark
+from dferlib.data.benchmarks.files import Problem
+from dferlib.data.benchmarks.lab import CREMAD, CKPlus, OuluCASIA
+from dferlib.data.benchmarks.wild import AFEW, DFEW, MAFW, FERV39k
+
+__all__ = ["AFEW", "BENCHMARKS", "CREMAD", "DFEW", "MAFW", "Benchmark", "CKPlus", "FERV39k", "OuluCASIA", "Problem"]
+
+BENCHMARKS: dict[str, type[Benchmark]] = {
+    kind.name: kind for kind in (DFEW, FERV39k, AFEW, MAFW, CREMAD, CKPlus, OuluCASIA)
+}
+"""Every data set by its name."""
