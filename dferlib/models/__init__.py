@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from dferlib.errors import InputError, choose
 from dferlib.models.attention import Attention
 from dferlib.models.base import ClipModel, InputSpec
+from dferlib.models.former_dfer import FormerDFER
 from dferlib.models.frames import FrameAverage, SingleFrame
 from dferlib.models.logo_former import LOGOFormer
 from dferlib.models.msstnet import MSSTNet
@@ -29,6 +30,7 @@ _MODELS: dict[str, tuple[type[ClipModel], dict[str, Any]]] = {
     ),
     # 64 px, because the maps of 56 px do not split into 16 patches
     "msstnet": (MSSTNet, {**_BOOK, "size": 64, "dim": 128, "blocks": 1, "heads": 4, "mlp_ratio": 2.0}),
+    "former_dfer": (FormerDFER, {**_BOOK, "layers": 2, "heads": 4}),
     "resnet18_lstm": (ResNetLSTM, {**_BOOK, "dim": 128}),
     "resnet18_gru": (ResNetGRU, {**_BOOK, "dim": 128}),
     "vgg11_lstm": (VGG11LSTM, {"frames": 8, "size": 56, "width": 16, "dim": 128}),

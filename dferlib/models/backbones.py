@@ -168,6 +168,11 @@ def spec_of(kind: str, size: int, frames: int) -> InputSpec:
     return InputSpec(size, frames, mean, std)
 
 
+def stages_of(net: Backbone) -> list[nn.Module]:
+    """The stem of a backbone and its four stages, one after another."""
+    return [net.stem, *net.blocks] if isinstance(net, SlimResNet) else list(net)
+
+
 def places_of(backbone: Backbone, size: int) -> int:
     """S, how many places the feature map of a frame of `size` px has."""
     return (-(-size // backbone.stride)) ** 2

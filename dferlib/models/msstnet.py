@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from dferlib.errors import InputError
 from dferlib.models.attention import TemporalAttention
-from dferlib.models.backbones import Backbone, SlimResNet, build_backbone, spec_of
+from dferlib.models.backbones import Backbone, build_backbone, spec_of, stages_of
 from dferlib.models.base import ClipModel
 
 WIDTHS = {"slim": (16, 32, 64, 128), "resnet18": (64, 128, 256, 512)}  # channels of the four stages
@@ -36,7 +36,7 @@ class PatchedStages(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """(N, 3, H, W) to (N, sum of P^2 d, grid, grid)."""
-        stem, *stages = [self.net.stem, *self.net.blocks] if isinstance(self.net, SlimResNet) else list(self.net)
+        stem, *stages = stages_of(self.net)
         x = stem(frames)
         patches = []
         for number, stage in enumerate(stages, start=1):
