@@ -57,6 +57,29 @@ def makefaces(
     generate(root, size, seed, tuple(split or SPLITS), workers, progress=True)
 
 
+@app.command("check-data", epilog="Example: dferlib check-data DFEW ~/data/DFEW")
+def check_data(
+    name: Annotated[str, typer.Argument(help="DFEW, FERV39k, AFEW, MAFW, CREMAD, CKPlus or OuluCASIA.")],
+    root: Annotated[Path, typer.Argument(help="The folder of the data set.")],
+    layout: Annotated[str | None, typer.Option(help="Which layout, where the folder holds several.")] = None,
+    every_frame: Annotated[bool, typer.Option("--every-frame", help="Decode every image: much slower.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="List every problem, not 20 of each kind.")] = False,
+) -> None:
+    """Say what is in the folder of a public data set, and what is missing, damaged or not as published.
+
+    Exit status 1 if anything is wrong.
+    """
+    from dferlib.data.check import check_data as check
+
+    report = check(name, root, layout, every_frame)
+    print("\n".join(report.facts))
+    if report.problems:
+        print("\n".join(report.lines(None if everything else 20)), file=sys.stderr)
+        count = len(report.problems)
+        raise InputError(f"{count} thing{'s are' if count > 1 else ' is'} wrong with {root}: they are listed above")
+    print("nothing is wrong")
+
+
 @app.command(epilog="Example: dferlib train stt --epochs 8 --seed 0 --out runs/stt")
 def train(
     model: Annotated[str, typer.Argument(help="Name of the model, such as stt or frame_average.")],

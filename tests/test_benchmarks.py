@@ -431,10 +431,15 @@ def test_the_message_says_how_many_more_are_missing(broken):
     fails(DFEW, root, "00002", "2 more", "dferlib check-data DFEW")
 
 
-def test_a_data_set_without_any_frames_is_refused_even_when_not_strict(tmp_path):
+def test_a_data_set_without_frames_or_lines_is_refused(tmp_path):
     trees.dfew_lists(tmp_path)
     (tmp_path / "Clip/clip_224x224").mkdir(parents=True)
-    fails(DFEW, tmp_path, "no clip", "train", strict=False)
+    fails(DFEW, tmp_path, "00002", "no frames", "15 more")
+    source = DFEW(tmp_path, strict=False)
+    assert len(source) == len(source.table.labels) == 0 and len(source.problems) == 16
+    for path in tmp_path.glob("EmoLabel_DataSplit/*/set_1.csv"):
+        path.write_text("video_name,label\n")
+    fails(DFEW, tmp_path, "empty")
 
 
 def test_an_afew_without_clips_is_refused(tmp_path):

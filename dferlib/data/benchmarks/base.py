@@ -112,8 +112,8 @@ class Benchmark(ABC):
             first, more = self.problems[0], len(self.problems) - 1
             others = f" ({more} more; `dferlib check-data {self.name} {self.root.path}` lists them)" if more else ""
             raise InputError(f"{self.name}: {first.text}{others}; strict=False leaves such clips out")
-        if not len(self.table):
-            raise InputError(f"{self.name}: no clip of the split {split!r} can be used in {self.root.path}")
+        if strict and not len(self.table):
+            raise InputError(f"{self.name}: no clip of the split {split!r} is in {self.root.path}: its lists are empty")
         left = f"; {len(self.problems)} problems, see `problems`" if self.problems else ""
         lists = f" with labels from {self.lists}" if self.lists else ""
         where = f"fold {fold}, split {split!r}" if self.FOLDS > 1 else f"split {split!r}"
