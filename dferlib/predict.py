@@ -394,11 +394,10 @@ def _edges(timeline: Timeline) -> np.ndarray:
     """When each window's answer begins and ends to hold `(N, 2)`: halfway to its neighbours, unless they are far."""
     times = timeline.times
     gaps = np.diff(times)
-    half = 0.75 * np.median(gaps) if len(gaps) else _end(timeline)
-    reach = np.minimum(gaps / 2, half)
-    before, after = np.concatenate([[half], reach]), np.concatenate([reach, [half]])
-    far = gaps > 2 * half
-    before[1:][far] = after[:-1][far] = half / 1.5
+    step = float(np.median(gaps)) if len(gaps) else _end(timeline)
+    reach = np.where(gaps > 2 * step, step, gaps) / 2
+    # the film may go on for less than a step before the first window and after the last
+    before, after = np.concatenate([[step], reach]), np.concatenate([reach, [step]])
     return np.stack([times - before, times + after], 1).clip(0, _end(timeline))
 
 

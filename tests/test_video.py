@@ -194,6 +194,15 @@ def test_a_film_without_pictures_says_so(tmp_path: Path) -> None:
         probe(path)
 
 
+def test_an_unknown_encoding_is_refused(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "film.mkv", numbered(3), steady(3))
+    named = b"V_MPEG4/ISO/ASP"  # what the file says of its encoding
+    assert path.read_bytes().count(named) == 1
+    path.write_bytes(path.read_bytes().replace(named, b"V_NONSENSE/1234"))
+    with pytest.raises(InputError, match="cannot be decoded"):
+        probe(path)
+
+
 @pytest.mark.parametrize("part", [0.2, 0.5, 0.8])
 @pytest.mark.parametrize(("kind", "options"), [("mp4", {"movflags": "faststart"}), ("mp4", {}), ("mkv", {})])
 def test_a_truncated_film_is_refused(tmp_path: Path, part: float, kind: str, options: dict[str, str]) -> None:

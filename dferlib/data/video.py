@@ -146,6 +146,10 @@ def _opened(path: Path | str) -> Iterator[tuple[av.container.InputContainer, av.
         if not streams:
             raise InputError(f"{path} has no pictures, only sound or other data: give a video")
         stream = streams[0]
+        if stream.codec_context is None:
+            raise InputError(
+                f"{path} is encoded in a way that cannot be decoded here: convert it to H.264 in an MP4 file"
+            )
         if max(stream.width, stream.height) > MAX_SIDE:
             size = f"{stream.width} x {stream.height} pixels"
             raise InputError(f"{path} is {size}: more than {MAX_SIDE} on a side cannot be read")
