@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from dferlib import create_model
 from dferlib.models import ClipModel
 
-FROM_SCRATCH = ("c3d", "r3d18", "r2plus1d18")  # nothing is shipped for them to start from
+FROM_SCRATCH = ("c3d", "p3d", "i3d", "r3d18", "r2plus1d18")  # nothing is shipped for them to start from
 
 
 def make(name: str, scale: str = "book", **overrides) -> ClipModel:

@@ -1,14 +1,23 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from loops import make, make_clips
 
 from dferlib.complexity import complexity
 from dferlib.models import create_model
+from dferlib.models.i3d import Mixed, Same
+from dferlib.models.p3d import P3DBlock
 
 
 @pytest.mark.parametrize(
     ("name", "gmac", "parameters"),
-    [("c3d", 38.594, 78.03), ("r3d18", 8.319, 33.21), ("r2plus1d18", 40.65, 31.30)],
+    [
+        ("c3d", 38.594, 78.03),
+        ("i3d", 6.994, 12.29),
+        ("p3d", 4.192, 24.94),  # as its public code counts
+        ("r3d18", 8.319, 33.21),
+        ("r2plus1d18", 40.65, 31.30),
+    ],
 )
 def test_cost_and_size_are_the_reference_figures_within_one_percent(name, gmac, parameters):
     found = complexity(make(name, "paper"))
@@ -26,7 +35,61 @@ def test_r2plus1d18_is_torchvisions():
     torch.testing.assert_close(ours(clips), theirs(clips.transpose(1, 2)), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["c3d", "r3d18", "r2plus1d18"])
+@torch.no_grad()
+def test_mixed_layer_of_i3d_is_its_branches_side_by_side():
+    layer = Mixed(5, (2, 3, 4, 1, 2, 3)).eval()
+    x = torch.randn(1, 5, 3, 4, 4).relu()
+
+    def unit(y, module):  # a convolution that keeps the size; batch normalisation as it starts; ReLU
+        weight = module[1].weight
+        return (F.conv3d(y, weight, padding=weight.shape[-1] // 2) / 1.001**0.5).relu()
+
+    one, two, three, pooled = layer.branches
+    expected = [unit(x, one), unit(unit(x, two[0]), two[1]), unit(unit(x, three[0]), three[1])]
+    expected.append(unit(F.max_pool3d(x, 3, 1, 1), pooled[1]))
+    torch.testing.assert_close(layer(x), torch.cat(expected, 1), rtol=1e-4, atol=1e-5)
+    assert layer.out_channels == 2 + 4 + 2 + 3
+
+
+@pytest.mark.parametrize(("length", "kernel", "stride"), [(16, 7, 2), (15, 7, 2), (4, 3, 2), (7, 3, 1), (1, 2, 2)])
+def test_same_padding_gives_the_length_over_the_stride(length, kernel, stride):
+    x = torch.ones(1, 1, 1, 1, length)
+    padded = Same((1, 1, kernel), (1, 1, stride))(x)
+    missing = padded.shape[-1] - length
+    assert (padded.shape[-1] - kernel) // stride + 1 == -(-length // stride)
+    assert padded[0, 0, 0, 0].tolist() == [0.0] * (missing // 2) + [1.0] * length + [0.0] * (missing - missing // 2)
+
+
+@pytest.mark.parametrize("kind", ["A", "B", "C", "2D"])
+@torch.no_grad()
+def test_block_of_p3d_joins_space_and_time_as_its_letter_says(kind):
+    block = P3DBlock(8, 2, 1, kind).eval()
+    x = torch.randn(1, 8, 3, 4, 4)
+
+    def conv(y, module):
+        weight = module[0].weight
+        return F.conv3d(y, weight, padding=tuple(k // 2 for k in weight.shape[2:])) / 1.00001**0.5
+
+    y = conv(x, block.reduce).relu()
+    space = conv(y, block.space).relu()
+    if kind == "2D":
+        joined = space
+    elif kind == "A":
+        joined = conv(space, block.time).relu()
+    elif kind == "B":
+        joined = space + conv(y, block.time).relu()
+    else:
+        joined = space + conv(space, block.time).relu()
+    torch.testing.assert_close(block(x), (conv(joined, block.expand) + x).relu(), rtol=1e-4, atol=1e-5)
+
+
+def test_kinds_of_p3d_take_turns():
+    with torch.device("meta"):
+        kinds = [m.kind for m in make("p3d", "paper").modules() if isinstance(m, P3DBlock)]
+    assert kinds == [*"ABCABCABCABCA", "2D", "2D", "2D"]
+
+
+@pytest.mark.parametrize("name", ["c3d", "p3d", "i3d", "r3d18", "r2plus1d18"])
 @pytest.mark.parametrize("frames", [1, 5, 16])
 @torch.no_grad()
 def test_other_lengths(name, frames):

@@ -11,8 +11,10 @@ from dferlib.models.attention import Attention
 from dferlib.models.base import ClipModel, InputSpec
 from dferlib.models.former_dfer import FormerDFER
 from dferlib.models.frames import FrameAverage, SingleFrame
+from dferlib.models.i3d import I3D
 from dferlib.models.logo_former import LOGOFormer
 from dferlib.models.msstnet import MSSTNet
+from dferlib.models.p3d import P3D
 from dferlib.models.recurrent import VGG11LSTM, VGG13LSTM, ResNetGRU, ResNetLSTM
 from dferlib.models.stt import STT
 from dferlib.models.volumes import C3D, R3D18, R2Plus1D18
@@ -36,6 +38,8 @@ _MODELS: dict[str, tuple[type[ClipModel], dict[str, Any]]] = {
     "vgg11_lstm": (VGG11LSTM, {"frames": 8, "size": 56, "width": 16, "dim": 128}),
     "vgg13_lstm": (VGG13LSTM, {"frames": 8, "size": 56, "width": 16, "dim": 128}),
     "c3d": (C3D, {"frames": 8, "size": 56, "width": 16, "hidden": 128}),
+    "p3d": (P3D, {"frames": 8, "size": 56, "width": 16, "blocks": (1, 1, 1, 1)}),
+    "i3d": (I3D, {"frames": 8, "size": 56, "width": 16}),
     "r3d18": (R3D18, {"frames": 8, "size": 56, "width": 16, "blocks": 1}),
     "r2plus1d18": (R2Plus1D18, {"frames": 8, "size": 56, "blocks": 1}),
     "single_frame": (SingleFrame, _BOOK),
