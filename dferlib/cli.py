@@ -141,7 +141,7 @@ def evaluate(
 def predict(
     videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Video files that show a face.")],
     checkpoint: Annotated[Path, typer.Option(help="A file that `dferlib train` wrote.")],
-    out: Annotated[Path, typer.Option(help="Folder for the picture of each timeline.")] = Path(),
+    out: Annotated[Path, typer.Option(help="Folder for the timelines: picture, CSV and JSON.")] = Path(),
     device: Device = "auto",
 ) -> None:
     """Find the face in a video and print how probable each class is over time; write a picture of it."""
@@ -180,14 +180,16 @@ def results(
     runs = load_runs(folder)
     if not runs:
         raise InputError(f"no records in {folder}: `dferlib train` writes one")
-    print(f"{'run':32} {'model':14} {'scale':6} {'seed':>4} {'epoch':>5} {'clips':>6} {'UAR %':>6} {'WAR %':>6}  code")
-    for run in runs:
+    names = [str(run.path.relative_to(folder).with_suffix("")) for run in runs]
+    width = max(len(name) for name in names)
+    head = f"{'model':14} {'scale':6} {'seed':>4} {'epoch':>5} {'clips':>6} {'UAR %':>6} {'WAR %':>6}  code"
+    print(f"{'run':{width}} {head}")
+    for name, run in zip(names, runs, strict=True):
         if check:
             run.check()
         model, record, metrics = run.record["config"]["model"], run.record, run.metrics
-        name = str(run.path.relative_to(folder).with_suffix(""))
         print(
-            f"{name:32} {model['name']:14} {model['scale']:6} {record['seed']:4} {record['history']['best_epoch']:5}"
+            f"{name:{width}} {model['name']:14} {model['scale']:6} {record['seed']:4} {record['history']['best_epoch']:5}"
             f" {metrics['clips']:6} {100 * metrics['uar']:6.1f} {100 * metrics['war']:6.1f}"
             f"  {'current' if run.is_current else 'old'}"
         )
