@@ -14,6 +14,7 @@ from dferlib.models.frames import FrameAverage, SingleFrame
 from dferlib.models.i3d import I3D
 from dferlib.models.logo_former import LOGOFormer
 from dferlib.models.msstnet import MSSTNet
+from dferlib.models.nr_dfernet import NRDFERNet
 from dferlib.models.p3d import P3D
 from dferlib.models.recurrent import VGG11LSTM, VGG13LSTM, ResNetGRU, ResNetLSTM
 from dferlib.models.stt import STT
@@ -33,6 +34,7 @@ _MODELS: dict[str, tuple[type[ClipModel], dict[str, Any]]] = {
     # 64 px, because the maps of 56 px do not split into 16 patches
     "msstnet": (MSSTNet, {**_BOOK, "size": 64, "dim": 128, "blocks": 1, "heads": 4, "mlp_ratio": 2.0}),
     "former_dfer": (FormerDFER, {**_BOOK, "layers": 2, "heads": 4}),
+    "nr_dfernet": (NRDFERNet, _BOOK),
     "resnet18_lstm": (ResNetLSTM, {**_BOOK, "dim": 128}),
     "resnet18_gru": (ResNetGRU, {**_BOOK, "dim": 128}),
     "vgg11_lstm": (VGG11LSTM, {"frames": 8, "size": 56, "width": 16, "dim": 128}),
