@@ -190,8 +190,8 @@ def results(
         model, record, metrics = run.record["config"]["model"], run.record, run.metrics
         print(
             f"{name:{width}} {model['name']:14} {model['scale']:6} {record['seed']:4}"
-            f" {record['history']['best_epoch']:5} {metrics['clips']:6} {100 * metrics['uar']:6.1f} {100 * metrics['war']:6.1f}"
-            f"  {'current' if run.is_current else 'old'}"
+            f" {record['history']['best_epoch']:5} {metrics['clips']:6}"
+            f" {100 * metrics['uar']:6.1f} {100 * metrics['war']:6.1f}  {'current' if run.is_current else 'old'}"
         )
     if check:
         print(f"checked {len(runs)}: every metric is what the logits give")
