@@ -216,8 +216,8 @@ class Benchmark(ABC):
         found = {name: path for name, spots in places.items() if (path := self.root.locate(*spots))}
         if not found:
             spots = ", ".join(spot for group in places.values() for spot in group)
-            packed = f"; unpack {archives[0]} first" if (archives := self.root.archives()) else ""
-            raise InputError(f"{self.root.path} is not {self.name} as it is known: none of {spots} is in it{packed}")
+            where = f"none of {spots} is in it{self.root.hint()}"
+            raise InputError(f"{self.root.path} is not {self.name} as it is known: {where}")
         if layout is not None:
             choose(f"layout of {self.name} in {self.root.path}", layout, found)
         self.layout = layout or next(iter(found))
@@ -228,7 +228,7 @@ class Benchmark(ABC):
         name = SYNONYMS.get(word.lower(), word.lower())
         if name in self.CLASSES:
             return self.CLASSES.index(name)
-        self.note("label", f"{where}: {word!r} is no class of {self.name} ({', '.join(self.CLASSES)})")
+        self.note("label", f"{where}: {word[:40]!r} is no class of {self.name} ({', '.join(self.CLASSES)})")
         return None
 
     def note(self, kind: str, text: str) -> None:

@@ -111,7 +111,7 @@ class Root:
 
     def _prefixes(self, folder: str) -> list[str]:
         paths = (os.path.join(folder, name) for name in self.names(folder))
-        found = [path for path in paths if os.path.isdir(path) and not os.path.islink(path)]
+        found = [path for path in paths if os.path.isdir(path) and self._is_inside(path)]
         return found if len(found) <= CROWD else []
 
     def _step(self, folder: str, parts: list[str]) -> str | None:
@@ -125,9 +125,14 @@ class Root:
             folder = self.inside(folder, part if part in fitting else fitting[0])
         return folder
 
-    def archives(self) -> list[str]:
-        """Names of zip files that lie here still packed."""
-        return [name for name in self.names(str(self.path)) if name.lower().endswith((".zip", ".rar", ".7z", ".tar"))]
+    def hint(self) -> str:
+        """Why something may not have been found: it is still packed, or behind a link that is not followed."""
+        for name in self.names(str(self.path)):
+            if name.lower().endswith((".zip", ".rar", ".7z", ".tar", ".gz")):
+                return f"; unpack {name} first"
+            if not self._is_inside(os.path.join(self.path, name)):
+                return f"; {name} is a symbolic link out of it, which is not followed"
+        return ""
 
 
 def frame_number(name: str) -> int | None:
@@ -294,12 +299,15 @@ def _looks_whole(path: str) -> bool:
 
 
 def read_text(path: str) -> list[str]:
-    """Lines of a label file that are not empty, stripped; UTF-8, or UTF-16 with its mark as Excel writes it.
+    """Lines of a label file, stripped; UTF-8, or UTF-16 with its mark as Excel writes it.
 
     Raises:
-        InputError: it is in another encoding, or no text.
+        InputError: it cannot be read, is in another encoding, or no text.
     """
-    raw = Path(path).read_bytes()
+    try:
+        raw = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; check it") from error
     encoding = "utf-16" if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:
         text = raw.decode(encoding)

@@ -12,6 +12,8 @@ from dferlib.data.benchmarks.files import is_video, read_text
 from dferlib.data.benchmarks.workbook import read_workbook
 from dferlib.errors import InputError
 
+_ID = re.compile(r"[0-9]{1,9}")  # the number of a clip
+
 
 class _Listed(Benchmark):
     """A data set with one text file for each split of each fold."""
@@ -31,7 +33,7 @@ class _Listed(Benchmark):
         found: dict[int, str] = {}
         for name in self.root.names(folder):
             stem = Path(name).stem if is_video(name) else name
-            if not stem.isascii() or not stem.isdigit():
+            if not _ID.fullmatch(stem):
                 continue
             if (other := found.get(int(stem))) is not None:
                 self.note("duplicate", f"{folder} holds clip {int(stem)} twice, as {other} and as {name}")
@@ -109,7 +111,7 @@ class DFEW(_Listed):
                 parts = line.replace("\\", "/").rsplit(maxsplit=2)
                 if not line:
                     continue
-                if len(parts) != 3 or not parts[1].isdigit():
+                if len(parts) != 3 or not _ID.fullmatch(parts[1]):
                     raise InputError(f"{where}: {line[:60]!r} is not a folder, a number of frames and a label")
                 if not folder:
                     near = "/".join(parts[0].rstrip("/").split("/")[-2:-1])
@@ -127,10 +129,9 @@ class DFEW(_Listed):
         there = self._numbered(folder)
         self.lists = os.path.relpath(path, self.root.path)
         for k, row in enumerate(read_workbook(path), 1):
-            if len(row) < 2 or not row[-1].split(".")[0].isdigit():
-                continue  # the header
-            if float(row[-1]) != 0:
-                yield from self._clip(row[-2].split(".")[0], row[-1], 1, "all", folder, there, f"{path}, row {k}")
+            # the head has words there, and clips without a single label have 0
+            if len(row) > 1 and re.fullmatch(r"[0-9]+(\.0+)?", row[-1]) and float(row[-1]) != 0:
+                yield from self._clip(row[-2].removesuffix(".0"), row[-1], 1, "all", folder, there, f"{path}, row {k}")
 
     def _clip(
         self,
@@ -144,11 +145,11 @@ class DFEW(_Listed):
         frames: int | None = None,
     ) -> Iterator[Clip]:
         stem = Path(name).stem
-        if not stem.isascii() or not stem.isdigit():
+        if not _ID.fullmatch(stem):
             raise InputError(f"{where}: {name[:60]!r} is not the number of a clip")
         last = first + len(self.CLASSES) - 1
-        if not re.fullmatch(r"\d+(\.0+)?", label) or not first <= float(label) <= last:
-            self.note("label", f"{where}: the label of clip {name} is {label!r}: it must be {first} to {last}")
+        if not re.fullmatch(r"[0-9](\.0+)?", label) or not first <= float(label) <= last:
+            self.note("label", f"{where}: the label of clip {name} is {label[:40]!r}: it must be {first} to {last}")
             return
         number = f"{int(stem):05d}"
         path = self.root.inside(folder, there.get(int(stem), number + self._suffix(there)))
@@ -200,7 +201,7 @@ class FERV39k(_Listed):
                 if (label := self._label(parts[1], where)) is None:
                     continue
                 if self._label(steps[1], where) not in (label, None):
-                    self.note("inconsistent", f"{where}: the clip lies under {steps[1]}, its label is {parts[1]}")
+                    self.note("inconsistent", f"{where}: the clip lies under {steps[1]}, its label is {parts[1][:40]}")
                 name = "/".join(steps)
                 yield Clip(name, label, name, split, self.root.inside(folder, *steps), more={"scene": steps[0]})
 
@@ -228,7 +229,8 @@ class AFEW(Benchmark):
         found: dict[str, list[tuple[str, str, str]]] = {"frames": [], "videos": []}
         for split in self.SPLITS:
             if (folder := self.root.locate(split, f"{split}_AFEW")) is None:
-                raise InputError(f"{self.root.path} is not AFEW as it is known: no folder {split.title()} is in it")
+                where = f"no folder {split.title()} is in it{self.root.hint()}"
+                raise InputError(f"{self.root.path} is not AFEW as it is known: {where}")
             for place in self.root.folders(folder):
                 for name in self.root.names(place):
                     path = self.root.inside(place, name)
@@ -290,7 +292,7 @@ class MAFW(_Listed):
                     continue
                 where, parts = f"{path}, line {k}", line.split()
                 stem = Path(parts[0]).stem
-                if len(parts) != 2 or not stem.isascii() or not stem.isdigit():
+                if len(parts) != 2 or not _ID.fullmatch(stem):
                     raise InputError(f"{where}: {line[:60]!r} is not a clip such as 03747.mp4, a space and a class")
                 if (label := self._label(parts[1], where)) is None:
                     continue
