@@ -44,3 +44,14 @@ def attention_by_loops(attention: nn.Module, query: Tensor, seen: list[Tensor]) 
 
 def gelu(x: Tensor) -> Tensor:
     return x * (1 + torch.erf(x / math.sqrt(2))) / 2
+
+
+def lstm_by_loops(layer: nn.LSTM, frames: Tensor) -> Tensor:
+    """Hochreiter and Schmidhuber's cell, with forget gate, over frames (T, C)."""
+    h = c = torch.zeros(layer.hidden_size, dtype=frames.dtype)
+    for x in frames:
+        gates = layer.weight_ih_l0 @ x + layer.bias_ih_l0 + layer.weight_hh_l0 @ h + layer.bias_hh_l0
+        i, f, g, o = gates.chunk(4)
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        h = o.sigmoid() * c.tanh()
+    return h

@@ -1,22 +1,11 @@
 import pytest
 import torch
-from loops import make, make_clips
+from loops import lstm_by_loops, make, make_clips
 from torch import Tensor, nn
 
 from dferlib import InputError, create_model
 from dferlib.complexity import complexity
 from dferlib.models.backbones import build_vgg
-
-
-def lstm_by_loops(layer: nn.LSTM, frames: Tensor) -> Tensor:
-    """Hochreiter and Schmidhuber's cell, with forget gate, over frames (T, C)."""
-    h = c = torch.zeros(layer.hidden_size, dtype=frames.dtype)
-    for x in frames:
-        gates = layer.weight_ih_l0 @ x + layer.bias_ih_l0 + layer.weight_hh_l0 @ h + layer.bias_hh_l0
-        i, f, g, o = gates.chunk(4)
-        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-        h = o.sigmoid() * c.tanh()
-    return h
 
 
 def gru_by_loops(layer: nn.GRU, frames: Tensor) -> Tensor:

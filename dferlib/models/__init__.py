@@ -17,6 +17,7 @@ from dferlib.models.msstnet import MSSTNet
 from dferlib.models.nr_dfernet import NRDFERNet
 from dferlib.models.p3d import P3D
 from dferlib.models.recurrent import VGG11LSTM, VGG13LSTM, ResNetGRU, ResNetLSTM
+from dferlib.models.staner import SGAER, STANER, TLER
 from dferlib.models.stt import STT
 from dferlib.models.volumes import C3D, R3D18, R2Plus1D18
 
@@ -33,6 +34,9 @@ _MODELS: dict[str, tuple[type[ClipModel], dict[str, Any]]] = {
     ),
     # 64 px, because the maps of 56 px do not split into 16 patches
     "msstnet": (MSSTNet, {**_BOOK, "size": 64, "dim": 128, "blocks": 1, "heads": 4, "mlp_ratio": 2.0}),
+    "staner": (STANER, {**_BOOK, "spatial_dim": 128, "dim": 64}),
+    "sgaer": (SGAER, {**_BOOK, "dim": 128}),
+    "tler": (TLER, {**_BOOK, "dim": 64}),
     "former_dfer": (FormerDFER, {**_BOOK, "layers": 2, "heads": 4}),
     "nr_dfernet": (NRDFERNet, _BOOK),
     "resnet18_lstm": (ResNetLSTM, {**_BOOK, "dim": 128}),

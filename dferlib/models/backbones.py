@@ -88,7 +88,7 @@ class VGG(nn.Sequential):
         from torchvision.models import get_model
         from torchvision.models.vgg import cfgs, make_layers  # type: ignore[import-untyped]
 
-        layers = [x if x == "M" else x * width // 64 for x in cfgs[{11: "A", 13: "B"}[depth]]]
+        layers = [x if x == "M" else x * width // 64 for x in cfgs[{11: "A", 13: "B", 16: "D"}[depth]]]
         net = make_layers(layers, batch_norm=True)
         super().__init__(*net)
         self.out_channels = 8 * width
@@ -129,7 +129,7 @@ def build_vgg(depth: int, width: int, weights: str | None) -> VGG:
     """Build a VGG.
 
     Args:
-        depth: 11 or 13.
+        depth: 11, 13 or 16.
         width: channels of its first convolution; the original has 64.
         weights: None for a random start, or "imagenet" for the original width.
 

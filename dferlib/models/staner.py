@@ -1,0 +1,338 @@
+"""STANER, the deep spatio-temporal attention network of Li et al. (2023), and its two branches by themselves.
+
+SGAER looks at one frame, the peak of the expression, and learns which places of it matter. TLER follows eyes, nose and
+mouth through the clip. What they decide is averaged.
+
+Where the paper is silent, this is what was chosen:
+
+- The peak frame: it takes the last one, because its data sets end at the peak. Of a clip that rises and falls again it
+  is the frame that differs most from the first and the last together, each brought to the same mean and contrast so
+  that light does not count. Among 8 frames of MakeFaces that finds a mean expression of 0.58 of the full one; a frame
+  at random has 0.47, the middle one 0.53 and the last one 0.35.
+- The regions are fixed boxes: the clips are cropped and aligned already, so that no landmarks are needed. Each has
+  networks of its own, which begin with the first four convolutions of VGG-16.
+- "AvgPool" in Eq. 1 averages 3 x 3 neighbours: a global average, which the text names, would leave no places to weigh.
+- End convolutions: 3 x 3 over the map of SGAER, three frames long over the sequence of TLER, each followed by a mean.
+- VGG has batch normalisation. All pictures are made grey, by the mean of their channels, inside the model.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dferlib.errors import InputError, choose
+from dferlib.models.backbones import build_backbone, build_vgg, spec_of, stages_of
+from dferlib.models.base import ClipModel
+
+PEAKS = ("change", "last")
+# top, bottom, left and right of each region over the side of the frame
+REGIONS = {"eyes": (0.08, 0.42, 0.06, 0.94), "nose": (0.34, 0.64, 0.27, 0.73), "mouth": (0.59, 0.96, 0.20, 0.80)}
+# the rows of the paper's Table 1: a model and what to give it
+VARIANTS = {
+    "C1": ("sgaer", {"attention": False}),
+    "C2": ("tler", {}),
+    "C3": ("sgaer", {}),
+    "C4": ("staner", {"attention": False}),
+    "STANER": ("staner", {}),
+}
+
+
+def peak_frames(clips: Tensor, rule: str) -> Tensor:
+    """The peak frame of each clip.
+
+    Args:
+        clips: (B, T, 3, H, W).
+        rule: "last", or "change": the frame that differs most from the first and the last together.
+
+    Returns:
+        (B, 3, H, W).
+
+    Raises:
+        InputError: unknown rule.
+    """
+    if choose("peak", rule, PEAKS) == "last":
+        return clips[:, -1]
+    grey = F.avg_pool2d(clips.mean(2), max(clips.shape[-1] // 16, 1)).flatten(2)  # coarse, (B, T, places)
+    grey = (grey - grey.mean(2, keepdim=True)) / (grey.std(2, keepdim=True) + 1e-6)
+    change = (grey - grey[:, :1]).abs().mean(2) + (grey - grey[:, -1:]).abs().mean(2)
+    index = change.argmax(1)[:, None, None, None, None].expand(-1, 1, *clips.shape[2:])
+    return clips.gather(1, index)[:, 0]
+
+
+class Front(nn.Sequential):
+    """The first layers of a backbone, on grey pictures: ten convolutions of VGG-16, or four where it need not be deep.
+
+    The slim one goes as far down: to an eighth of the size, or to a quarter.
+    """
+
+    def __init__(self, kind: str, weights: str | None, deep: bool) -> None:
+        if choose("backbone", kind, ("vgg16", "slim")) == "slim":
+            layers = stages_of(build_backbone("slim", weights))[: 4 if deep else 3]
+        else:
+            layers = list(build_vgg(16, 64, weights))[: 33 if deep else 14]  # three to a convolution, one to a pool
+        super().__init__(*layers)
+        self.out_channels = (64 if deep else 32) if kind == "slim" else (512 if deep else 128)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """(N, 3, H, W) to (N, C, h, w)."""
+        return super().forward(frames.mean(1, keepdim=True).expand_as(frames))
+
+
+class Regions(nn.Module):
+    """Eyes, nose and mouth of each frame, each through a front of its own, as maps of 2 x 2 one after another."""
+
+    def __init__(self, kind: str, weights: str | None, size: int) -> None:
+        super().__init__()
+        self.boxes = [tuple(round(part * size) for part in box) for box in REGIONS.values()]
+        self.fronts = nn.ModuleList(Front(kind, weights, deep=False) for _ in REGIONS)
+        self.out_channels = 32 if kind == "slim" else 128  # of each
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """(N, 3, H, W) to (N, 3 C, 2, 2)."""
+        maps = []
+        for (top, bottom, left, right), front in zip(self.boxes, self.fronts, strict=True):
+            maps.append(F.adaptive_avg_pool2d(front(frames[:, :, top:bottom, left:right]), 2))
+        return torch.cat(maps, 1)
+
+
+class SpatialBranch(nn.Module):
+    """The attention module and the end convolution of SGAER.
+
+    Args:
+        channels: C of the map.
+        dim: D of the features.
+        attention: whether places are weighed.
+    """
+
+    def __init__(self, channels: int, dim: int, attention: bool) -> None:
+        super().__init__()
+        self.mask = None
+        if attention:
+            self.mask = nn.Sequential(
+                nn.AvgPool2d(3, 1, 1, count_include_pad=False),
+                nn.Conv2d(channels, channels // 4, 3, padding=1),
+                nn.ReLU(inplace=True),
+                nn.Conv2d(channels // 4, 1, 1),
+                nn.Sigmoid(),
+            )
+        self.end = nn.Sequential(
+            nn.Conv2d(channels, dim, 3, padding=1, bias=False), nn.BatchNorm2d(dim), nn.ReLU(inplace=True)
+        )  # fmt: skip
+
+    def forward(self, u: Tensor) -> Tensor:
+        """Maps U (B, C, h, w) to F_G (B, D)."""
+        if self.mask is not None:
+            u = (1 + self.mask(u)) * u  # Eq. 1 and 2
+        return self.end(u).mean((2, 3))
+
+
+class TemporalBranch(nn.Module):
+    """The LSTMs and the end convolution of TLER.
+
+    Args:
+        channels: C of the map of one region.
+        dim: channels of each LSTM, and half of those of the features.
+    """
+
+    def __init__(self, channels: int, dim: int) -> None:
+        super().__init__()
+        self.lstms = nn.ModuleList(nn.LSTM(4 * channels, dim, batch_first=True) for _ in REGIONS)
+        self.end = nn.Conv1d(3 * dim, 2 * dim, 3, padding=1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps (B, T, 3 C, 2, 2) to F_L (B, 2 dim)."""
+        parts = maps.chunk(len(self.lstms), 2)
+        followed = [lstm(part.flatten(2))[0] for lstm, part in zip(self.lstms, parts, strict=True)]  # Eq. 5 to 10
+        joined = torch.cat(followed, 2)  # Eq. 11, (B, T, 3 dim)
+        return self.end(joined.transpose(1, 2)).relu().mean(2)
+
+
+class SGAER(ClipModel):
+    """The spatial branch by itself: the peak frame and which of its places matter.
+
+    Args:
+        num_classes: C.
+        frames: T.
+        size: side of the frames in pixels.
+        backbone: "vgg16" (the paper) or "slim" (the book).
+        weights: what the backbone starts from: None, "imagenet" (vgg16) or "makefaces" (slim).
+        dim: D, channels of the end convolution.
+        attention: weigh the places; without it this is C1 of Table 1, with it C3.
+        peak: how the peak frame is found, see `peak_frames`.
+        dropout: before the head.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 7,
+        frames: int = 16,
+        size: int = 112,
+        backbone: str = "vgg16",
+        weights: str | None = None,
+        dim: int = 256,
+        attention: bool = True,
+        peak: str = "change",
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.input_spec = spec_of(backbone, size, frames)
+        self.peak = choose("peak", peak, PEAKS)
+        self.backbone = Front(backbone, weights, deep=True)
+        self.branch = SpatialBranch(self.backbone.out_channels, dim, attention)
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, num_classes))
+
+    def feature_maps(self, clips: Tensor) -> Tensor:
+        """Maps U (B, 1, C, h, w) of the peak frame of clips (B, T, 3, H, W)."""
+        self._check(clips)
+        return self.backbone(peak_frames(clips, self.peak))[:, None]
+
+    def features_from_maps(self, maps: Tensor) -> Tensor:
+        """Maps (B, 1, C, h, w) to F_G (B, D)."""
+        return self.branch(maps[:, 0])
+
+
+class TLER(ClipModel):
+    """The temporal branch by itself, C2 of Table 1: eyes, nose and mouth through the clip.
+
+    Args:
+        num_classes: C.
+        frames: T.
+        size: side of the frames in pixels.
+        backbone: "vgg16" (the paper) or "slim" (the book).
+        weights: what the backbones start from: None, "imagenet" (vgg16) or "makefaces" (slim).
+        dim: channels of each of the three LSTMs; the end convolution has twice as many.
+        dropout: before the head.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 7,
+        frames: int = 16,
+        size: int = 112,
+        backbone: str = "vgg16",
+        weights: str | None = None,
+        dim: int = 128,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.input_spec = spec_of(backbone, size, frames)
+        self.backbone = Regions(backbone, weights, size)
+        self.branch = TemporalBranch(self.backbone.out_channels, dim)
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * dim, num_classes))
+
+    def features_from_maps(self, maps: Tensor) -> Tensor:
+        """Maps (B, T, 3 C, 2, 2) to F_L (B, 2 dim)."""
+        return self.branch(maps)
+
+
+class Fronts(nn.Module):
+    """The fronts of both branches."""
+
+    def __init__(self, kind: str, weights: str | None, size: int) -> None:
+        super().__init__()
+        self.face, self.regions = Front(kind, weights, deep=True), Regions(kind, weights, size)
+
+    def forward(self, peaks: Tensor, clips: Tensor) -> Tensor:
+        """Peak frames (B, 3, H, W) and clips (B, T, 3, H, W) to their maps, flat and one after another (B, n)."""
+        regions = self.regions(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
+        return torch.cat([self.face(peaks).flatten(1), regions.flatten(1)], 1)
+
+
+class Fusion(nn.Module):
+    """A head for each branch, and the average of what they decide.
+
+    Args:
+        spatial: D of the spatial features.
+        temporal: D of the temporal features.
+        num_classes: C.
+        alpha: weight of the spatial decision.
+        dropout: before both.
+    """
+
+    def __init__(self, spatial: int, temporal: int, num_classes: int, alpha: float, dropout: float) -> None:
+        super().__init__()
+        self.widths, self.alpha = (spatial, temporal), alpha
+        self.drop = nn.Dropout(dropout)
+        self.spatial, self.temporal = nn.Linear(spatial, num_classes), nn.Linear(temporal, num_classes)
+
+    def both(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (B, D) to the logits (B, C) of each branch."""
+        f_g, f_l = self.drop(features).split(self.widths, 1)
+        return self.spatial(f_g), self.temporal(f_l)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (B, D) to the logarithms (B, C) of the average probabilities, whose softmax they are (Eq. 14)."""
+        p_g, p_l = (logits.float().log_softmax(1) for logits in self.both(features))  # Eq. 3 and 12
+        return torch.logaddexp(math.log(self.alpha) + p_g, math.log(1 - self.alpha) + p_l)
+
+
+class STANER(ClipModel):
+    """The whole model.
+
+    `dferlib.train` minimises the loss of the average decision; the paper's own, Eq. 15, is `joint_loss`.
+
+    Args:
+        num_classes: C.
+        frames: T.
+        size: side of the frames in pixels.
+        backbone: "vgg16" (the paper) or "slim" (the book).
+        weights: what the backbones start from: None, "imagenet" (vgg16) or "makefaces" (slim).
+        spatial_dim: channels of the end convolution of SGAER.
+        dim: channels of each LSTM of TLER.
+        alpha: weight of the spatial decision, between 0 and 1.
+        attention: weigh the places of the peak frame; without it this is C4 of Table 1.
+        peak: how the peak frame is found, see `peak_frames`.
+        dropout: before both heads.
+
+    Raises:
+        InputError: alpha is not between 0 and 1, or an unknown name.
+    """
+
+    backbone: Fronts
+    head: Fusion
+
+    def __init__(
+        self,
+        num_classes: int = 7,
+        frames: int = 16,
+        size: int = 112,
+        backbone: str = "vgg16",
+        weights: str | None = None,
+        spatial_dim: int = 256,
+        dim: int = 128,
+        alpha: float = 0.5,
+        attention: bool = True,
+        peak: str = "change",
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if not 0 < alpha < 1:
+            raise InputError(f"alpha is {alpha}: it must be between 0 and 1; for one branch alone use sgaer or tler")
+        self.input_spec = spec_of(backbone, size, frames)
+        self.peak = choose("peak", peak, PEAKS)
+        self.backbone = Fronts(backbone, weights, size)
+        self.channels = self.backbone.face.out_channels, self.backbone.regions.out_channels
+        self.spatial = SpatialBranch(self.channels[0], spatial_dim, attention)
+        self.temporal = TemporalBranch(self.channels[1], dim)
+        self.head = Fusion(spatial_dim, 2 * dim, num_classes, alpha, dropout)
+
+    def feature_maps(self, clips: Tensor) -> Tensor:
+        """Both branches' maps of clips (B, T, 3, H, W), flat and one after another: (B, 1, n, 1, 1)."""
+        self._check(clips)
+        return self.backbone(peak_frames(clips, self.peak), clips)[:, None, :, None, None]
+
+    def features_from_maps(self, maps: Tensor) -> Tensor:
+        """Maps (B, 1, n, 1, 1) to F_G and F_L side by side (B, D)."""
+        T, flat = self.input_spec.frames, maps.flatten(1)
+        length = T * 3 * self.channels[1] * 4
+        face, regions = flat.split([flat.shape[1] - length, length], 1)
+        side = math.isqrt(face.shape[1] // self.channels[0])
+        f_g = self.spatial(face.unflatten(1, (self.channels[0], side, side)))
+        return torch.cat([f_g, self.temporal(regions.unflatten(1, (T, -1, 2, 2)))], 1)
+
+    def joint_loss(self, clips: Tensor, labels: Tensor) -> Tensor:
+        """The sum of both branches' cross entropies (Eq. 15) for clips (B, T, 3, H, W) and labels (B,)."""
+        spatial, temporal = self.head.both(self.forward_features(clips))
+        return F.cross_entropy(spatial.float(), labels) + F.cross_entropy(temporal.float(), labels)  # Eq. 4 and 13
