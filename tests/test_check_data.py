@@ -124,6 +124,16 @@ def test_a_missing_clip_and_a_gap_are_missing(copied, official):
     only(check_data("DFEW", root), "missing", root / "Clip/clip_224x224/00004", "2 frames are missing", "after 1.jpg")
 
 
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [("DFEW", "Clip/clip_224x224/00004/1.jpg"), ("OuluCASIA", "OriginalImg/VL/Strong/P001/Fear/000.jpeg")],
+)
+def test_a_clip_without_its_first_frame_is_told(name, first, copied, official):
+    root = copied(name)
+    (root / first).unlink()
+    only(check_data(name, root), "missing", (root / first).parent, "the first frame is")
+
+
 @pytest.mark.parametrize("content", [b"", b"no image at all", "half", "swapped"])
 def test_an_image_that_cannot_be_read_is_named(content, copied, official):
     root = copied("DFEW")

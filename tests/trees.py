@@ -59,7 +59,7 @@ def text(path: Path, lines: Sequence[str], encoding: str = "utf-8") -> None:
 
 
 def workbook(path: Path, rows: Sequence[Sequence[str | int]]) -> None:
-    """An Excel workbook with one sheet; words go to the table of shared strings, as Excel does it."""
+    """An Excel workbook with these rows in its first sheet; words go to the table of shared strings, as in Excel's."""
     words = sorted({cell for row in rows for cell in row if isinstance(cell, str)})
     space = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
     cell = {str: lambda c: f'<c t="s"><v>{words.index(c)}</v></c>', int: lambda c: f"<c><v>{c}</v></c>"}
@@ -68,6 +68,7 @@ def workbook(path: Path, rows: Sequence[Sequence[str | int]]) -> None:
     with zipfile.ZipFile(path, "w") as file:
         strings = "".join(f"<si><t>{word}</t></si>" for word in words)
         file.writestr("xl/sharedStrings.xml", f"<sst {space}>{strings}</sst>")
+        file.writestr("xl/worksheets/sheet2.xml", f"<worksheet {space}><sheetData></sheetData></worksheet>")
         file.writestr("xl/worksheets/sheet1.xml", f"<worksheet {space}><sheetData>{body}</sheetData></worksheet>")
 
 

@@ -99,7 +99,7 @@ def _between_folds(sources: list[Benchmark]) -> Iterator[Problem]:
 
 def _in_clips(source: Benchmark, rows: pd.DataFrame, every_frame: bool, progress: bool) -> Iterator[Problem]:
     def look(path: str) -> list[Problem]:
-        return inspect(source.root, str(source.root.path / path), every_frame)
+        return inspect(source.root, str(source.root.path / path), source.FIRST, every_frame)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = pool.map(look, rows["path"])

@@ -1,4 +1,8 @@
-"""The public data sets as they lie on disk, all behind the interface of `ClipSource`."""
+"""The public data sets as they lie on disk, all behind the interface of `ClipSource`.
+
+train_clips, val_clips = DFEW("data/DFEW", fold=1).hold_out()
+test_clips = DFEW("data/DFEW", fold=1, split="test")
+"""
 
 from dferlib.data.benchmarks.base import Benchmark
 from dferlib.data.benchmarks.files import Problem

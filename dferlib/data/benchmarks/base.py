@@ -87,6 +87,7 @@ class Benchmark(ABC):
     CLASSES: ClassVar[tuple[str, ...]]
     SPLITS: ClassVar[tuple[str, ...]] = ("train", "test")
     FOLDS: ClassVar[int] = 1
+    FIRST: ClassVar[int | None] = None  # the number of every clip's first frame, where all copies agree on it
     OFFICIAL: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(

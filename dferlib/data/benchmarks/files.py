@@ -255,8 +255,8 @@ def file_sizes(path: str) -> list[tuple[str, int]]:
         return sorted((e.name, e.stat().st_size) for e in entries if e.name.lower().endswith(IMAGES))
 
 
-def inspect(root: Root, path: str, every_frame: bool) -> list[Problem]:
-    """Look for gaps and files that cannot be read in a clip of frames, or for damage in a film.
+def inspect(root: Root, path: str, first: int | None, every_frame: bool) -> list[Problem]:
+    """Look for gaps and files that cannot be read in a clip of frames whose numbers begin with `first`, if given.
 
     Every image is tried for its beginning and end, which finds what is empty, cut short or no image. The middle one,
     or every one on request, is decoded too, which takes a hundred times as long.
@@ -266,6 +266,8 @@ def inspect(root: Root, path: str, every_frame: bool) -> list[Problem]:
     names = frame_names(root, path)
     numbers = [frame_number(name) or 0 for name in names]
     problems = []
+    if first is not None and numbers[0] > first:
+        problems.append(Problem("missing", f"{path}: the first frame is {names[0]}, it must be number {first}"))
     if missing := numbers[-1] - numbers[0] + 1 - len(numbers):
         last = next(k for k, (one, two) in enumerate(pairwise(numbers)) if two > one + 1)
         which = f"{missing} frames are missing, the first after {names[last]}"

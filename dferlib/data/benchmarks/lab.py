@@ -179,6 +179,7 @@ class OuluCASIA(_Peaked):
 
     name = "OuluCASIA"
     CLASSES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
+    FIRST = 0
     OFFICIAL: ClassVar = {"totals": {"clips": 480, "people": 80}, "classes": dict.fromkeys(CLASSES, 80)}
 
     def __init__(

@@ -58,6 +58,7 @@ class DFEW(_Listed):
     name = "DFEW"
     CLASSES = EMOTIONS
     FOLDS = 5
+    FIRST = 1
     OFFICIAL: ClassVar = {
         "totals": {"clips": 11697, "clips in original": 16372, "clips in clip_224x224": 15906}
         | {"clips in clip_224x224_16f": 15906},

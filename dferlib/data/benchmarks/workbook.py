@@ -12,7 +12,7 @@ _LARGEST = 1 << 27  # bytes of one part; the annotation of 16,372 clips takes ab
 
 
 def read_workbook(path: str) -> Iterator[list[str]]:
-    """Give the rows of the first sheet as text, each as long as its last cell that is filled.
+    """Give the rows of the first sheet as text, without the cells that are empty.
 
     Raises:
         InputError: it is not a workbook, or it is damaged.
@@ -20,8 +20,9 @@ def read_workbook(path: str) -> Iterator[list[str]]:
     try:
         with zipfile.ZipFile(path) as file:
             words = [_text(item) for item in _part(file, "xl/sharedStrings.xml").iter(f"{_SPACE}si")]
-            sheets = sorted((n for n in file.namelist() if re.fullmatch(r"xl/worksheets/sheet\d+\.xml", n)), key=len)
-            rows = list(_part(file, sheets[0]).iter(f"{_SPACE}row"))
+            sheets = [name for name in file.namelist() if re.fullmatch(r"xl/worksheets/sheet\d+\.xml", name)]
+            first = min(sheets, key=lambda name: (len(name), name))  # sheet2 comes before sheet10
+            rows = list(_part(file, first).iter(f"{_SPACE}row"))
         yield from ([_value(cell, words) for cell in row.iter(f"{_SPACE}c")] for row in rows)
     except (zipfile.BadZipFile, ElementTree.ParseError, LookupError, ValueError, OSError, RuntimeError) as error:
         raise InputError(f"{path} is not an Excel workbook (.xlsx), or it is damaged: copy it again") from error
