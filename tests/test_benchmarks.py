@@ -557,6 +557,15 @@ def test_lists_that_excel_wrote_are_read(encoding, made, broken):
     assert DFEW(root).table.rows.equals(DFEW(made[DFEW]).table.rows)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("kind", [FERV39k, MAFW], ids=lambda kind: kind.name)
+def test_the_mark_of_an_encoding_is_no_part_of_a_list_without_a_head(kind, encoding, made, broken):
+    root = broken(kind)
+    for path in (*root.rglob("*.csv"), *root.rglob("*.txt")):
+        path.write_bytes(path.read_text().encode(encoding))
+    assert kind(root).table.rows.equals(kind(made[kind]).table.rows)
+
+
 @pytest.mark.parametrize(
     ("kind", "list_of", "text"),
     [

@@ -186,6 +186,11 @@ def test_folds_that_contradict_each_other_are_told(copied, official):
     only(check_data("DFEW", root), "inconsistent", "'00001' has several labels", "happiness, sadness")
     path.write_text(path.read_text().replace("00001,2\n", ""))
     only(check_data("DFEW", root), "inconsistent", "'00001' is in 4 of 5 folds")
+    path.write_text(path.read_text() + "00001,1\n")
+    tested, learnt = (root / f"EmoLabel_DataSplit/{split}(single-labeled)/set_1.csv" for split in ("test", "train"))
+    tested.write_text(tested.read_text().replace("00001,1\n", ""))
+    learnt.write_text(learnt.read_text() + "00001,1\n")
+    only(check_data("DFEW", root), "inconsistent", "'00001' is in 5 of 5 folds, and in the test part of 0")
     path.unlink()
     kinds = {problem.text.partition(":")[0]: problem.kind for problem in check_data("DFEW", root).problems}
     assert kinds["fold 2"] == "missing"
