@@ -96,6 +96,18 @@ def test_export_gives_the_same_numbers_for_another_batch_size(name):
 
 
 @pytest.mark.parametrize("name", list_models())
+@torch.no_grad()
+def test_compiles_in_one_piece_unless_it_is_recurrent(name):
+    torch._dynamo.reset()
+    model = make(name).eval()
+    recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
+    # torch leaves LSTM and GRU out of what it compiles; "eager" runs what was captured without a C++ compiler
+    compiled = torch.compile(model, backend="eager", fullgraph=not recurrent)
+    clips = make_clips(model)
+    torch.testing.assert_close(compiled(clips), model(clips), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", list_models())
 def test_learns_sixteen_clips_by_heart(name):
     model = make(name, dropout=0.0, frames=4, size=64 if name == "msstnet" else 32).train()
     spec, labels = model.input_spec, torch.arange(16) % 7

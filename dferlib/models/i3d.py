@@ -43,7 +43,7 @@ def unit(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequenti
     return nn.Sequential(
         Same((kernel,) * 3, (stride,) * 3),
         nn.Conv3d(inputs, outputs, kernel, stride, bias=False),
-        nn.BatchNorm3d(outputs, eps=1e-3, momentum=0.01),
+        nn.BatchNorm3d(outputs, eps=1e-3),
         nn.ReLU(inplace=True),
     )
 
