@@ -45,22 +45,22 @@ def bare(name: str, clips: torch.Tensor) -> float:
     return float(np.median(times[1:]))
 
 
-def batches(spec_size: int) -> float:
-    """Seconds to augment and normalise one batch."""
-    raw, augment = torch.randint(0, 256, (BATCH, 8, 3, 64, 64), dtype=torch.uint8), Augment(spec_size)
+def batches(size: int) -> tuple[torch.Tensor, float]:
+    """A batch as the loop makes it, and the seconds to augment and normalise one."""
+    raw, augment = torch.randint(0, 256, (BATCH, 8, 3, 64, 64), dtype=torch.uint8), Augment(size)
     times = []
     for _ in range(8):
         begin = time.perf_counter()
-        normalise(augment(raw), (0.4,) * 3, (0.2,) * 3)
+        batch = normalise(augment(raw), (0.4,) * 3, (0.2,) * 3)
         times.append(time.perf_counter() - begin)
-    return float(np.median(times[1:]))
+    return batch, float(np.median(times[1:]))
 
 
 if __name__ == "__main__":
     name = sys.argv[1] if len(sys.argv) > 1 else "stt"
     spec = create_model(name).input_spec
-    step = bare(name, torch.randn(BATCH, spec.frames, 3, spec.size, spec.size))
-    make = batches(spec.size)
+    batch, make = batches(spec.size)
+    step = bare(name, batch)
     clips, few = source(CLIPS), source(7)
     begin = time.perf_counter()
     train(create_model(name), clips, few, TrainConfig(epochs=1), progress=False)
