@@ -28,7 +28,10 @@ _HOME = {
     "CREMAD": "dferlib.data.benchmarks",
     "CKPlus": "dferlib.data.benchmarks",
     "OuluCASIA": "dferlib.data.benchmarks",
+    "load_former_dfer_weights": "dferlib.models.former_dfer",
     "CompactLoss": "dferlib.losses",
+    "CenterLoss": "dferlib.metric_losses",
+    "ECSTFLLoss": "dferlib.metric_losses",
     "TrainConfig": "dferlib.training",
     "train": "dferlib.training",
     "evaluate": "dferlib.training",
@@ -40,7 +43,9 @@ if TYPE_CHECKING:  # the same names for type checkers and editors
     from dferlib.data.benchmarks import AFEW, CREMAD, DFEW, MAFW, CKPlus, FERV39k, OuluCASIA
     from dferlib.data.makefaces import MakeFaces
     from dferlib.losses import CompactLoss
+    from dferlib.metric_losses import CenterLoss, ECSTFLLoss
     from dferlib.models import attention_maps, create_model, list_models
+    from dferlib.models.former_dfer import load_former_dfer_weights
     from dferlib.predict import predict_video
     from dferlib.training import TrainConfig, evaluate, train
 

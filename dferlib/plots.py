@@ -146,6 +146,31 @@ def recalls(rows: dict[str, Sequence[float]], classes: Sequence[str] = EMOTIONS)
     return figure
 
 
+def pairs(
+    names: Sequence[str], one: Sequence[float], other: Sequence[float], words: tuple[str, str], unit: str
+) -> Figure:
+    """Two numbers for each of several things, as two dots on one line a thing.
+
+    Args:
+        names: of the things.
+        one: the first number of each.
+        other: the second.
+        words: what the two numbers are, for the legend.
+        unit: of both, for the axis.
+    """
+    figure, axes = _new(6.2, 0.26 * len(names) + 0.9)
+    panel, lines = axes[0, 0], range(len(names))
+    panel.hlines(lines, one, other, color="#BBBBBB", lw=1.5)
+    panel.plot(one, lines, "o", color=ACCENT, label=words[0], ms=6)
+    panel.plot(other, lines, "x", color=SECOND, label=words[1], ms=6, mew=1.8)
+    panel.set_yticks(lines, names)
+    panel.invert_yaxis()
+    panel.set(xlabel=unit)
+    panel.set_xlim(left=0)
+    panel.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    return figure
+
+
 def reach(frames: int, places: int, seen: dict[str, np.ndarray], query: tuple[int, int]) -> Figure:
     """What a query sees, as a grid of frames by places, one panel an attention.
 

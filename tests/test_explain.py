@@ -118,5 +118,7 @@ def test_points_and_dots_have_the_colour_and_place_of_their_class():
     assert len(colours) == 7
     panel = plots.recalls({"one": np.linspace(0, 1, 7), "two": np.zeros(7)}).axes[0]
     np.testing.assert_allclose(panel.lines[0].get_xdata(), np.linspace(0, 100, 7))
+    panel = plots.pairs(["a", "b"], [1, 2], [3, 5], ("here", "there"), "GMAC").axes[0]
+    assert [line.get_xdata().tolist() for line in panel.lines] == [[1, 2], [3, 5]]
     panel = plots.reach(3, 4, {"own": np.eye(4)[:3]}, query=(1, 2)).axes[0]
     assert panel.patches[0].get_xy() == (0.5, 1.5)
