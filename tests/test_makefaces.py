@@ -297,6 +297,8 @@ def test_bad_requests_say_what_is_valid(tmp_path: Path) -> None:
         MakeFaces("validation", "mini", root=tmp_path)
     with pytest.raises(InputError, match="choose one of mini, book"):
         MakeFaces("val", "huge", root=tmp_path)
+    with pytest.raises(InputError, match="unknown emotion 'joy': choose one of neutral, happiness, sadness"):
+        perform("joy", 4, np.random.default_rng(0))
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
     with pytest.raises(InputError, match="cannot create the folder"):

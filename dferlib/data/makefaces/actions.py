@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dferlib.errors import choose
+
 LEFT_RIGHT = ("Left", "Right")
 
 
@@ -214,11 +216,15 @@ def perform(
         rng: the source of every draw.
         seconds: length of the clip.
         intensity: range of the strength at the apex.
+
+    Raises:
+        InputError: there is no such emotion; the message lists those there are.
     """
     times = np.linspace(0, seconds, frames)
     units = np.zeros((frames, len(UNITS)))
     expression, phase, strength = np.zeros(frames), np.zeros(frames, dtype=np.int64), 0.0
-    variant = VARIANTS[emotion][rng.integers(len(VARIANTS[emotion]))]
+    variants = VARIANTS[choose("emotion", emotion, VARIANTS)]
+    variant = variants[rng.integers(len(variants))]
     if variant:
         strength = float(rng.uniform(*intensity))
         rise, fall, hold = rng.uniform(*RISE[emotion]), rng.uniform(*FALL[emotion]), rng.uniform(*HOLD)
