@@ -38,7 +38,7 @@ def actor() -> Actor:
 
 
 def plain_scene(frames: int, offset: float = 0.0) -> Scene:
-    return Scene((0.3, 0.3, 0.3), (), 1.0, None, 0.085, np.full((frames, 2), offset))
+    return Scene((0.3, 0.3, 0.3), (), 1.0, None, 0.085, np.full((frames, 2), offset), np.ones((frames, 0)))
 
 
 def write_all(root: Path, size: str, splits: tuple[str, ...], order: int = 1) -> dict[str, bytes]:
@@ -162,8 +162,8 @@ def test_every_class_can_be_told_from_its_units_at_the_apex() -> None:
 
 
 def test_the_face_is_in_the_middle_and_fills_the_picture(actor: Actor) -> None:
-    pictures = actor.render(np.zeros((1, 52)), np.zeros((1, 3)), plain_scene(1))
-    world, middle = actor._posed(torch.zeros(1, 52), torch.zeros(1, 3))
+    pictures = actor.render(np.zeros((1, 52)), np.zeros((1, 3)), plain_scene(1)).pictures
+    world, middle, _ = actor._posed(torch.zeros(1, 52), torch.zeros(1, 3))
     points, _ = actor._project(world, middle, plain_scene(1), 48)
     eyes, lips = points[0, actor.rig.lids], points[0, actor.rig.lips > 0.5]
     assert abs(float(torch.stack([eyes.mean(0), lips.mean(0)]).mean(0)[1]) - 24) < 1.5
@@ -175,7 +175,7 @@ def test_the_face_is_in_the_middle_and_fills_the_picture(actor: Actor) -> None:
 
 def test_the_crop_follows_the_head_as_an_aligner_does(actor: Actor) -> None:
     pose = np.array([[0, 0, 0], [0.4, 0, 0], [0, 0.3, 0], [-0.4, -0.2, 0.1]], dtype=np.float32)
-    world, middle = actor._posed(torch.zeros(4, 52), torch.from_numpy(pose))
+    world, middle, _ = actor._posed(torch.zeros(4, 52), torch.from_numpy(pose))
     points, _ = actor._project(world, middle, plain_scene(4), 48)
     both = torch.stack([points[:, actor.rig.lids].mean(1), points[:, actor.rig.lips > 0.5].mean(1)]).mean(0)
     assert (both[:, :2] - 24).abs().max() < 6
@@ -185,7 +185,7 @@ def test_the_crop_follows_the_head_as_an_aligner_does(actor: Actor) -> None:
 def test_an_action_changes_its_own_part_of_the_picture(actor: Actor, shape: str, low: float, high: float) -> None:
     weights = np.zeros((2, 52), dtype=np.float32)
     weights[1, actor.action_index[shape]] = 1
-    still, moved = actor.render(weights, np.zeros((2, 3)), plain_scene(2))
+    still, moved = actor.render(weights, np.zeros((2, 3)), plain_scene(2)).pictures
     change = (still - moved).abs().sum(0).sum(1)  # per row
     rows = (torch.arange(48) + 0.5) / 48
     inside = change[(rows >= low) & (rows <= high)].sum()
@@ -196,7 +196,7 @@ def test_mirrored_actions_mirror_the_picture(actor: Actor) -> None:
     """Left is left: the wink of one eye, seen in a mirror, is the wink of the other."""
     weights = np.zeros((3, 52), dtype=np.float32)
     weights[1, actor.action_index["eyeBlinkLeft"]] = weights[2, actor.action_index["eyeBlinkRight"]] = 1
-    still, left, right = actor.render(weights, np.zeros((3, 3)), plain_scene(3))
+    still, left, right = actor.render(weights, np.zeros((3, 3)), plain_scene(3)).pictures
     a, b = (left - still).abs().sum(0), (right - still).abs().sum(0)
     half = 24
     assert a[:, half:].sum() > 5 * a[:, :half].sum()

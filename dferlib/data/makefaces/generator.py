@@ -148,7 +148,7 @@ def make_clip(
     pose = rng.normal(0, TURN) + rng.normal(0, SWAY) * np.sin(t * rng.uniform(2, 7, 3) + rng.uniform(0, 6, 3))
     pose = np.clip(pose, -0.6, 0.6).astype(np.float32)
     scene = sample_scene(rng, frames, actor.size, HALF_WIDTH, MISALIGNED)
-    pictures = actor.render(shape_weights(performance, actor.action_index), pose, scene)
+    pictures = actor.render(shape_weights(performance, actor.action_index), pose, scene).pictures
     grain = rng.standard_normal(pictures.shape, dtype=np.float32) * np.float32(rng.uniform(0.003, 0.02))
     pictures = (pictures + torch.from_numpy(grain).to(pictures.device)).clamp(0, 1)
     return pictures, {

@@ -53,6 +53,7 @@ class Scene:
         background: (S, S, 3) linear RGB at the sample resolution, or None for grey.
         half_width: half the width of the picture at the face, in metres, for a face of average size.
         offset: (T, 2) how far the crop misses the middle of the face, right and up, in metres.
+        light: (T, L) factor on each lamp in each frame; ones where the light does not change.
     """
 
     ambient: tuple[float, float, float]
@@ -61,6 +62,23 @@ class Scene:
     background: Tensor | None
     half_width: float
     offset: np.ndarray
+    light: np.ndarray
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """T pictures of side S and what is true of them.
+
+    Attributes:
+        pictures: (T, 3, S, S) float in [0, 1], sRGB.
+        motion: (T, S, S) metres that the surface seen by each pixel moved from where it is on the neutral face of the
+            same person in the same pose; 0 where no face is seen.
+        face: (T, S, S) how much of each pixel shows the face, 0 to 1; hair, neck and background do not count.
+    """
+
+    pictures: Tensor
+    motion: Tensor
+    face: Tensor
 
 
 def _normals(vertices: Tensor, triangles: Tensor) -> Tensor:
@@ -112,7 +130,7 @@ class Actor:
         return _normals(rest[None], self.rig.solid)[0] * (self.scalp * thick * lumps * crown)[:, None]
 
     @torch.no_grad()
-    def render(self, actions: np.ndarray, pose: np.ndarray, scene: Scene) -> Tensor:
+    def render(self, actions: np.ndarray, pose: np.ndarray, scene: Scene) -> Rendered:
         """Draw T frames.
 
         Args:
@@ -121,33 +139,59 @@ class Actor:
             scene: light, background and framing.
 
         Returns:
-            (T, 3, size, size) float in [0, 1], sRGB.
+            The pictures and what is true of each of their pixels.
         """
         act, turn = (torch.from_numpy(np.asarray(a, dtype=np.float32)).to(self.device) for a in (actions, pose))
         samples = self.size * SUPERSAMPLE
-        world, middle = self._posed(act, turn)
+        world, middle, moved = self._posed(act, turn)
         points, eye = self._project(world, middle, scene, samples)
+        points[..., 2] += self.rig.bias
         normals = _normals(world, self.rig.triangles)
         found = rasterise(points, self.rig.triangles, samples, self.rig.two_sided)
         place, triangle, corners, weights = barycentric(points, self.rig.triangles, found)
         diffuse, gloss = self._light(world, normals, eye, scene)
-        light = (torch.cat([diffuse, gloss], -1).reshape(-1, 6)[corners] * weights[..., None]).sum(1)
+        carried = torch.cat([diffuse, gloss, moved[..., None]], -1).reshape(-1, 7)
+        carried = (carried[corners] * weights[..., None]).sum(1)
         colour = self._colour(place // samples**2, triangle, corners, weights, act)
-        shaded = colour * light[:, :3] + light[:, 3:]
+        shaded = colour * carried[:, :3] + carried[:, 3:6]
         self._shine_eyes(shaded, triangle, corners, weights, world, normals, eye, scene)
-        return self._develop(shaded, place, len(act), samples, scene)
+        face = (self.rig.face[corners % len(self.rig.face)] * weights).sum(1)
+        truth = torch.stack([face, face * carried[:, 6]], 1)
+        face, motion = self._pixels(truth, torch.zeros(1, 1, 2, device=self.device), place, len(act)).unbind(1)
+        pictures = self._develop(shaded, place, len(act), scene)
+        return Rendered(pictures, motion / face.clamp(min=1e-6), face)
 
-    def _posed(self, actions: Tensor, pose: Tensor) -> tuple[Tensor, Tensor]:
-        """Vertices (T, V, 3) with expression and pose, and the middle of the face (T, 3)."""
-        shaped = (self.rest.reshape(1, -1) + actions @ self.rig.action_shapes).view(len(actions), -1, 3)
+    @torch.no_grad()
+    def place(self, points: Tensor, pose: np.ndarray, scene: Scene) -> Tensor:
+        """Where points that sit on the head, such as the rims of glasses, come to lie in the pictures.
+
+        Args:
+            points: (P, 3) in the coordinates of `rest`, metres.
+            pose: (T, 3) yaw, pitch and roll of the head in radians.
+            scene: light, background and framing.
+
+        Returns:
+            (T, P, 3): x to the right and y down in pixels, and the distance from the camera in metres.
+        """
+        turn = _rotation(torch.from_numpy(np.asarray(pose, dtype=np.float32)).to(self.device))
+        world = (points.to(self.device) - self.pivot) @ turn.transpose(1, 2) + self.pivot
+        return self._project(world, self._middle(turn), scene, self.size)[0]
+
+    def _posed(self, actions: Tensor, pose: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Vertices (T, V, 3) with expression and pose, the middle of the face (T, 3), how far vertices moved (T, V)."""
+        moved = (actions @ self.rig.action_shapes).view(len(actions), -1, 3)
+        shaped = self.rest + moved
         turn = _rotation(pose)
         turned = (shaped - self.pivot) @ turn.transpose(1, 2) + self.pivot
         world = torch.lerp(shaped, turned, self.rig.follows_head[None, :, None])
-        middle = torch.einsum("tij,j->ti", turn, self.middle - self.pivot) + self.pivot
-        return world, middle
+        return world, self._middle(turn), moved.norm(dim=-1)
+
+    def _middle(self, turn: Tensor) -> Tensor:
+        """(T, 3) the middle of the face when the head is turned by (T, 3, 3)."""
+        return torch.einsum("tij,j->ti", turn, self.middle - self.pivot) + self.pivot
 
     def _project(self, world: Tensor, middle: Tensor, scene: Scene, samples: int) -> tuple[Tensor, Tensor]:
-        """Perspective: points (T, V, 3) in samples and depth; and the place of the camera (T, 3)."""
+        """Perspective: points (T, V, 3), x and y in samples and depth; and the place of the camera (T, 3)."""
         offset = torch.from_numpy(np.asarray(scene.offset, dtype=np.float32)).to(self.device)
         eye = torch.stack(
             [
@@ -161,7 +205,7 @@ class Actor:
         focal = samples / 2 / (scene.half_width * self.scale) * CAMERA_DISTANCE
         x = samples / 2 + focal * (world[..., 0] - eye[:, None, 0]) / depth
         y = samples / 2 - focal * (world[..., 2] - eye[:, None, 2]) / depth
-        return torch.stack([x, y, depth + self.rig.bias], -1), eye
+        return torch.stack([x, y, depth], -1), eye
 
     def _light(self, world: Tensor, normals: Tensor, eye: Tensor, scene: Scene) -> tuple[Tensor, Tensor]:
         """Light that each vertex scatters and light that it mirrors, both (T, V, 3)."""
@@ -179,9 +223,10 @@ class Actor:
         hairy = (0.72 * self.scalp)[None, :, None] * _vector(self.person.hair_colour, self.device)
         up = F.normalize(torch.tensor([0.0, 0.3, 1.0], device=self.device), dim=0)
         strand = F.normalize(up - (n @ up)[..., None] * n, dim=-1)
-        for lamp in scene.lamps:
+        light = torch.from_numpy(np.asarray(scene.light, dtype=np.float32)).to(self.device)[..., None, None]
+        for lamp, factor in zip(scene.lamps, light.unbind(1), strict=True):
             toward = F.normalize(_vector(lamp.direction, self.device), dim=0)
-            lamp_colour = _vector(lamp.colour, self.device)
+            lamp_colour = _vector(lamp.colour, self.device) * factor  # (T, 1, 3)
             facing = (n @ toward)[..., None]
             soft = ((facing + wrap) / (1 + wrap)).clamp(min=0)
             # light that enters skin comes out redder: the shadow's edge is warm
@@ -250,24 +295,28 @@ class Actor:
         s = ((part == Part.LEFT_EYE) | (part == Part.RIGHT_EYE)).nonzero()[:, 0]
         both = torch.cat([world, normals], -1).reshape(-1, 6)[corners[s]]
         position, normal = (both * weights[s, :, None]).sum(1).split(3, -1)
-        view = F.normalize(eye[corners[s, 0] // world.shape[1]] - position, dim=-1)
+        frame = corners[s, 0] // world.shape[1]
+        view = F.normalize(eye[frame] - position, dim=-1)
         normal = F.normalize(normal, dim=-1)
-        for lamp in scene.lamps:
+        light = torch.from_numpy(np.asarray(scene.light, dtype=np.float32)).to(self.device)[frame]
+        for lamp, factor in zip(scene.lamps, light.unbind(1), strict=True):
             toward = F.normalize(_vector(lamp.direction, self.device), dim=0)
             half = F.normalize(toward + view, dim=-1)
             shine = 0.55 * (normal * half).sum(1).clamp(min=0) ** 140 * ((normal @ toward) > 0)
-            shaded[s] += shine[:, None] * _vector(lamp.colour, self.device)
+            shaded[s] += (shine * factor)[:, None] * _vector(lamp.colour, self.device)
 
-    def _develop(self, shaded: Tensor, place: Tensor, frames: int, samples: int, scene: Scene) -> Tensor:
+    def _pixels(self, values: Tensor, behind: Tensor, place: Tensor, frames: int) -> Tensor:
+        """(T, C, size, size): samples (K, C) at `place` over a background (S, S, C), averaged into pixels."""
+        samples = self.size * SUPERSAMPLE
+        picture = behind.expand(frames, samples, samples, -1).reshape(-1, behind.shape[-1]).clone()
+        picture[place] = values
+        return F.avg_pool2d(picture.view(frames, samples, samples, -1).permute(0, 3, 1, 2), SUPERSAMPLE)
+
+    def _develop(self, shaded: Tensor, place: Tensor, frames: int, scene: Scene) -> Tensor:
         """Put the samples on the background, average them into pixels, apply exposure, tone curve and gamma."""
-        if scene.background is None:
-            picture = torch.full((frames * samples * samples, 3), 0.25, device=self.device)
-        else:
-            picture = scene.background.to(self.device).reshape(1, -1, 3).repeat(frames, 1, 1).view(-1, 3)
-        picture[place] = shaded
-        picture = picture.view(frames, samples, samples, 3).permute(0, 3, 1, 2)
-        picture = F.avg_pool2d(picture, SUPERSAMPLE) * scene.exposure
-        picture = picture.clamp(min=0)
+        grey = torch.full((1, 1, 3), 0.25, device=self.device)
+        behind = grey if scene.background is None else scene.background.to(self.device)
+        picture = (self._pixels(shaded, behind, place, frames) * scene.exposure).clamp(min=0)
         return (picture / (1 + 0.18 * picture)).clamp(0, 1) ** (1 / 2.2)
 
 
@@ -285,7 +334,9 @@ def _rotation(pose: Tensor) -> Tensor:
     return yaw @ pitch @ roll
 
 
-def sample_scene(rng: np.random.Generator, frames: int, size: int, half_width: float, misaligned: float) -> Scene:
+def sample_scene(
+    rng: np.random.Generator, frames: int, size: int, half_width: float, misaligned: float, flicker: float = 0.0
+) -> Scene:
     """Draw light, background and framing.
 
     Args:
@@ -294,6 +345,7 @@ def sample_scene(rng: np.random.Generator, frames: int, size: int, half_width: f
         size: side of the picture in pixels.
         half_width: half the width of the picture at the face, metres; varies by about a tenth.
         misaligned: spread of the crop's error in metres; a fifth of it changes from frame to frame.
+        flicker: how much the light of each lamp changes in the clip, 0 to 1: slow waves that neither begin nor end.
     """
     azimuth, height, power, warm = (
         rng.uniform(-1.1, 1.1),
@@ -309,6 +361,8 @@ def sample_scene(rng: np.random.Generator, frames: int, size: int, half_width: f
         Light((rng.choice([-1, 1]) * 0.8, 0.7, 0.5), tuple(rng.uniform(0, 1) * np.array([0.3, 0.3, 0.3]))),
     )
     wander = np.cumsum(rng.normal(0, misaligned / 5, (frames, 2)), 0)
+    t = np.linspace(0, 1, frames)[:, None]
+    waves = np.sin(t * rng.uniform(1, 9, len(lamps)) + rng.uniform(0, 6, len(lamps)))
     return Scene(
         ambient=tuple(rng.uniform(0.7, 1.3) * np.array([0.26, 0.27, 0.29])),
         lamps=lamps,
@@ -316,6 +370,7 @@ def sample_scene(rng: np.random.Generator, frames: int, size: int, half_width: f
         background=_background(size * SUPERSAMPLE, rng),
         half_width=half_width * rng.uniform(0.92, 1.12),
         offset=rng.normal(0, misaligned, 2) + wander - wander.mean(0),
+        light=1 + flicker * rng.uniform(0.3, 1, len(lamps)) * waves,
     )
 
 

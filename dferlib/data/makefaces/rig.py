@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dferlib.data.makefaces.assets import EYELIDS, LIPS, Head, Part, load_head
+from dferlib.data.makefaces.assets import EYELIDS, FACE, INSIDE_MOUTH, LIPS, Head, Part, load_head
 
 DEPTH_BIAS = {Part.TEETH: 0.005, Part.TONGUE: 0.005, Part.LEFT_EYE: 0.0006, Part.RIGHT_EYE: 0.0006}  # metres
 FACES_AWAY = 0.75  # a surface whose normal points this far back is hidden at every head pose we draw
@@ -37,6 +37,7 @@ class Rig:
     skin: Tensor  # (V,) 1 on the skin
     lids: Tensor  # (V,) bool
     lips: Tensor  # (V,) how much lip
+    face: Tensor  # (V,) 1 on the face with its eyes and mouth, 0 on scalp, ears, neck and hair
     teeth_edge: float  # depth at which the teeth end
 
 
@@ -59,6 +60,8 @@ def load_rig(device: str, long_hair: bool) -> Rig:
         bias = marked(which, value=metres, base=bias)
     openness = marked(Part.TEETH, value=0.75, base=head.openness)
     openness = marked(Part.LEFT_EYE, Part.RIGHT_EYE, value=1.0, base=openness)
+    inner = marked(*(Part.LEFT_EYE, Part.RIGHT_EYE, Part.TONGUE, Part.TEETH, Part.MOUTH_CAVITY))
+    face = torch.stack([inner, head.masks[:, FACE], head.masks[:, INSIDE_MOUTH]]).amax(0)
     shapes = head.shapes[:, used].reshape(len(head.shapes), -1)
     rows = head.action_index()
     return Rig(
@@ -78,6 +81,7 @@ def load_rig(device: str, long_hair: bool) -> Rig:
         skin=marked(Part.SKIN)[used],
         lids=head.masks[used, EYELIDS] > 0.5,
         lips=head.masks[used, LIPS],
+        face=face[used],
         teeth_edge=float(head.vertices[head.vertices_of(Part.TEETH), 1].min()) + 0.016,
     )
 

@@ -62,7 +62,7 @@ def render_person(person: int) -> tuple[np.ndarray, np.ndarray]:
         gaze = rng.normal(0, 0.2, (n, 2)).clip(-0.6, 0.6)
         face = Performance(units, units[:, 0], units[:, 0], gaze, float(rng.normal(0, 0.07)), 0.0)
         scene = sample_scene(rng, n, PICTURE, HALF_WIDTH, MISALIGNED)
-        pictures = actor.render(shape_weights(face, actor.action_index), pose, scene)
+        pictures = actor.render(shape_weights(face, actor.action_index), pose, scene).pictures
         grain = rng.standard_normal(pictures.shape, dtype=np.float32) * np.float32(rng.uniform(0.003, 0.02))
         frames.append(((pictures.numpy() + grain).clip(0, 1) * 255).round().astype(np.uint8))
         targets.append(np.concatenate([units, pose, gaze], 1))
