@@ -13,9 +13,9 @@ import torch
 
 from dferlib import EMOTIONS
 from dferlib.data.makefaces import generator
-from dferlib.data.makefaces.actions import perform, shape_weights
 from dferlib.data.makefaces.assets import load_head
 from dferlib.data.makefaces.identity import sample_identity
+from dferlib.data.makefaces.performance import perform, shape_weights
 from dferlib.data.makefaces.render import Actor, sample_scene
 
 PEOPLE = 28  # 112 clips of 12 frames

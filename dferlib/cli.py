@@ -22,7 +22,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Size = Annotated[str, typer.Option(help="How much data: mini (seconds to make) or book.")]
+Size = Annotated[str, typer.Option(help="How much data: mini (seconds to make), book or paper.")]
+Difficulty = Annotated[str, typer.Option(help="How hard the clips are: easy, standard or hard.")]
 Scale = Annotated[str, typer.Option(help="book (a laptop trains it in minutes) or paper (as published).")]
 DataSeed = Annotated[int, typer.Option(help="Seed of the clips.")]
 Root = Annotated[Path | None, typer.Option(help="Folder of the clips; the user's cache folder if not given.")]
@@ -43,18 +44,23 @@ def main(arguments: list[str] | None = None) -> None:
         raise
 
 
-@app.command(epilog="Example: dferlib makefaces --size book --workers 2")
+@app.command(epilog="Example: dferlib makefaces --size book --difficulty hard --workers 2")
 def makefaces(
     size: Size = "book",
     seed: DataSeed = 0,
+    difficulty: Difficulty = "standard",
+    task: Annotated[str, typer.Option(help="The classes: emotions, onset, direction, order ...")] = "emotions",
+    prior: Annotated[str, typer.Option(help="How frequent the classes are: balanced or dfew.")] = "balanced",
     split: Annotated[list[str] | None, typer.Option(help="train, val or test; may be given twice. All if not.")] = None,
     root: Root = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes that render; one a core if not given.")] = None,
 ) -> None:
     """Make the synthetic clips that are missing, and say how fast."""
-    from dferlib.data.makefaces import generate
+    from dferlib.data.makefaces import DIFFICULTIES, Version, generate
+    from dferlib.errors import choose
 
-    generate(root, size, seed, tuple(split or SPLITS), workers, progress=True)
+    knobs = DIFFICULTIES[choose("difficulty", difficulty, DIFFICULTIES)]
+    generate(Version(size, seed, task, prior, knobs), root, tuple(split or SPLITS), workers, progress=True)
 
 
 @app.command("check-data", epilog="Example: dferlib check-data DFEW ~/data/DFEW")
@@ -108,7 +114,7 @@ def train(
     config = TrainConfig(epochs=epochs, lr=lr, backbone_lr_scale=backbone_lr_scale, loss=loss, seed=seed, device=device)
     create_model(model, scale=scale)  # a wrong name is told before any clip is rendered
     folder = make_folder(out or Path("runs") / f"{model}-{seed}")
-    sources: dict[str, ClipSource] = {split: MakeFaces(split, size, data_seed, root) for split in SPLITS}
+    sources: dict[str, ClipSource] = {split: MakeFaces(split, size, data_seed, root=root) for split in SPLITS}
     run = train_and_record(folder, "run", Row(model, {}, config), sources, scale, folder)
     history = run.record["history"]
     best = history["epochs"][history["best_epoch"] - 1]
@@ -133,7 +139,7 @@ def evaluate(
 
     model = load_model(checkpoint)
     per_segment = read_metadata(checkpoint)["metadata"].get("train", {}).get("per_segment", 1)
-    clips = MakeFaces(split, size, data_seed, root)
+    clips = MakeFaces(split, size, data_seed, root=root)
     _print_metrics(test(model, clips, device=device, per_segment=per_segment, progress=True), split)
 
 

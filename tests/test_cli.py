@@ -103,8 +103,8 @@ def test_train_evaluate_and_results_work_together(tiny_world, tmp_path, capsys):
 def test_training_is_over_before_a_test_clip_is_read(tiny_world, tmp_path, monkeypatch):
     make, read = makefaces.MakeFaces, []
 
-    def watched(split, *arguments):
-        source = make(split, *arguments)
+    def watched(split, *arguments, **named):
+        source = make(split, *arguments, **named)
         inner = source.read
 
         def late(index, frames):

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from dferlib import InputError
+from dferlib import EMOTIONS, InputError
 from dferlib.data.makefaces.assets import load_head
 from dferlib.data.makefaces.generator import make_clip
 from dferlib.data.makefaces.identity import sample_identity
+from dferlib.data.makefaces.protocol import Version
 from dferlib.data.makefaces.render import Actor
 from dferlib.data.transforms import normalise
 from dferlib.models.dlib_face import DLIB_MEAN, DLIB_STD, DlibBlock, DlibFaceResNet, load_dlib_weights
@@ -38,8 +39,8 @@ def net(weights: Path) -> DlibFaceResNet:
 def rendered_face() -> np.ndarray:
     rng = np.random.default_rng(3)
     actor = Actor(sample_identity(rng, load_head().shape_names), 150)
-    pictures, _ = make_clip(actor, "happiness", 2, rng)
-    return (pictures[-1] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    pictures, _ = make_clip(actor, Version("mini"), EMOTIONS.index("happiness"), rng)
+    return pictures[-1].transpose(1, 2, 0)
 
 
 def test_parameters_in_closed_form() -> None:

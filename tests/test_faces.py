@@ -166,20 +166,20 @@ def test_a_rendered_face_is_found_where_it_was_drawn() -> None:
 
     import torch
 
-    from dferlib.data.makefaces.actions import perform, shape_weights
     from dferlib.data.makefaces.assets import load_head
     from dferlib.data.makefaces.generator import HALF_WIDTH
     from dferlib.data.makefaces.identity import sample_identity
+    from dferlib.data.makefaces.performance import perform, shape_weights
     from dferlib.data.makefaces.render import Actor, sample_scene
 
     errors = []
     for seed in range(3):
         rng = np.random.default_rng(seed)
         actor = Actor(sample_identity(rng, load_head().shape_names), 224)
-        shapes = shape_weights(perform("neutral", 1, rng, 2.0), actor.action_index)
+        shapes = shape_weights(perform("neutral", 1, rng), actor.action_index)
         # twice as wide as the data set's crop: the crop is the inner half of the picture
         scene = replace(sample_scene(rng, 1, 224, HALF_WIDTH, 0.0), half_width=2 * HALF_WIDTH, offset=np.zeros((1, 2)))
-        picture = actor.render(shapes, np.zeros((1, 3), np.float32), scene)[0].permute(1, 2, 0)
+        picture = actor.render(shapes, np.zeros((1, 3), np.float32), scene).pictures[0].permute(1, 2, 0)
         pixels = (picture.clamp(0, 1) * 255).to(torch.uint8).numpy()
         wide = np.zeros((260, 460, 3), np.uint8)
         wide[20:244, 200:424] = pixels  # away from the middle, so that scaling back is tested

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from dferlib import EMOTIONS, plots
-from dferlib.data.makefaces.actions import perform, shape_weights
 from dferlib.data.makefaces.assets import load_head
 from dferlib.data.makefaces.generator import HALF_WIDTH
 from dferlib.data.makefaces.identity import sample_identity
+from dferlib.data.makefaces.knobs import Knobs
+from dferlib.data.makefaces.performance import perform, shape_weights
 from dferlib.data.makefaces.render import Actor, sample_scene
 
 FRAMES, PICTURE = 9, 144
@@ -23,12 +24,12 @@ def clip(emotion: str, person: int) -> np.ndarray:
     """(T, 3, S, S) uint8: the expression rises, holds and falls within the clip."""
     rng = np.random.default_rng([person, EMOTIONS.index(emotion)])
     actor = Actor(sample_identity(np.random.default_rng([7, person]), load_head().shape_names), PICTURE)
-    done = perform(emotion, FRAMES, rng, intensity=(0.9, 0.95))
+    done = perform(emotion, FRAMES, rng, Knobs(intensity=(0.9, 0.95)))
     while not (done.expression[0] < 0.05 and done.expression[4] > 0.95 and done.expression[-1] < 0.3):
-        done = perform(emotion, FRAMES, rng, intensity=(0.9, 0.95))
+        done = perform(emotion, FRAMES, rng, Knobs(intensity=(0.9, 0.95)))
     pose = rng.normal(0, (0.12, 0.04, 0.02)) + np.linspace(-0.05, 0.05, FRAMES)[:, None] * [1, 0.3, 0.2]
     scene = sample_scene(rng, FRAMES, PICTURE, HALF_WIDTH, 0.001)
-    pictures = actor.render(shape_weights(done, actor.action_index), pose, scene)
+    pictures = actor.render(shape_weights(done, actor.action_index), pose, scene).pictures
     return (pictures * 255).round().to(torch.uint8).numpy()
 
 

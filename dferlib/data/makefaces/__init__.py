@@ -7,32 +7,54 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dferlib import EMOTIONS
-from dferlib.data.makefaces.actions import PHASES, UNITS
-from dferlib.data.makefaces.generator import CLIPS_PER_PERSON, SIZES, SPLITS, generate, part_files, parts_of
+from dferlib.data.makefaces.actions import UNITS
+from dferlib.data.makefaces.generator import MOTION_UNIT, generate, part_stem
+from dferlib.data.makefaces.knobs import DIFFICULTIES, Knobs
+from dferlib.data.makefaces.performance import PHASES
+from dferlib.data.makefaces.protocol import CLIPS_PER_PERSON, PRIORS, SIZES, SPLITS, TASKS, Version, fold_split
+from dferlib.data.store import ClipStore
 from dferlib.data.table import ClipTable
-from dferlib.errors import InputError
+from dferlib.errors import choose
 
-__all__ = ["PHASES", "SIZES", "SPLITS", "UNITS", "MakeFaces", "generate"]
+__all__ = [
+    "DIFFICULTIES",
+    "PHASES",
+    "PRIORS",
+    "SIZES",
+    "SPLITS",
+    "TASKS",
+    "UNITS",
+    "Knobs",
+    "MakeFaces",
+    "Version",
+    "generate",
+]
 
-_PERSONAL = ("female", "age", "african", "asian", "caucasian", "skin_tone", "hairstyle", "beard")
+PERSONAL = ("female", "age", "african", "asian", "caucasian", "skin_tone", "hairstyle", "beard")
+OF_CLIPS = ("intensity", "earlier_emotion", "talking", "movements", "blinks", "noise")
+OF_FRAMES = ("units", "expression", "earlier", "phase", "pose", "gaze", "light")
 
 
 class MakeFaces:
     """One split of the synthetic data set, made on first use and read from disk afterwards.
 
-    The classes are equally frequent, and no person is in two splits.
+    No person is in two splits.
 
     Args:
         split: "train", "val" or "test".
-        size: "mini" (252 clips, seconds to make) or "book" (2,212 clips, minutes).
+        size: "mini" (252 clips of 64 px, seconds to make), "book" (2,212 clips) or "paper" (12,012 clips of 128 px).
         seed: decides every pixel; another seed gives other people.
+        difficulty: "easy", "standard" or "hard", or `Knobs` of your own.
+        task: what the classes are: "emotions" (seven), "emotions and contempt" (eight), or two classes that only time
+            can tell apart: "onset", "direction" or "order".
+        prior: how frequent the classes are: "balanced", or as in "dfew".
+        fold: 1 to 5: take the people of all splits together and share them anew, as papers with five folds do.
         root: folder of the data; default the cache folder.
         workers: processes that generate what is missing; default one a core.
         progress: show a progress bar while generating.
 
     Raises:
-        InputError: unknown split or size, or a folder that cannot be written.
+        InputError: a name is unknown, or a folder cannot be written.
     """
 
     def __init__(
@@ -40,61 +62,53 @@ class MakeFaces:
         split: str = "train",
         size: str = "book",
         seed: int = 0,
+        difficulty: str | Knobs = "standard",
+        task: str = "emotions",
+        prior: str = "balanced",
+        fold: int | None = None,
         root: Path | None = None,
         workers: int | None = None,
         progress: bool = True,
     ) -> None:
-        self.split, self.size, self.seed = split, size, seed
-        parts = range(len(parts_of(size, split)))
-        self.folder = generate(root, size, seed, (split,), workers, progress)
-        self._files = [part_files(self.folder, split, part) for part in parts]
-        self._truth = [self._load(truth) for _, truth in self._files]
-        self._pictures = [np.load(frames, mmap_mode="r") for frames, _ in self._files]
-        self._part_of = np.repeat(parts, [len(truth["label"]) for truth in self._truth])
-        self._row_of = np.concatenate([np.arange(len(truth["label"])) for truth in self._truth])
-
-    @staticmethod
-    def _load(path: Path) -> dict[str, np.ndarray]:
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                return dict(file)
-        except (OSError, ValueError, EOFError) as error:
-            raise InputError(f"cannot read {path}: {error}; delete it and run again to make it anew") from error
+        choose("split", split, SPLITS)
+        if isinstance(difficulty, str):
+            difficulty = DIFFICULTIES[choose("difficulty", difficulty, DIFFICULTIES)]
+        self.split, self.version = split, Version(size, seed, task, prior, difficulty)
+        stored = (split,) if fold is None else SPLITS
+        wanted = set(fold_split(self.version, fold)[split]) if fold is not None else None
+        self.folder = generate(self.version, root, stored, workers, progress)
+        stems = [(s, part_stem(self.folder, s, k)) for s in stored for k in range(len(self.version.parts(s)))]
+        self.store = ClipStore([stem for _, stem in stems])
+        home = np.repeat(stored, [CLIPS_PER_PERSON * self.version.people(s) for s in stored])
+        people = list(zip(home.tolist(), self.store.facts("person").tolist(), strict=True))
+        self._rows = np.array([row for row, who in enumerate(people) if wanted is None or who in wanted])
+        self._people = [f"{people[row][0]}-{people[row][1]:04d}" for row in self._rows]
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The seven emotions, in the order of the labels."""
-        return EMOTIONS
+        """Names of the classes, in the order of the labels."""
+        return self.version.classes
 
     @cached_property
     def table(self) -> ClipTable:
-        """One row a clip: id, label, group (the person), split, frames, intensity, and facts about the person."""
-        joined = {
-            name: np.concatenate([t[name] for t in self._truth])
-            for name in ("label", "person", "intensity", *_PERSONAL)
-        }
-        count = len(joined["label"])
-        person = [f"{self.split}-{k:04d}" for k in joined.pop("person")]
+        """One row a clip: id, label, group (the person), split, frames, facts about the clip and about the person."""
         rows = {
-            "id": [f"{who}-{i % CLIPS_PER_PERSON}" for i, who in enumerate(person)],
-            "label": joined.pop("label").astype(np.int64),
-            "group": person,
-            "split": [self.split] * count,
-            "frames": np.full(count, SIZES[self.size].frames),
-            **joined,
+            "id": [f"{who}-{row % CLIPS_PER_PERSON}" for who, row in zip(self._people, self._rows, strict=True)],
+            "label": self.store.facts("label")[self._rows].astype(np.int64),
+            "group": self._people,
+            "split": [self.split] * len(self),
+            "frames": self.store.lengths[self._rows],
+            **{name: self.store.facts(name)[self._rows] for name in (*OF_CLIPS, *PERSONAL)},
         }
         return ClipTable(pd.DataFrame(rows), self.classes)
 
     @cached_property
     def fingerprint(self) -> str:
-        """A short hash of every pixel, from the checksums that were written with the parts."""
-        digest = hashlib.sha256()
-        for truth in self._truth:
-            digest.update(str(truth["sha256"]).encode())
-        return digest.hexdigest()[:16]
+        """A short hash of every pixel of the stored parts, and of which clips of them these are."""
+        return hashlib.sha256(self.store.fingerprint.encode() + self._rows.tobytes()).hexdigest()[:16]
 
     def __len__(self) -> int:
-        return len(self._row_of)
+        return len(self._rows)
 
     def read(self, index: int, frames: np.ndarray | None = None) -> np.ndarray:
         """Read frames of one clip.
@@ -106,25 +120,33 @@ class MakeFaces:
         Returns:
             (T, 3, S, S) uint8.
         """
-        clip = self._pictures[self._part_of[index]][self._row_of[index]]
-        return np.asarray(clip if frames is None else clip[frames])
+        return self.store.read(self._rows[index], frames)
 
     def truth(self, index: int) -> dict[str, np.ndarray]:
         """What the face did in one clip of T frames.
 
         Returns:
-            `units` (T, 22) intensity of each of `UNITS`, `expression` (T,) how far it has risen, `phase` (T,) index
-            into `PHASES`, `pose` (T, 3) yaw, pitch and roll in radians, `gaze` (T, 2) right and up, `intensity` ().
+            Of every frame `units` (T, 22) intensity of each of `UNITS`, `expression` (T,) how far the expression that
+            names the clip has risen, `earlier` (T,) the same of the other one, `phase` (T,) index into `PHASES`,
+            `pose` (T, 3) yaw, pitch and roll in radians, `gaze` (T, 2) right and up, `light` (T, 3) factor on each
+            lamp. Of the clip `intensity`, `timing` (4,) start, rise, hold and fall in seconds, `asymmetry` (22,) how
+            much stronger each unit is on the left, and the columns of the table.
         """
-        part, row = self._truth[self._part_of[index]], self._row_of[index]
-        return {name: part[name][row] for name in ("units", "expression", "phase", "pose", "gaze", "intensity")}
+        names = (*OF_FRAMES, *OF_CLIPS, *PERSONAL, "timing", "asymmetry")
+        return {name: self._facts[name][self._rows[index]] for name in names}
+
+    def motion(self, index: int) -> np.ndarray:
+        """(T, S, S) metres that the surface seen by each pixel moved from the neutral face in the same pose."""
+        return self.store.read(self._rows[index], layer="motion") * np.float32(MOTION_UNIT)
+
+    @cached_property
+    def _facts(self) -> dict[str, np.ndarray]:
+        return {name: self.store.facts(name) for name in (*OF_FRAMES, *OF_CLIPS, *PERSONAL, "timing", "asymmetry")}
 
     def verify(self) -> None:
-        """Compare every part with its checksum.
+        """Compare every part with its checksums.
 
         Raises:
             InputError: a part differs; the message names it.
         """
-        for (frames, _), truth in zip(self._files, self._truth, strict=True):
-            if hashlib.sha256(frames.read_bytes()).hexdigest() != str(truth["sha256"]):
-                raise InputError(f"{frames} does not match its checksum: delete it and run again to make it anew")
+        self.store.verify()

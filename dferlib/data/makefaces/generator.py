@@ -3,7 +3,7 @@
 A part holds four people with four clips each. Every clip draws from its own random stream, keyed by seed, split,
 person and clip, so the bytes do not depend on how many workers share the work or where an interrupted run went on.
 
-Run as a module it is one worker: `python -m dferlib.data.makefaces.generator FOLDER SIZE SEED WORKER WORKERS SPLIT...`
+Run as a module it is one worker: `python -m dferlib.data.makefaces.generator FOLDER VERSION WORKER WORKERS SPLIT...`
 """
 
 import hashlib
@@ -12,7 +12,6 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -21,43 +20,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm.auto import tqdm
 
-from dferlib import EMOTIONS
+from dferlib.data.makefaces.knobs import Knobs
+from dferlib.data.makefaces.performance import DYNAMICS, Performance, perform, perform_dynamics, shape_weights
+from dferlib.data.makefaces.protocol import CLIPS_PER_PERSON, SPLITS, Version
+from dferlib.data.store import facts_file, write_part
 from dferlib.errors import InputError, choose
-from dferlib.files import cache_dir, make_folder, written_whole
+from dferlib.files import cache_dir, make_folder
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from dferlib.data.makefaces.render import Actor
 
-SPLITS = ("train", "val", "test")
-CLIPS_PER_PERSON = 4
-PEOPLE_PER_PART = 4
 SECONDS = 2.0  # length of a clip
 HALF_WIDTH = 0.085  # metres from the middle of the picture to its edge: a tight crop, as the papers' sets have
-MISALIGNED = 0.003  # metres, the spread of the crop's error
 TURN, SWAY = (0.17, 0.07, 0.04), (0.08, 0.05, 0.035)  # radians of yaw, pitch, roll: between clips and within one
-
-
-@dataclass(frozen=True)
-class Size:
-    """How large a version of the data set is.
-
-    Attributes:
-        picture: side of the stored square frames in pixels; models take a crop of 7/8 of it.
-        frames: frames in a clip.
-        people: people in train, val and test. Multiples of seven make the classes exactly equal.
-    """
-
-    picture: int
-    frames: int
-    people: tuple[int, int, int]
-
-
-SIZES = {
-    "mini": Size(64, 12, (35, 7, 21)),
-    "book": Size(64, 12, (252, 49, 252)),
-}
+LARGEST_TURN = 0.6
+MOTION_UNIT = 1e-4  # metres: motion maps are stored in tenths of a millimetre
 
 
 @lru_cache(maxsize=1)
@@ -71,119 +48,133 @@ def recipe() -> str:
     return digest.hexdigest()[:10]
 
 
-def folder_of(root: Path | None, size: str, seed: int) -> Path:
+def folder_of(root: Path | None, version: Version) -> Path:
     """Where a version of the data set lies under `root` (default: the cache folder)."""
-    return (root or cache_dir()) / f"makefaces-{choose('size', size, SIZES)}-seed{seed}-{recipe()}"
+    return (root or cache_dir()) / f"makefaces-{version.name}-{recipe()}"
 
 
-def parts_of(size: str, split: str) -> list[range]:
-    """The people of each part of a split."""
-    people = SIZES[choose("size", size, SIZES)].people[SPLITS.index(choose("split", split, SPLITS))]
-    return [range(k, min(k + PEOPLE_PER_PART, people)) for k in range(0, people, PEOPLE_PER_PART)]
+def part_stem(folder: Path, split: str, part: int) -> Path:
+    """Folder and beginning of the names of a part's files."""
+    return folder / split / f"part-{part:04d}"
 
 
-def part_files(folder: Path, split: str, part: int) -> tuple[Path, Path]:
-    """The two files of a part: its frames and its truth. The truth is written last: it seals the part."""
-    stem = folder / split / f"part-{part:04d}"
-    return stem.with_suffix(".npy"), stem.with_suffix(".npz")
+def draw_pose(frames: int, knobs: Knobs, rng: np.random.Generator) -> np.ndarray:
+    """(T, 3) yaw, pitch and roll in radians: how the head is held, and how it moves meanwhile."""
+    t = np.linspace(0, 1, frames)[:, None]
+    held = rng.normal(0, TURN) * knobs.turn
+    sway = rng.normal(0, SWAY) * knobs.sway * np.sin(t * rng.uniform(2, 7, 3) + rng.uniform(0, 6, 3))
+    return np.clip(held + sway, -LARGEST_TURN, LARGEST_TURN).astype(np.float32)
+
+
+def shoot(
+    actor: "Actor", weights: np.ndarray, pose: np.ndarray, knobs: Knobs, rng: np.random.Generator
+) -> tuple[np.ndarray, dict[str, np.ndarray | float]]:
+    """Film a person: light, framing, what comes in front of the face, the camera and its file.
+
+    Args:
+        actor: who, ready to render.
+        weights: (T, 52) of the face shapes.
+        pose: (T, 3) yaw, pitch and roll of the head in radians.
+        knobs: how hard.
+        rng: the source of every draw.
+
+    Returns:
+        (T, 3, S, S) uint8, and what is true of it, see `MakeFaces.truth`.
+    """
+    import torch
+
+    from dferlib.data.makefaces.render import sample_scene
+
+    frames = len(pose)
+    scene = sample_scene(rng, frames, actor.size, HALF_WIDTH, knobs.misaligned, knobs.flicker)
+    done = actor.render(weights, pose, scene)
+    sigma = rng.uniform(*knobs.noise)
+    grain = rng.standard_normal(done.pictures.shape, dtype=np.float32) * np.float32(sigma)
+    pictures = (done.pictures + torch.from_numpy(grain).to(done.pictures.device)).clamp(0, 1)
+    return (pictures * 255).round().to(torch.uint8).cpu().numpy(), {
+        "pose": pose,
+        "motion": (done.motion / MOTION_UNIT).round().clamp(0, 255).to(torch.uint8).cpu().numpy(),
+        "light": scene.light.astype(np.float32),
+        "noise": sigma,
+    }
+
+
+def act(version: Version, label: int, rng: np.random.Generator) -> Performance:
+    """Draw what a face does in a clip of one class."""
+    name = version.classes[label]
+    if version.task in DYNAMICS:
+        return perform_dynamics(version.task, label, version.spec.frames, rng, version.knobs, SECONDS)
+    return perform(name, version.spec.frames, rng, version.knobs, SECONDS)
+
+
+def make_clip(
+    actor: "Actor", version: Version, label: int, rng: np.random.Generator
+) -> tuple[np.ndarray, dict[str, np.ndarray | float | str]]:
+    """Draw and film one clip.
+
+    Args:
+        actor: a `render.Actor`.
+        version: of the data set.
+        label: which class.
+        rng: the source of every draw.
+
+    Returns:
+        (T, 3, S, S) uint8, and what is true of it, see `MakeFaces.truth`.
+    """
+    performance = act(version, label, rng)
+    pose = draw_pose(version.spec.frames, version.knobs, rng)
+    pictures, seen = shoot(actor, shape_weights(performance, actor.action_index), pose, version.knobs, rng)
+    return pictures, {**vars(performance), **seen}
 
 
 def make_person(
-    size: str, split: str, person: int, seed: int, device: str = "cpu"
+    version: Version, split: str, person: int, device: str = "cpu"
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Render every clip of one person.
+    """Film every clip of one person.
 
     Args:
-        size: one of `SIZES`.
+        version: of the data set.
         split: one of `SPLITS`; no person is in two.
         person: number within the split.
-        seed: of the data set.
         device: where to render.
 
     Returns:
         frames: (clips, T, 3, S, S) uint8.
-        truth: arrays with a row a clip: label, person, intensity, units (T, U), expression (T,), phase (T,),
-            pose (T, 3), gaze (T, 2), and the person's own facts.
+        truth: arrays with a row a clip, the person's own facts among them.
     """
-    import torch
-
     from dferlib.data.makefaces.assets import load_head
     from dferlib.data.makefaces.identity import sample_identity
     from dferlib.data.makefaces.render import Actor
 
-    spec, key = SIZES[size], [seed, SPLITS.index(split), person]
+    key = [version.seed, SPLITS.index(choose("split", split, SPLITS)), person]
     identity = sample_identity(np.random.default_rng(key), load_head().shape_names)
-    actor = Actor(identity, spec.picture, device)
-    frames, rows = [], []
-    for clip in range(CLIPS_PER_PERSON):
-        label = (CLIPS_PER_PERSON * person + clip) % len(EMOTIONS)
-        rng = np.random.default_rng([*key, 1 + clip])
-        pictures, truth = make_clip(actor, EMOTIONS[label], spec.frames, rng)
-        frames.append((pictures * 255).round().to(torch.uint8).cpu().numpy())
-        rows.append({"label": label, "person": person, **truth, **identity.summary()})
-    return np.stack(frames), {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    actor = Actor(identity, version.spec.picture, device)
+    labels = version.labels(split)[CLIPS_PER_PERSON * person : CLIPS_PER_PERSON * (person + 1)]
+    clips = [make_clip(actor, version, int(k), np.random.default_rng([*key, 1 + c])) for c, k in enumerate(labels)]
+    facts = {"person": person, **identity.summary()}
+    rows = [{"label": label, **facts, **truth} for label, (_, truth) in zip(labels, clips, strict=True)]
+    return np.stack([frames for frames, _ in clips]), {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
-def make_clip(
-    actor: "Actor", emotion: str, frames: int, rng: np.random.Generator
-) -> tuple["Tensor", dict[str, np.ndarray | float]]:
-    """Draw and render one clip.
-
-    Args:
-        actor: a `render.Actor`.
-        emotion: one of `EMOTIONS`.
-        frames: T.
-        rng: the source of every draw.
-
-    Returns:
-        (T, 3, S, S) float in [0, 1], and the truth: units, expression, phase, pose, gaze, intensity.
-    """
-    import torch
-
-    from dferlib.data.makefaces.actions import perform, shape_weights
-    from dferlib.data.makefaces.render import sample_scene
-
-    performance = perform(emotion, frames, rng, SECONDS)
-    t = np.linspace(0, 1, frames)[:, None]
-    pose = rng.normal(0, TURN) + rng.normal(0, SWAY) * np.sin(t * rng.uniform(2, 7, 3) + rng.uniform(0, 6, 3))
-    pose = np.clip(pose, -0.6, 0.6).astype(np.float32)
-    scene = sample_scene(rng, frames, actor.size, HALF_WIDTH, MISALIGNED)
-    pictures = actor.render(shape_weights(performance, actor.action_index), pose, scene).pictures
-    grain = rng.standard_normal(pictures.shape, dtype=np.float32) * np.float32(rng.uniform(0.003, 0.02))
-    pictures = (pictures + torch.from_numpy(grain).to(pictures.device)).clamp(0, 1)
-    return pictures, {
-        "units": performance.units,
-        "expression": performance.expression,
-        "phase": performance.phase,
-        "pose": pose,
-        "gaze": performance.gaze,
-        "intensity": performance.intensity,
-    }
-
-
-def write_part(folder: Path, size: str, split: str, part: int, seed: int) -> None:
-    """Render a part and write it: first the frames, then the truth with the frames' checksum."""
-    people = [make_person(size, split, person, seed) for person in parts_of(size, split)[part]]
+def make_part(folder: Path, version: Version, split: str, part: int) -> None:
+    """Film the people of a part and write it."""
+    people = [make_person(version, split, person) for person in version.parts(split)[part]]
     frames = np.concatenate([f for f, _ in people])
     truth = {name: np.concatenate([t[name] for _, t in people]) for name in people[0][1]}
-    frames_file, truth_file = part_files(folder, split, part)
-    with written_whole(frames_file) as path:
-        np.save(path, frames)
-    digest = hashlib.sha256(frames_file.read_bytes()).hexdigest()
-    with written_whole(truth_file) as path:
-        np.savez_compressed(path, allow_pickle=False, sha256=np.array(digest), **truth)
+    layers = {"frames": frames.reshape(-1, *frames.shape[2:])}
+    layers["motion"] = truth.pop("motion").reshape(len(layers["frames"]), *frames.shape[3:])
+    write_part(part_stem(folder, split, part), layers, np.full(len(frames), frames.shape[1]), truth)
 
 
-def missing_parts(folder: Path, size: str, splits: tuple[str, ...]) -> list[tuple[str, int]]:
+def missing_parts(folder: Path, version: Version, splits: tuple[str, ...]) -> list[tuple[str, int]]:
     """The parts that are not finished yet."""
-    every = [(split, part) for split in splits for part in range(len(parts_of(size, split)))]
-    return [job for job in every if not all(file.exists() for file in part_files(folder, *job))]
+    every = [(split, part) for split in splits for part in range(len(version.parts(split)))]
+    return [job for job in every if not facts_file(part_stem(folder, *job)).exists()]
 
 
 def generate(
+    version: Version,
     root: Path | None = None,
-    size: str = "book",
-    seed: int = 0,
     splits: tuple[str, ...] = SPLITS,
     workers: int | None = None,
     progress: bool = True,
@@ -191,9 +182,8 @@ def generate(
     """Make what is missing of a version of the data set and print the rate.
 
     Args:
+        version: which.
         root: folder to put it in; default the cache folder.
-        size: one of `SIZES`.
-        seed: decides every pixel.
         splits: which of `SPLITS`.
         workers: processes; default one a core.
         progress: show a progress bar.
@@ -202,41 +192,37 @@ def generate(
         The folder. It can be interrupted at any moment; the next call goes on with the parts that are missing.
 
     Raises:
-        InputError: unknown size or split, a folder that cannot be written, or a worker that failed.
+        InputError: unknown split, a folder that cannot be written, or a worker that failed.
     """
-    folder = folder_of(root, size, seed)
+    folder = folder_of(root, version)
     for split in splits:
         choose("split", split, SPLITS)
-    todo = missing_parts(folder, size, splits)
+    todo = missing_parts(folder, version, splits)
     if not todo:
         return folder
     make_folder(folder)
-    spec = SIZES[size]
-    frames_in = {job: len(parts_of(size, job[0])[job[1]]) * CLIPS_PER_PERSON * spec.frames for job in todo}
+    spec = version.spec
+    frames_in = {job: len(version.parts(job[0])[job[1]]) * CLIPS_PER_PERSON * spec.frames for job in todo}
     start = time.perf_counter()
-    title = f"MakeFaces {size}, {spec.picture} px"
+    title = f"MakeFaces {version.size}, {version.task}, {version.difficulty}, {spec.picture} px"
     with tqdm(total=sum(frames_in.values()), unit="frame", desc=title, disable=not progress) as bar:
-        _run_workers(folder, size, seed, splits, min(workers or os.cpu_count() or 1, len(todo)), todo, frames_in, bar)
+        _run_workers(folder, version, splits, min(workers or os.cpu_count() or 1, len(todo)), frames_in, bar)
     seconds, count = time.perf_counter() - start, sum(frames_in.values())
     if progress:
-        print(
-            f"MakeFaces {size}: {count} frames of {spec.picture} px in {seconds:.0f} s, {count / seconds:.0f} frames/s"
-        )
+        print(f"{title}: {count} frames in {seconds:.0f} s, {count / seconds:.0f} frames/s")
     return folder
 
 
 def _run_workers(
     folder: Path,
-    size: str,
-    seed: int,
+    version: Version,
     splits: tuple[str, ...],
     workers: int,
-    todo: list[tuple[str, int]],
     frames_in: dict[tuple[str, int], int],
     bar: tqdm,
 ) -> None:
     """Start the workers and watch the parts appear. They end with this process, however it ends."""
-    command = [sys.executable, "-m", "dferlib.data.makefaces.generator", str(folder), size, str(seed)]
+    command = [sys.executable, "-m", "dferlib.data.makefaces.generator", str(folder), version.to_json()]
     running = [
         # the open pipe is the leash: when this process dies, the worker reads its end and stops
         subprocess.Popen(
@@ -244,11 +230,11 @@ def _run_workers(
         )
         for k in range(workers)
     ]
-    waiting = set(todo)
+    waiting = set(frames_in)
     try:
         while waiting:
             alive = any(process.poll() is None for process in running)
-            done = {job for job in waiting if all(file.exists() for file in part_files(folder, *job))}
+            done = {job for job in waiting if facts_file(part_stem(folder, *job)).exists()}
             if done:
                 bar.update(sum(frames_in[job] for job in done))
             waiting -= done
@@ -263,15 +249,15 @@ def _run_workers(
             process.communicate()
 
 
-def _work(folder: Path, size: str, seed: int, worker: int, workers: int, splits: tuple[str, ...]) -> None:
-    """One worker: every `workers`-th of the missing parts."""
+def _work(folder: Path, version: Version, worker: int, workers: int, splits: tuple[str, ...]) -> None:
+    """One worker: every `workers`-th part, where it is missing."""
     import torch
 
     torch.set_num_threads(1)
-    every = [(split, part) for split in splits for part in range(len(parts_of(size, split)))]
+    every = [(split, part) for split in splits for part in range(len(version.parts(split)))]
     for split, part in every[worker::workers]:
-        if not all(file.exists() for file in part_files(folder, split, part)):
-            write_part(folder, size, split, part, seed)
+        if not facts_file(part_stem(folder, split, part)).exists():
+            make_part(folder, version, split, part)
 
 
 def _leash() -> None:
@@ -281,10 +267,10 @@ def _leash() -> None:
 
 def main(arguments: list[str]) -> int:
     """The worker's command line."""
-    folder, size, seed, worker, workers, *splits = arguments
+    folder, version, worker, workers, *splits = arguments
     threading.Thread(target=_leash, daemon=True).start()
     try:
-        _work(Path(folder), size, int(seed), int(worker), int(workers), tuple(splits))
+        _work(Path(folder), Version.from_json(version), int(worker), int(workers), tuple(splits))
     except InputError as error:
         print(error, file=sys.stderr)
         return 1

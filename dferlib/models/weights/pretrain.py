@@ -19,11 +19,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from dferlib.data.makefaces.actions import DISTRACTORS, UNITS, VARIANTS, Performance, shape_weights
+from dferlib.data.makefaces.actions import DISTRACTORS, UNITS, VARIANTS
 from dferlib.data.makefaces.assets import load_head
-from dferlib.data.makefaces.generator import HALF_WIDTH, MISALIGNED, TURN, recipe
+from dferlib.data.makefaces.generator import TURN, recipe, shoot
 from dferlib.data.makefaces.identity import sample_identity
-from dferlib.data.makefaces.render import Actor, sample_scene
+from dferlib.data.makefaces.knobs import DIFFICULTIES
+from dferlib.data.makefaces.performance import face_shapes
+from dferlib.data.makefaces.render import Actor
 from dferlib.files import cache_dir, make_folder, written_whole
 from dferlib.models.backbones import FACE_MEAN, FACE_STD, SlimResNet
 
@@ -60,11 +62,8 @@ def render_person(person: int) -> tuple[np.ndarray, np.ndarray]:
         units = np.stack([draw_units(rng) for _ in range(n)])
         pose = rng.normal(0, 1.2 * np.array(TURN), (n, 3)).clip(-0.6, 0.6)
         gaze = rng.normal(0, 0.2, (n, 2)).clip(-0.6, 0.6)
-        face = Performance(units, units[:, 0], units[:, 0], gaze, float(rng.normal(0, 0.07)), 0.0)
-        scene = sample_scene(rng, n, PICTURE, HALF_WIDTH, MISALIGNED)
-        pictures = actor.render(shape_weights(face, actor.action_index), pose, scene).pictures
-        grain = rng.standard_normal(pictures.shape, dtype=np.float32) * np.float32(rng.uniform(0.003, 0.02))
-        frames.append(((pictures.numpy() + grain).clip(0, 1) * 255).round().astype(np.uint8))
+        weights = face_shapes(units, gaze, rng.normal(0, 0.07, len(UNITS)), actor.action_index)
+        frames.append(shoot(actor, weights, pose.astype(np.float32), DIFFICULTIES["standard"], rng)[0])
         targets.append(np.concatenate([units, pose, gaze], 1))
     return np.concatenate(frames), np.concatenate(targets).astype(np.float32)
 
