@@ -4,6 +4,7 @@ Everything is painted on the atlas by where a texel lies on the template head (x
 so the same lines serve every shape of face. Numbers in this file are places on that head.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -13,9 +14,35 @@ from torch import Tensor
 
 from dferlib.data.makefaces.assets import EARS, EYELIDS, LIPS, atlas_at
 from dferlib.data.makefaces.identity import Identity
+from dferlib.data.makefaces.rig import REGIONS, region_of
 
 RED, GREEN, BLUE, HAIR, LIP, FIRST_WRINKLE = range(6)
-WRINKLES = ("forehead", "glabella", "crow", "nasolabial", "nose")
+UPPER, MIDDLE, LOWER = range(3)  # the heights of `rig.REGIONS`
+CHANNELS = 4  # of the atlas for wrinkles; those of one channel lie in different heights of the face
+
+
+@dataclass(frozen=True)
+class Wrinkle:
+    """A wrinkle that some face shapes fold: its place in the atlas, how each shape deepens it, how age leaves it."""
+
+    height: int
+    channel: int
+    folds: dict[str, float]  # name of a face shape, without its side
+    stays: float  # how deep it is on a resting face of the oldest
+
+
+WRINKLES = {
+    "inner forehead": Wrinkle(UPPER, 0, {"browInnerUp": 0.75}, 0.30),
+    "outer forehead": Wrinkle(UPPER, 1, {"browOuterUp": 0.9}, 0.22),
+    "glabella": Wrinkle(UPPER, 2, {"browDown": 0.75, "noseSneer": 0.2}, 0.22),
+    "nose": Wrinkle(MIDDLE, 0, {"noseSneer": 0.65}, 0.0),
+    "crow's feet": Wrinkle(MIDDLE, 1, {"cheekSquint": 0.8, "eyeSquint": 0.2}, 0.40),
+    "pouch": Wrinkle(MIDDLE, 2, {"cheekSquint": 0.55, "eyeSquint": 0.45}, 0.45),
+    "nasolabial": Wrinkle(LOWER, 0, {"mouthSmile": 0.5, "noseSneer": 0.4, "mouthUpperUp": 0.4}, 0.45),
+    "lip corner": Wrinkle(LOWER, 1, {"mouthFrown": 0.65, "mouthDimple": 0.9}, 0.30),
+    "stretch": Wrinkle(LOWER, 2, {"mouthStretch": 0.7, "mouthSmile": 0.2}, 0.10),
+    "chin": Wrinkle(LOWER, 3, {"mouthShrugLower": 0.9}, 0.10),
+}
 
 
 def smooth(x: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
@@ -52,44 +79,110 @@ def hair_mask(place: Tensor, person: Identity) -> Tensor:
     return smooth(z - line - ragged, -0.007, 0.009)
 
 
+def _furrow(above: Tensor, width: float, ridge: float = 0.45) -> Tensor:
+    """A dark fold where `above` (metres over its line) is 0, and below it the ridge that catches the light."""
+    dark = torch.exp(-((above / width) ** 2))
+    return dark - ridge * torch.exp(-(((above + 2.1 * width) / (1.3 * width)) ** 2))
+
+
+def _upper_wrinkles(x: Tensor, y: Tensor, z: Tensor) -> dict[str, Tensor]:
+    """Forehead and the frown between the brows; x is the distance from the middle of the face."""
+    front = smooth(-y, 0.092, 0.104)
+    lines = torch.zeros_like(x)
+    for k, height in enumerate((0.7645, 0.7715, 0.7785, 0.7855)):
+        wave = 0.0024 * torch.cos(x * 105 + k) + 0.0006 * torch.cos(x * 260 + 2 * k)
+        lines += _furrow(z - height - wave, 0.0013) * (0.8 + 0.2 * torch.cos(x * 190 + 2 * k))
+    outer = smooth(x, 0.016, 0.026)
+    glabella = _furrow(0.0062 + 0.15 * (z - 0.75) - x, 0.0013) * torch.exp(-(((z - 0.752) / 0.0080) ** 4))
+    return {
+        "inner forehead": lines * front * (1 - outer),
+        "outer forehead": lines * front * outer * smooth(-x, -0.050, -0.040),
+        "glabella": glabella * front,
+    }
+
+
+def _middle_wrinkles(x: Tensor, y: Tensor, z: Tensor) -> dict[str, Tensor]:
+    """The bridge of the nose and round the eyes."""
+    nose = torch.zeros_like(x)
+    for height in (0.7225, 0.7285, 0.7345):
+        nose += _furrow(z - height + 0.25 * x, 0.0012)
+    crow = torch.zeros_like(x)
+    for height, slope in ((0.7345, 0.38), (0.7295, 0.08), (0.7245, -0.25), (0.7195, -0.55)):
+        crow += _furrow(z - height - slope * (x - 0.048), 0.0010)
+    # two arcs under the eye: the edge of the lid's muscle, and the lower edge of the pouch
+    bow = ((x - 0.031) / 0.020) ** 2
+    pouch = _furrow(z - 0.7185 - 0.003 * bow, 0.0011) + 0.8 * _furrow(z - 0.7125 - 0.005 * bow, 0.0017)
+    return {
+        "nose": nose * smooth(-x, -0.019, -0.010) * smooth(-y, 0.118, 0.124),
+        "crow's feet": crow * smooth(x, 0.046, 0.050) * smooth(-x, -0.063, -0.056),
+        "pouch": pouch * smooth(-bow, -1.1, -0.5) * smooth(-y, 0.095, 0.105),
+    }
+
+
+def _lower_wrinkles(x: Tensor, y: Tensor, z: Tensor) -> dict[str, Tensor]:
+    """From the nose to the chin."""
+    front = smooth(-y, 0.092, 0.104)
+    fold = 0.0190 + 0.0175 * ((0.692 - z) / 0.036).clamp(0, 1)
+    nasolabial = _furrow(fold - x, 0.0021) * smooth(z, 0.654, 0.668) * smooth(-z, -0.6985, -0.691)
+    corner = _furrow(0.0280 + 0.30 * (0.666 - z) - x, 0.0015) * smooth(z, 0.643, 0.656) * smooth(-z, -0.673, -0.667)
+    radius = ((x - 0.022) ** 2 + (z - 0.661) ** 2).sqrt()
+    beside = smooth(x - 0.022 - (z - 0.661).abs() * 0.7, 0.003, 0.008)
+    stretch = _furrow(0.0155 - radius, 0.0014) + 0.8 * _furrow(0.0205 - radius, 0.0014)
+    crease = _furrow(z - 0.6445 + 0.12 * x, 0.0018) * smooth(-x, -0.017, -0.009)
+    cells = torch.from_numpy(np.random.default_rng(0).standard_normal((1, 1, 24, 24))).float()
+    at = torch.stack([x / 0.02, (z - 0.632) / 0.02], -1)[None]
+    pits = F.grid_sample(cells, at, mode="bicubic", align_corners=False, padding_mode="border")[0, 0]
+    chin = 0.7 * pits * torch.exp(-((x / 0.013) ** 4) - ((z - 0.632) / 0.0085) ** 4) + crease
+    return {
+        "nasolabial": nasolabial * front,
+        "lip corner": corner * front,
+        "stretch": stretch * beside * front,
+        "chin": chin * front,
+    }
+
+
 @lru_cache(maxsize=4)
-def wrinkle_maps(device: str, shrink: int) -> Tensor:
-    """(h, w, 5) where each of `WRINKLES` darkens the skin."""
-    place, _ = atlas_at(device, shrink)
+def wrinkle_places(shrink: int) -> dict[str, Tensor]:
+    """Where each of `WRINKLES` lies on the atlas, (h, w): above 0 it darkens the skin, below 0 it lightens it."""
+    place, _ = atlas_at("cpu", shrink)
     x, y, z = place[..., 0].abs(), place[..., 1], place[..., 2]
+    every = {**_upper_wrinkles(x, y, z), **_middle_wrinkles(x, y, z), **_lower_wrinkles(x, y, z)}
+    return {name: every[name].clamp(-0.6, 1) for name in WRINKLES}
 
-    def line(distance: Tensor, width: float) -> Tensor:
-        return torch.exp(-((distance / width) ** 2))
 
-    forehead = sum(
-        line(z - h - 0.0022 * torch.cos(x * 110 + k), 0.0014) * (0.75 + 0.25 * torch.cos(x * 210 + 2 * k))
-        for k, h in enumerate((0.766, 0.7745, 0.783))
-    ) * smooth(-x, -0.042, -0.012)
-    glabella = line(x - 0.0065, 0.0013) * torch.exp(-(((z - 0.751) / 0.009) ** 4))
-    crow = sum(line(z - h - slope * (x - 0.05), 0.0009) for h, slope in ((0.733, 0.25), (0.7285, 0.0), (0.724, -0.3)))
-    crow = crow * smooth(x, 0.047, 0.051) * smooth(-x, -0.064, -0.058) * (y < -0.08)
-    fold = 0.0205 + 0.016 * ((0.690 - z) / 0.045).clamp(0, 1)
-    nasolabial = line(x - fold, 0.0028) * smooth(z, 0.642, 0.655) * smooth(-z, -0.694, -0.684)
-    nose = (
-        sum(line(z - h - 0.12 * x, 0.0010) for h in (0.724, 0.7295, 0.735)) * smooth(-x, -0.016, -0.009) * (y < -0.12)
-    )
-    front = y < -0.1
-    return torch.stack([forehead * front, glabella * front, crow, nasolabial * front, nose], -1).clamp(0, 1)
+@lru_cache(maxsize=4)
+def wrinkle_maps(shrink: int) -> Tensor:
+    """(h, w, `CHANNELS`) the wrinkles in the channels of the atlas."""
+    place, _ = atlas_at("cpu", shrink)
+    height = region_of(place) // 2
+    out = torch.zeros(*height.shape, CHANNELS)
+    for name, where in wrinkle_places(shrink).items():
+        out[..., WRINKLES[name].channel] += where * (height == WRINKLES[name].height)
+    return out
+
+
+@lru_cache(maxsize=4)
+def _resting_wrinkles(shrink: int) -> Tensor:
+    """(h, w) the wrinkles of the oldest resting face."""
+    return sum((WRINKLES[name].stays * where for name, where in wrinkle_places(shrink).items()), torch.zeros(()))
+
+
+@lru_cache(maxsize=4)
+def _fold_matrix(shapes: tuple[str, ...], device: str) -> Tensor:
+    """(len(shapes), regions * channels) how each face shape deepens the wrinkles of each region."""
+    out = torch.zeros(len(shapes), len(REGIONS), CHANNELS)
+    for wrinkle in WRINKLES.values():
+        for side, suffix in enumerate(("Left", "Right")):
+            for name, amount in wrinkle.folds.items():
+                row = shapes.index(name if name in shapes else name + suffix)
+                out[row, 2 * wrinkle.height + side, wrinkle.channel] = amount
+    return out.flatten(1).to(device)
 
 
 def wrinkle_strengths(actions: Tensor, index: dict[str, int]) -> Tensor:
-    """(T, 5) how deep each of `WRINKLES` is when the face shapes have the weights `actions` (T, 52)."""
-
-    def total(*names: str) -> Tensor:
-        return actions[:, [index[name] for name in names]].sum(1)
-
-    smile = total("mouthSmileLeft", "mouthSmileRight")
-    sneer = total("noseSneerLeft", "noseSneerRight")
-    forehead = 0.5 * total("browInnerUp") + 0.25 * total("browOuterUpLeft", "browOuterUpRight")
-    glabella = 0.5 * total("browDownLeft", "browDownRight")
-    crow = 0.35 * total("cheekSquintLeft", "cheekSquintRight") + 0.15 * total("eyeSquintLeft", "eyeSquintRight")
-    nasolabial = 0.35 * smile + 0.3 * sneer + 0.15 * total("mouthUpperUpLeft", "mouthUpperUpRight")
-    return torch.stack([forehead, glabella, crow, nasolabial, 0.55 * sneer], 1).clamp(0, 1)
+    """(T, 6, 4) depth of the wrinkles of each of `REGIONS`, 0 to 1, at weights `actions` (T, 52) of the face shapes."""
+    folds = _fold_matrix(tuple(index), str(actions.device))
+    return (actions @ folds).clamp(0, 1).view(len(actions), len(REGIONS), CHANNELS)
 
 
 class _Canvas:
@@ -141,8 +234,7 @@ def _skin(c: _Canvas) -> None:
     lips = c.colour * torch.tensor([0.92, 0.60, 0.58]) * person.lip_tone**0.3
     lips = torch.lerp(lips, _rgb(person.lip_colour).expand_as(lips), person.lipstick)
     c.cover(lips, c.masks[..., LIPS] * 0.9)
-    forehead, _, crow, nasolabial, _ = wrinkle_maps("cpu", c.shrink).unbind(-1)
-    c.colour *= (1 - person.old * (0.14 * nasolabial + 0.08 * forehead + 0.12 * crow))[..., None]
+    c.colour *= (1 - 0.5 * person.old * _resting_wrinkles(c.shrink))[..., None]
 
 
 def _beard(c: _Canvas) -> None:
@@ -192,7 +284,7 @@ def paint(person: Identity, shrink: int) -> Tensor:
         shrink: divide each side of the atlas by this; 2 is enough for pictures of up to about 80 px.
 
     Returns:
-        (10, h, w): linear colour, how hairy, how much lip, and the five wrinkle maps.
+        (9, h, w): linear colour, how hairy, how much lip, and the channels of the wrinkles.
     """
     c = _Canvas(person, shrink)
     _skin(c)
@@ -200,19 +292,28 @@ def paint(person: Identity, shrink: int) -> Tensor:
         _beard(c)
     _brows(c)
     hairy = _scalp(c)
-    layers = [c.colour.clamp(0.004, 1), hairy[..., None], c.masks[..., LIPS : LIPS + 1], wrinkle_maps("cpu", shrink)]
+    layers = [c.colour.clamp(0.004, 1), hairy[..., None], c.masks[..., LIPS : LIPS + 1], wrinkle_maps(shrink)]
     return torch.cat(layers, -1).permute(2, 0, 1).contiguous()
 
 
-def eyeball(direction: Tensor, person: Identity) -> Tensor:
-    """(N, 3) colour of the eye where it faces `direction` (N, 3), a unit vector from its centre, -y straight ahead."""
+def eyeball(place: Tensor, person: Identity) -> Tensor:
+    """(N, 3) colour of the eye at `place` (N, 3), metres from its centre on the template head, -y straight ahead."""
+    direction = F.normalize(place, dim=-1)
     angle = torch.acos((-direction[:, 1]).clamp(-1, 1))[:, None]
-    spokes = torch.sin(23 * torch.atan2(direction[:, 2], direction[:, 0]))[:, None]
-    iris = _rgb(person.eye_colour).to(direction.device) * (1 + 0.25 * spokes) * (0.75 + 0.9 * angle / 0.42)
-    white = torch.tensor([0.78, 0.73, 0.70], device=direction.device) * (1 - 0.18 * smooth(angle, 0.55, 1.0))
-    colour = torch.lerp(iris, white, smooth(angle, 0.40, 0.45))
-    colour = colour * (1 - 0.55 * torch.exp(-(((angle - 0.415) / 0.03) ** 2)))  # the dark ring round the iris
-    return torch.lerp(torch.full_like(colour, 0.006), colour, smooth(angle, 0.15, 0.19))
+    round_ = torch.atan2(direction[:, 2], direction[:, 0])[:, None]
+    spokes = 1 + 0.10 * torch.sin(17 * round_ + 9 * angle) + 0.10 * torch.sin(29 * round_ + 2 * torch.sin(5 * round_))
+    # light from above gathers in the lower half of the iris
+    lit = 0.85 + 0.5 * smooth(-direction[:, 2:], -0.1, 0.35)
+    iris = _rgb(person.eye_colour).to(place.device) * spokes * lit * (1.15 - 0.55 * smooth(angle, 0.25, 0.42))
+    white = torch.tensor([0.62, 0.56, 0.53], device=place.device)
+    red = torch.tensor([1.0, 0.72, 0.68], device=place.device)
+    white = white * torch.lerp(torch.ones_like(red), red, smooth(place[:, :1].abs(), 0.006, 0.012))
+    colour = torch.lerp(iris, white, smooth(angle, 0.40, 0.46))
+    colour = colour * (1 - 0.6 * torch.exp(-(((angle - 0.42) / 0.04) ** 2)))  # the dark ring round the iris
+    colour = torch.lerp(torch.full_like(colour, 0.006), colour, smooth(angle, 0.18, 0.21))
+    up = place[:, 2:]
+    lids = (0.30 + 0.70 * smooth(-up, -0.0062, -0.0005)) * (0.7 + 0.3 * smooth(up, -0.0065, -0.003))
+    return colour * lids * (1 - 0.4 * smooth(place[:, :1].abs(), 0.007, 0.0115))
 
 
 def atlas_shrink(size: int, supersample: int) -> int:

@@ -32,6 +32,7 @@ from dferlib.data.makefaces.rig import load_rig
 CAMERA_DISTANCE = 1.1  # metres from the face
 EYES_TO_MOUTH = 0.0684  # metres on the template; the crop scales with it, as an aligner's would
 SUPERSAMPLE = 2  # samples along each side of a pixel
+EYE_SHINE, EYE_SHARPNESS = 1.8, 420  # of the lamps' reflections in the eyes
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class Actor:
         self.scale = float(lids[:, 2].mean() - lips[:, 2].mean()) / EYES_TO_MOUTH
         on_skin = rig.skin > 0
         self.pivot = load_head(device).pivot + (rest - rig.template)[on_skin].mean(0)
-        self.scalp = hair_mask(rig.template, person) * rig.skin
+        self.scalp = hair_mask(rig.template, person) * rig.skin * (1 - rig.ears)
         self.rest = rest + self._hair_volume(rest)
         self.atlas = paint(person, atlas_shrink(size, SUPERSAMPLE)).to(device)[None]
         self.action_index = rig.action_index
@@ -149,7 +150,7 @@ class Actor:
         normals = _normals(world, self.rig.triangles)
         found = rasterise(points, self.rig.triangles, samples, self.rig.two_sided)
         place, triangle, corners, weights = barycentric(points, self.rig.triangles, found)
-        diffuse, gloss = self._light(world, normals, eye, scene)
+        diffuse, gloss = self._light(world, normals, eye, _rotation(turn), scene)
         carried = torch.cat([diffuse, gloss, moved[..., None]], -1).reshape(-1, 7)
         carried = (carried[corners] * weights[..., None]).sum(1)
         colour = self._colour(place // samples**2, triangle, corners, weights, act)
@@ -207,7 +208,7 @@ class Actor:
         y = samples / 2 - focal * (world[..., 2] - eye[:, None, 2]) / depth
         return torch.stack([x, y, depth], -1), eye
 
-    def _light(self, world: Tensor, normals: Tensor, eye: Tensor, scene: Scene) -> tuple[Tensor, Tensor]:
+    def _light(self, world: Tensor, normals: Tensor, eye: Tensor, turn: Tensor, scene: Scene) -> tuple[Tensor, Tensor]:
         """Light that each vertex scatters and light that it mirrors, both (T, V, 3)."""
         rig = self.rig
         view = F.normalize(eye[:, None] - world, dim=-1)
@@ -219,19 +220,19 @@ class Actor:
         gloss = torch.zeros_like(diffuse)
         wrap = 0.25 * (1 - self.scalp)[None, :, None]
         lips = rig.lips[None, :, None]
-        strength, sharp = (0.05 + 0.10 * lips) * (1 - self.scalp)[None, :, None], 18 + 30 * lips
+        strength, sharp = (0.10 + 0.08 * lips) * (1 - self.scalp)[None, :, None], 14 + 26 * lips
         hairy = (0.72 * self.scalp)[None, :, None] * _vector(self.person.hair_colour, self.device)
         up = F.normalize(torch.tensor([0.0, 0.3, 1.0], device=self.device), dim=0)
         strand = F.normalize(up - (n @ up)[..., None] * n, dim=-1)
         light = torch.from_numpy(np.asarray(scene.light, dtype=np.float32)).to(self.device)[..., None, None]
         for lamp, factor in zip(scene.lamps, light.unbind(1), strict=True):
             toward = F.normalize(_vector(lamp.direction, self.device), dim=0)
-            lamp_colour = _vector(lamp.colour, self.device) * factor  # (T, 1, 3)
+            lamp_colour = _vector(lamp.colour, self.device) * factor * rig.reach.of(toward, turn)[..., None]
             facing = (n @ toward)[..., None]
             soft = ((facing + wrap) / (1 + wrap)).clamp(min=0)
             # light that enters skin comes out redder: the shadow's edge is warm
             scattered = torch.cat([soft**0.85, soft, soft**1.08], -1)
-            diffuse = diffuse + scattered * lamp_colour * (0.35 + 0.65 * open_)
+            diffuse = diffuse + scattered * lamp_colour * (0.7 + 0.3 * open_)
             half = F.normalize(toward + view, dim=-1)
             mirror = strength * (n * half).sum(-1, keepdim=True).clamp(min=0) ** sharp * (facing > 0)
             sheen = (1 - (strand * half).sum(-1, keepdim=True) ** 2).clamp(min=0) ** 20 * (facing + 0.2).clamp(min=0)
@@ -251,9 +252,9 @@ class Actor:
         s = (part == Part.SKIN).nonzero()[:, 0]
         uv = (rig.uv[triangle[s]] * weights[s, :, None]).sum(1)
         texel = F.grid_sample(self.atlas, uv[None, :, None], align_corners=False, padding_mode="border")[0, :, :, 0]
-        depth = wrinkle_strengths(actions, self.action_index)[frame[s]]
-        wrinkled = (texel[FIRST_WRINKLE:].T * depth).sum(1).clamp(0, 1) * 0.34 * (0.65 + 0.45 * person.old)
-        colour[s] = texel[: BLUE + 1].T * (1 - wrinkled)[:, None]
+        depth = wrinkle_strengths(actions, self.action_index)[frame[s], rig.region[triangle[s]]]
+        wrinkled = (texel[FIRST_WRINKLE:].T * depth).sum(1) * (0.34 + 0.14 * person.old)
+        colour[s] = texel[: BLUE + 1].T * (1 - wrinkled)[:, None].clamp(0.35, 1.25)
 
         skin, dark = _vector(person.skin, self.device), 0.45 if person.male else 0.22
         s, p = where(Part.BODY)
@@ -274,9 +275,7 @@ class Actor:
         eye_centres = load_head(self.device).eye_centres
         for k, eye in enumerate((Part.LEFT_EYE, Part.RIGHT_EYE)):
             s, p = where(eye)
-            centre = eye_centres[k]
-            under_lid = 0.55 + 0.45 * smooth(-(p[:, 2:] - centre[2]), -0.007, -0.001)
-            colour[s] = eyeball(F.normalize(p - centre, dim=-1), person) * under_lid
+            colour[s] = eyeball(p - eye_centres[k], person)
         return colour
 
     def _shine_eyes(
@@ -302,7 +301,7 @@ class Actor:
         for lamp, factor in zip(scene.lamps, light.unbind(1), strict=True):
             toward = F.normalize(_vector(lamp.direction, self.device), dim=0)
             half = F.normalize(toward + view, dim=-1)
-            shine = 0.55 * (normal * half).sum(1).clamp(min=0) ** 140 * ((normal @ toward) > 0)
+            shine = EYE_SHINE * (normal * half).sum(1).clamp(min=0) ** EYE_SHARPNESS * ((normal @ toward) > 0)
             shaded[s] += (shine * factor)[:, None] * _vector(lamp.colour, self.device)
 
     def _pixels(self, values: Tensor, behind: Tensor, place: Tensor, frames: int) -> Tensor:

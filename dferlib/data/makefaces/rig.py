@@ -7,10 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dferlib.data.makefaces.assets import EYELIDS, FACE, INSIDE_MOUTH, LIPS, Head, Part, load_head
+from dferlib.data.makefaces.assets import EARS, EYELIDS, FACE, INSIDE_MOUTH, LIPS, Head, Part, load_head
+from dferlib.data.makefaces.shadows import Reach, reach_of_light
 
 DEPTH_BIAS = {Part.TEETH: 0.005, Part.TONGUE: 0.005, Part.LEFT_EYE: 0.0006, Part.RIGHT_EYE: 0.0006}  # metres
 FACES_AWAY = 0.75  # a surface whose normal points this far back is hidden at every head pose we draw
+REGION_EDGES = (0.7415, 0.699)  # metres: under the brows, under the nose's bridge and the eyes
+REGIONS = tuple(f"{height} {side}" for height in ("upper", "middle", "lower") for side in ("Left", "Right"))
 BELOW_PICTURE = 0.55  # metres; the chin is at 0.62
 
 
@@ -35,10 +38,19 @@ class Rig:
     bias: Tensor  # (V,) added to the depth so that teeth do not poke through lips
     openness: Tensor  # (V,) ambient occlusion, but for teeth and eyes, which are shaded by their own rule
     skin: Tensor  # (V,) 1 on the skin
+    ears: Tensor  # (V,) how much ear
     lids: Tensor  # (V,) bool
+    region: Tensor  # (M,) index into REGIONS
     lips: Tensor  # (V,) how much lip
     face: Tensor  # (V,) 1 on the face with its eyes and mouth, 0 on scalp, ears, neck and hair
     teeth_edge: float  # depth at which the teeth end
+    reach: Reach  # which vertices a lamp reaches
+
+
+def region_of(place: Tensor) -> Tensor:
+    """(...) int64: the region of the face, of `REGIONS`, in which places (..., 3) on the template head lie."""
+    below = torch.tensor(REGION_EDGES, device=place.device) > place[..., 2:]
+    return 2 * below.sum(-1) + (place[..., 0] < 0).long()
 
 
 @lru_cache(maxsize=4)
@@ -79,10 +91,13 @@ def load_rig(device: str, long_hair: bool) -> Rig:
         bias=bias[used],
         openness=openness[used],
         skin=marked(Part.SKIN)[used],
+        ears=head.masks[used, EARS],
+        region=region_of(head.vertices[head.triangles[drawn]].mean(1)),
         lids=head.masks[used, EYELIDS] > 0.5,
         lips=head.masks[used, LIPS],
         face=face[used],
         teeth_edge=float(head.vertices[head.vertices_of(Part.TEETH), 1].min()) + 0.016,
+        reach=reach_of_light(head.vertices[used], triangles, part),
     )
 
 
