@@ -17,7 +17,7 @@ FOLDS = 5
 CLIPS_PER_PERSON = 4
 PEOPLE_PER_PART = 4
 PEOPLE_PER_BLOCK = 7  # seven people with four clips each show each of seven classes equally often
-VAL_SHARE = 8  # of the blocks that are not in the test fold, every eighth validates
+VAL_SHARE = 7  # of the blocks that are not in the test fold, every seventh validates
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def fold_split(version: Version, fold: int) -> dict[str, list[tuple[str, int]]]:
     """Share the people of all three splits among train, val and test of one of five folds.
 
     Blocks of seven people go to the folds in turn; the blocks of the fold asked for are the test. Of the others, every
-    eighth validates. Papers that use five folds (DFEW) have no validation part: they choose the epoch on the test.
+    seventh validates. Papers that use five folds (DFEW) have no validation part: they choose the epoch on the test.
 
     Args:
         version: whose people.
