@@ -20,7 +20,7 @@ class Part(IntEnum):
     TONGUE = 3
     TEETH = 4
     LASHES = 5
-    HAIR_STRIPS = 6
+    LONG_HAIR = 6
     BODY = 7
     MOUTH_CAVITY = 8
     EYE_SOCKET = 9
@@ -74,11 +74,13 @@ def load_head(device: str = "cpu") -> Head:
 
     vertices, triangles = tensor(mesh["V"]), tensor(mesh["tri"], torch.int64)
     part = tensor(atlas["part"], torch.int64)
+    kept = part != Part.LONG_HAIR  # the packaged strips show gaps between them: `hair` makes its own sheet
+    triangles, part = triangles[kept], part[kept]
     # the packaged teeth sit a little forward of where they look right
     vertices[triangles[part == Part.TEETH].unique(), 1] += 0.0035
     eyes = [vertices[triangles[part == eye]].reshape(-1, 3) for eye in (Part.LEFT_EYE, Part.RIGHT_EYE)]
     u0, u1, v0, v1 = (float(x) for x in atlas["box"])
-    uv = tensor(mesh["tuv"])
+    uv = tensor(mesh["tuv"])[kept]
     uv = torch.stack([(uv[..., 0] - u0) / (u1 - u0), (v1 - uv[..., 1]) / (v1 - v0)], -1) * 2 - 1
     return Head(
         vertices=vertices,

@@ -20,16 +20,18 @@ SKIN_TONES = np.array(
     ]
 )
 SKIN_TONES = SKIN_TONES**1.25  # from light to dark
+# black, dark brown, brown, light brown, blond, red; then what grey hair turns to
 HAIR_COLOURS = np.array(
     [
-        [0.035, 0.028, 0.025],
-        [0.10, 0.06, 0.035],
-        [0.22, 0.13, 0.07],
-        [0.50, 0.36, 0.18],
-        [0.35, 0.13, 0.05],
-        [0.35, 0.34, 0.33],
+        [0.022, 0.017, 0.014],
+        [0.060, 0.034, 0.020],
+        [0.130, 0.072, 0.038],
+        [0.250, 0.160, 0.085],
+        [0.480, 0.330, 0.170],
+        [0.270, 0.095, 0.035],
     ]
 )
+GREY = np.array([0.38, 0.35, 0.32])
 EYE_COLOURS = np.array(
     [[0.10, 0.05, 0.025], [0.18, 0.10, 0.04], [0.20, 0.22, 0.10], [0.15, 0.27, 0.36], [0.30, 0.34, 0.36]]
 )
@@ -53,11 +55,15 @@ class Identity:
     weight: float
     shape: np.ndarray  # (K,) weights of the head's shape offsets
     skin_tone: float  # 0 lightest, 1 darkest
+    undertone: float  # -1 rosy to 1 golden
     hair_colour: np.ndarray
     eye_colour: np.ndarray
     hairstyle: str  # "bald", "buzz", "short", "long"
     hair_thickness: float  # metres
-    hairline: float  # metres up or down
+    hairline: float  # metres up or down; far down is a fringe
+    hair_length: float  # of long hair: 1 to below the shoulders, 0.4 to the chin
+    hair_wave: float  # of long hair: 0 straight
+    brow_colour: np.ndarray
     beard: float
     moustache: bool
     brow_density: float
@@ -84,7 +90,8 @@ class Identity:
         """(3,) the reflectance of the skin."""
         x = self.skin_tone * (len(SKIN_TONES) - 1)
         low = min(int(x), len(SKIN_TONES) - 2)
-        return SKIN_TONES[low] * (1 - (x - low)) + SKIN_TONES[low + 1] * (x - low)
+        tone = SKIN_TONES[low] * (1 - (x - low)) + SKIN_TONES[low + 1] * (x - low)
+        return tone * (1 + self.undertone * np.array([-0.02, 0.04, -0.07]))
 
     def summary(self) -> dict[str, float | str]:
         """What a table says of this person."""
@@ -137,6 +144,15 @@ def _shape(
     return out
 
 
+def _hair_colours(tone: float, old: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """(3,) the colour of the hair and (3,) of the brows, which grey later and are seldom fair."""
+    chances = [0.32, 0.26, 0.16, 0.10, 0.10, 0.06] if tone < 0.45 else [0.82, 0.18, 0, 0, 0, 0]
+    hair = HAIR_COLOURS[rng.choice(6, p=chances)] * rng.uniform(0.8, 1.25)
+    grey = float(np.clip(rng.normal(1.1 * old - 0.15, 0.3), 0, 1)) if old > 0.3 else 0.0
+    brows = hair * (0.75 if hair[0] < 0.3 else 0.5)
+    return hair + (GREY * rng.uniform(0.6, 1.3) - hair) * grey, brows + (0.6 * GREY - brows) * 0.5 * grey
+
+
 def sample_identity(rng: np.random.Generator, shape_names: tuple[str, ...]) -> Identity:
     """Draw a person.
 
@@ -151,15 +167,10 @@ def sample_identity(rng: np.random.Generator, shape_names: tuple[str, ...]) -> I
     shape = _shape(shape_names, female, age, weight, ancestry, rng)
     male, old = female < 0.5, max(0.0, (age - 0.66) * 3)
     tone = float(np.clip(ancestry @ np.array([0.80, 0.34, 0.20]) + rng.normal(0, 0.12), 0.02, 1))
-    hair = HAIR_COLOURS[
-        rng.choice(6, p=[0.38, 0.27, 0.14, 0.09, 0.04, 0.08]) if tone < 0.45 else rng.choice(2, p=[0.85, 0.15])
-    ]
-    if old > 0.5 and rng.random() < 0.6:
-        hair = HAIR_COLOURS[5] * rng.uniform(0.5, 1.2)
+    hair, brows = _hair_colours(tone, old, rng)
     eyes = EYE_COLOURS[rng.choice(5, p=[0.45, 0.25, 0.1, 0.12, 0.08]) if tone < 0.4 else rng.choice(2, p=[0.8, 0.2])]
-    styles, chances = (("short", "bald", "buzz", "long"), (0.62, 0.12, 0.20, 0.06))
-    if not male:
-        styles, chances = ("short", "bald", "buzz", "long"), (0.22, 0.0, 0.03, 0.75)
+    styles, chances = ("short", "bald", "buzz", "long"), (0.62, 0.12, 0.20, 0.06) if male else (0.22, 0.0, 0.03, 0.75)
+    fringe = rng.random() < (0.12 if male else 0.28)
     shadowed = not male and rng.random() < 0.4
     return Identity(
         seed=int(rng.integers(1 << 31)),
@@ -169,11 +180,15 @@ def sample_identity(rng: np.random.Generator, shape_names: tuple[str, ...]) -> I
         weight=weight,
         shape=shape,
         skin_tone=tone,
+        undertone=float(np.clip(rng.normal(0, 0.5), -1, 1)),
         hair_colour=hair,
+        brow_colour=brows,
         eye_colour=eyes * rng.uniform(0.7, 1.3),
         hairstyle=str(rng.choice(styles, p=chances)),
         hair_thickness=rng.uniform(0.004, 0.02),
-        hairline=rng.uniform(-0.008, 0.010),
+        hairline=rng.uniform(-0.034, -0.024) if fringe else rng.uniform(-0.016, 0.006),
+        hair_length=rng.uniform(0.4, 1.0),
+        hair_wave=rng.uniform(0, 1),
         beard=float(rng.choice([0, 0.25, 0.55, 0.9], p=[0.45, 0.25, 0.15, 0.15])) if male and age > 0.6 else 0.0,
         moustache=bool(rng.random() < 0.5),
         brow_density=rng.uniform(0.55, 1),

@@ -141,6 +141,31 @@ def _lower_wrinkles(x: Tensor, y: Tensor, z: Tensor) -> dict[str, Tensor]:
     }
 
 
+def hang(place: Tensor, person: Identity) -> Tensor:
+    """(V, 3) metres from `place` (V, 3) on the sheet of long hair to where this person's hair hangs."""
+    x, y, z = place.unbind(1)
+    rng = np.random.default_rng(person.seed + 2)
+    phase, back = rng.uniform(0, 6, 3), rng.uniform(-0.004, 0.014)
+    below = smooth(-z, -0.78, -0.72)
+    round_ = torch.atan2(x, y + 0.035)
+    curl = torch.sin(z * 150 + 2 * torch.sin(3 * round_ + phase[0]) + phase[1])
+    lumps = 0.004 * torch.sin(7 * round_ + phase[2]) + 0.006 * person.hair_wave * curl + person.hair_thickness - 0.012
+    out = below * lumps
+    front = smooth(-y, 0.03, 0.09)
+    shorter = (1 - person.hair_length) * (0.70 - z).clamp(min=0)
+    return torch.stack([out * round_.sin(), out * round_.cos() + back * front * below, shorter], 1)
+
+
+def hair_colour(place: Tensor, person: Identity) -> Tensor:
+    """(N, 3) colour of the sheet of long hair at `place` (N, 3) on it: strands that run down it, in locks."""
+    round_, z = torch.atan2(place[:, 0], place[:, 1] + 0.035), place[:, 2]
+    wave = person.hair_wave * torch.sin(z * 150 + person.seed % 6)
+    strands = 0.17 * torch.sin(31 * round_ + 1.6 * torch.sin(z * 40) + wave)
+    strands += 0.12 * torch.sin(83 * round_ + 2.0 * torch.sin(z * 55 + 1) + 2 * wave)
+    strands += 0.08 * torch.sin(190 * round_ + z * 90 + 3 * wave)
+    return _rgb(person.hair_colour).to(place.device) * (1 + strands)[:, None]
+
+
 @lru_cache(maxsize=4)
 def wrinkle_places(shrink: int) -> dict[str, Tensor]:
     """Where each of `WRINKLES` lies on the atlas, (h, w): above 0 it darkens the skin, below 0 it lightens it."""
@@ -261,13 +286,13 @@ def _brows(c: _Canvas) -> None:
         torch.exp(-(((c.z - arch) / half).abs() ** 2.5)) * smooth(along, -0.05, 0.08) * smooth(-along, -1.05, -0.85)
     )
     amount = (amount * (c.y < -0.1) * (person.brow_density + 0.35 * hairs)).clamp(0, 0.97)
-    dark = 0.75 if person.hair_colour[0] < 0.3 else 0.5
-    c.cover(_rgb(person.hair_colour) * dark, amount)
+    c.cover(_rgb(person.brow_colour), amount)
 
 
 def _scalp(c: _Canvas) -> Tensor:
     person = c.person
-    amount = hair_mask(c.place, person) * {"bald": 0.10, "buzz": 0.8}.get(person.hairstyle, 1.0)
+    amount = hair_mask(c.place, person) * (1 - c.masks[..., EARS])
+    amount = amount * {"bald": 0.10, "buzz": 0.8}.get(person.hairstyle, 1.0)
     soft = noise(c.height, c.width, 8, c.rng, 2)
     angle = torch.atan2(c.place[..., 0], c.y + 0.02) * 60
     strands = 0.5 * torch.sin(angle + 6 * soft) + 0.3 * torch.sin(2.3 * angle + 9 * soft)

@@ -20,7 +20,9 @@ from dferlib.data.makefaces.paint import (
     FIRST_WRINKLE,
     atlas_shrink,
     eyeball,
+    hair_colour,
     hair_mask,
+    hang,
     noise,
     paint,
     smooth,
@@ -112,7 +114,7 @@ class Actor:
         self.scale = float(lids[:, 2].mean() - lips[:, 2].mean()) / EYES_TO_MOUTH
         on_skin = rig.skin > 0
         self.pivot = load_head(device).pivot + (rest - rig.template)[on_skin].mean(0)
-        self.scalp = hair_mask(rig.template, person) * rig.skin * (1 - rig.ears)
+        self.scalp = hair_mask(rig.template, person) * rig.skin * (1 - rig.ears) + rig.hanging
         self.rest = rest + self._hair_volume(rest)
         self.atlas = paint(person, atlas_shrink(size, SUPERSAMPLE)).to(device)[None]
         self.action_index = rig.action_index
@@ -128,7 +130,8 @@ class Actor:
         start = torch.from_numpy(rng.uniform(0, 6, 4)).float().to(self.device)
         lumps = 1 + 0.5 * torch.sin(template @ waves + start).mean(1)
         crown = 0.35 + 0.65 * smooth(template[:, 2], 0.70, 0.80)
-        return _normals(rest[None], self.rig.solid)[0] * (self.scalp * thick * lumps * crown)[:, None]
+        on_scalp = _normals(rest[None], self.rig.solid)[0] * (self.scalp * thick * lumps * crown)[:, None]
+        return on_scalp + hang(template, person) * self.rig.hanging[:, None]
 
     @torch.no_grad()
     def render(self, actions: np.ndarray, pose: np.ndarray, scene: Scene) -> Rendered:
@@ -212,7 +215,7 @@ class Actor:
         """Light that each vertex scatters and light that it mirrors, both (T, V, 3)."""
         rig = self.rig
         view = F.normalize(eye[:, None] - world, dim=-1)
-        # hair strips are seen from both sides, and the normals of the teeth point inwards
+        # long hair are seen from both sides, and the normals of the teeth point inwards
         away = ((normals * view).sum(-1, keepdim=True) < 0) & (rig.turnable > 0)[None, :, None]
         n = torch.where(away, -normals, normals)
         open_ = rig.openness[None, :, None]
@@ -269,9 +272,8 @@ class Actor:
         colour[s] = _vector((0.70, 0.655, 0.58), self.device) * shade
         s, _ = where(Part.LASHES)
         colour[s] = skin * dark
-        s, p = where(Part.HAIR_STRIPS)
-        strands = 1 + 0.2 * torch.sin(p[:, :1] * 700 + p[:, 1:2] * 300)
-        colour[s] = _vector(person.hair_colour, self.device) * strands
+        s, p = where(Part.LONG_HAIR)
+        colour[s] = hair_colour(p, person)
         eye_centres = load_head(self.device).eye_centres
         for k, eye in enumerate((Part.LEFT_EYE, Part.RIGHT_EYE)):
             s, p = where(eye)

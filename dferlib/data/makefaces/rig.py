@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from dferlib.data.makefaces.assets import EARS, EYELIDS, FACE, INSIDE_MOUTH, LIPS, Head, Part, load_head
+from dferlib.data.makefaces.hair import with_long_hair
 from dferlib.data.makefaces.shadows import Reach, reach_of_light
 
 DEPTH_BIAS = {Part.TEETH: 0.005, Part.TONGUE: 0.005, Part.LEFT_EYE: 0.0006, Part.RIGHT_EYE: 0.0006}  # metres
@@ -31,7 +31,7 @@ class Rig:
     triangles: Tensor  # (M, 3)
     part: Tensor  # (M,)
     uv: Tensor  # (M, 3, 2)
-    two_sided: Tensor  # (M,) hair strips and lashes
+    two_sided: Tensor  # (M,) long hair and lashes
     solid: Tensor  # (L, 3) the triangles that are neither
     turnable: Tensor  # (V,) vertices whose normal may point away from a camera that sees them
     follows_head: Tensor  # (V,)
@@ -39,6 +39,7 @@ class Rig:
     openness: Tensor  # (V,) ambient occlusion, but for teeth and eyes, which are shaded by their own rule
     skin: Tensor  # (V,) 1 on the skin
     ears: Tensor  # (V,) how much ear
+    hanging: Tensor  # (V,) 1 on hair that hangs down
     lids: Tensor  # (V,) bool
     region: Tensor  # (M,) index into REGIONS
     lips: Tensor  # (V,) how much lip
@@ -56,11 +57,11 @@ def region_of(place: Tensor) -> Tensor:
 @lru_cache(maxsize=4)
 def load_rig(device: str, long_hair: bool) -> Rig:
     """The rig of the packaged head, with or without hair that hangs down."""
-    head = load_head(device)
-    drawn = _drawn(head, long_hair)
+    head = with_long_hair(device) if long_hair else load_head(device)
+    drawn = _drawn(head)
     used, triangles = head.triangles[drawn].unique(return_inverse=True)
     part = head.part[drawn]
-    two_sided = (part == Part.HAIR_STRIPS) | (part == Part.LASHES)
+    two_sided = (part == Part.LONG_HAIR) | (part == Part.LASHES)
 
     def marked(*parts: Part, value: float = 1.0, base: Tensor | None = None) -> Tensor:
         out = torch.zeros(len(head.vertices), device=device) if base is None else base.clone()
@@ -86,11 +87,12 @@ def load_rig(device: str, long_hair: bool) -> Rig:
         uv=head.uv[drawn],
         two_sided=two_sided,
         solid=triangles[~two_sided],
-        turnable=marked(Part.HAIR_STRIPS, Part.LASHES, Part.TEETH)[used],
+        turnable=marked(Part.LONG_HAIR, Part.LASHES, Part.TEETH)[used],
         follows_head=head.follows_head[used],
         bias=bias[used],
         openness=openness[used],
         skin=marked(Part.SKIN)[used],
+        hanging=marked(Part.LONG_HAIR)[used],
         ears=head.masks[used, EARS],
         region=region_of(head.vertices[head.triangles[drawn]].mean(1)),
         lids=head.masks[used, EYELIDS] > 0.5,
@@ -101,31 +103,13 @@ def load_rig(device: str, long_hair: bool) -> Rig:
     )
 
 
-def _drawn(head: Head, long_hair: bool) -> Tensor:
+def _drawn(head: Head) -> Tensor:
     """(M,) bool: the triangles that some picture may show."""
     corners = head.vertices[head.triangles]
     centre = corners.mean(1)
     normal = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     back = normal[:, 1] / normal.norm(dim=1).clamp(min=1e-12)
-    strips, lashes = head.part == Part.HAIR_STRIPS, head.part == Part.LASHES
-    solid = ~strips & (head.part != Part.EYE_SOCKET) & ((back < FACES_AWAY) | lashes)
-    solid &= ~(lashes & (centre[:, 2] < 0.7305))  # the lower lashes look like dirt
-    if long_hair:
-        solid |= strips & _hanging(head)
-    return solid & (centre[:, 2] > BELOW_PICTURE)
-
-
-def _hanging(head: Head) -> Tensor:
-    """(M,) bool: triangles of hair strips that hang beside and behind the face, no part of the strip in front."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    strips = (head.part == Part.HAIR_STRIPS).nonzero()[:, 0]
-    t = head.triangles[strips].cpu().numpy()
-    edges = coo_matrix((np.ones(t.size), (t.reshape(-1), np.roll(t, 1, 1).reshape(-1))), (len(head.vertices),) * 2)
-    piece = connected_components(edges, directed=False)[1][t[:, 0]]
-    out = torch.zeros(len(head.triangles), dtype=torch.bool, device=head.part.device)
-    for p in np.unique(piece):
-        mine = strips[torch.from_numpy(piece == p).to(strips.device)]
-        out[mine] = bool(head.vertices[head.triangles[mine]][..., 1].min() > -0.1)
-    return out
+    two_sided = (head.part == Part.LONG_HAIR) | (head.part == Part.LASHES)
+    drawn = (head.part != Part.EYE_SOCKET) & ((back < FACES_AWAY) | two_sided)
+    drawn &= ~((head.part == Part.LASHES) & (centre[:, 2] < 0.7305))  # the lower lashes look like dirt
+    return drawn & (centre[:, 2] > BELOW_PICTURE)
