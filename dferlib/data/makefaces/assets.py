@@ -78,6 +78,10 @@ def load_head(device: str = "cpu") -> Head:
     triangles, part = triangles[kept], part[kept]
     # the packaged teeth sit a little forward of where they look right
     vertices[triangles[part == Part.TEETH].unique(), 1] += 0.0035
+    # and the lashes are so long that they look like paint
+    lashes, skin = (triangles[part == which].unique() for which in (Part.LASHES, Part.SKIN))
+    roots = vertices[skin[torch.cdist(vertices[lashes], vertices[skin]).argmin(1)]]
+    vertices[lashes] = torch.lerp(roots, vertices[lashes], 0.5)
     eyes = [vertices[triangles[part == eye]].reshape(-1, 3) for eye in (Part.LEFT_EYE, Part.RIGHT_EYE)]
     u0, u1, v0, v1 = (float(x) for x in atlas["box"])
     uv = tensor(mesh["tuv"])[kept]

@@ -186,7 +186,7 @@ def sample_identity(rng: np.random.Generator, shape_names: tuple[str, ...]) -> I
         eye_colour=eyes * rng.uniform(0.7, 1.3),
         hairstyle=str(rng.choice(styles, p=chances)),
         hair_thickness=rng.uniform(0.004, 0.02),
-        hairline=rng.uniform(-0.034, -0.024) if fringe else rng.uniform(-0.016, 0.006),
+        hairline=rng.uniform(-0.034, -0.024) if fringe else rng.uniform(-0.022, 0.002),
         hair_length=rng.uniform(0.4, 1.0),
         hair_wave=rng.uniform(0, 1),
         beard=float(rng.choice([0, 0.25, 0.55, 0.9], p=[0.45, 0.25, 0.15, 0.15])) if male and age > 0.6 else 0.0,

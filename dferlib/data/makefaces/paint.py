@@ -254,7 +254,9 @@ def _skin(c: _Canvas) -> None:
         c.cover(c.colour * tint, c.spot(0.031, 0.7375, 0.017, 0.006) * strength)
     if person.freckles:
         dots = torch.from_numpy(rng.random(c.x.shape) > 0.985).float()
-        dots = (F.avg_pool2d(dots[None, None], 3, 1, 1)[0, 0] * 4).clamp(0, 1)
+        for _ in range(2):
+            dots = F.avg_pool2d(dots[None, None], 3, 1, 1)[0, 0]
+        dots = (dots * 4).clamp(0, 1)
         c.darken((0.3, 0.42, 0.5), dots * (c.spot(0.035, 0.695, 0.03, 0.02) + c.spot(0, 0.70, 0.02, 0.02)).clamp(0, 1))
     lips = c.colour * torch.tensor([0.92, 0.60, 0.58]) * person.lip_tone**0.3
     lips = torch.lerp(lips, _rgb(person.lip_colour).expand_as(lips), person.lipstick)
@@ -280,12 +282,13 @@ def _brows(c: _Canvas) -> None:
     t = along.clamp(0, 1)
     arch = 0.7485 + 0.0065 * torch.sin(t * 2.3) - 0.0035 * t**2
     half = (0.0042 * person.brow_width * (1 - 0.55 * t**2) * smooth(c.x, 0.008, 0.014)).clamp(min=1e-4)
-    hairs = torch.from_numpy(c.rng.standard_normal(c.x.shape)).float()
-    hairs = F.avg_pool2d(hairs[None, None], (1, 5), 1, (0, 2))[0, 0]
-    amount = (
-        torch.exp(-(((c.z - arch) / half).abs() ** 2.5)) * smooth(along, -0.05, 0.08) * smooth(-along, -1.05, -0.85)
-    )
-    amount = (amount * (c.y < -0.1) * (person.brow_density + 0.35 * hairs)).clamp(0, 0.97)
+    # hairs lean outwards, the more the further from the nose
+    cells = torch.from_numpy(c.rng.standard_normal((1, 1, 6, 96))).float()
+    across = (c.z - arch) / half.clamp(min=1e-3)
+    at = torch.stack([along * 2 - 1 - (0.06 + 0.25 * t) * across * half / 0.004, across / 2], -1)[None]
+    hairs = F.grid_sample(cells, at, mode="bilinear", align_corners=False, padding_mode="reflection")[0, 0]
+    amount = torch.exp(-(across.abs() ** 2.5)) * smooth(along, -0.05, 0.10) * smooth(-along, -1.05, -0.80)
+    amount = (amount * (c.y < -0.1) * (0.95 * person.brow_density + 0.22 * hairs)).clamp(0, 0.97)
     c.cover(_rgb(person.brow_colour), amount)
 
 

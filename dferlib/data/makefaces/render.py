@@ -30,6 +30,7 @@ from dferlib.data.makefaces.paint import (
 )
 from dferlib.data.makefaces.raster import barycentric, rasterise
 from dferlib.data.makefaces.rig import load_rig
+from dferlib.data.makefaces.shadows import mouth_light
 
 CAMERA_DISTANCE = 1.1  # metres from the face
 EYES_TO_MOUTH = 0.0684  # metres on the template; the crop scales with it, as an aligner's would
@@ -154,6 +155,7 @@ class Actor:
         found = rasterise(points, self.rig.triangles, samples, self.rig.two_sided)
         place, triangle, corners, weights = barycentric(points, self.rig.triangles, found)
         diffuse, gloss = self._light(world, normals, eye, _rotation(turn), scene)
+        diffuse *= mouth_light(world, self.rig.lip_gap, self.rig.in_mouth)
         carried = torch.cat([diffuse, gloss, moved[..., None]], -1).reshape(-1, 7)
         carried = (carried[corners] * weights[..., None]).sum(1)
         colour = self._colour(place // samples**2, triangle, corners, weights, act)
@@ -223,7 +225,7 @@ class Actor:
         gloss = torch.zeros_like(diffuse)
         wrap = 0.25 * (1 - self.scalp)[None, :, None]
         lips = rig.lips[None, :, None]
-        strength, sharp = (0.10 + 0.08 * lips) * (1 - self.scalp)[None, :, None], 14 + 26 * lips
+        strength, sharp = (0.10 + 0.08 * lips) * (rig.skin * (1 - self.scalp))[None, :, None], 14 + 26 * lips
         hairy = (0.72 * self.scalp)[None, :, None] * _vector(self.person.hair_colour, self.device)
         up = F.normalize(torch.tensor([0.0, 0.3, 1.0], device=self.device), dim=0)
         strand = F.normalize(up - (n @ up)[..., None] * n, dim=-1)
@@ -259,7 +261,7 @@ class Actor:
         wrinkled = (texel[FIRST_WRINKLE:].T * depth).sum(1) * (0.34 + 0.14 * person.old)
         colour[s] = texel[: BLUE + 1].T * (1 - wrinkled)[:, None].clamp(0.35, 1.25)
 
-        skin, dark = _vector(person.skin, self.device), 0.45 if person.male else 0.22
+        skin, dark = _vector(person.skin, self.device), 0.30 if person.male else 0.16
         s, p = where(Part.BODY)
         collar = smooth(p[:, 2] - (0.560 + 0.35 * p[:, 0].abs()), -0.003, 0.003)[:, None]
         colour[s] = torch.lerp(_vector(person.clothes, self.device).expand(len(s), 3), skin.expand(len(s), 3), collar)

@@ -22,6 +22,8 @@ CELLS = 56  # along each side of a lamp's depth map
 HALF = 0.15  # metres, half the side of the depth map
 LIFT = 0.004  # metres: how far off its surface a vertex looks for the lamp, so that it does not shade itself
 FINEST = 0.0055  # metres: the surface is probed at least this densely
+SHUT, WIDE = 0.003, 0.0055  # metres between the lips: no more light falls in, all of it does
+IN_THE_DARK = 0.08  # of the light reaches the teeth behind closed lips
 LEAST = 0.12  # of a lamp's light reaches every vertex, scattered by the skin around it
 
 
@@ -114,3 +116,19 @@ def reach_of_light(vertices: Tensor, triangles: Tensor, part: Tensor) -> Reach:
     seen = torch.stack([_seen_from(d, points, probes, vertices.mean(0)) for d in directions])
     seen[:, triangles[apart].unique()] = 1
     return Reach(directions, LEAST + (1 - LEAST) * seen)
+
+
+def mouth_light(vertices: Tensor, lip_gap: Tensor, in_mouth: Tensor) -> Tensor:
+    """How much light falls on teeth and tongue: little through closed lips.
+
+    Args:
+        vertices: (T, V, 3) of the moving head.
+        lip_gap: (2,) the vertices between which the mouth opens.
+        in_mouth: (V,) 1 on teeth, tongue and what is behind them.
+
+    Returns:
+        (T, V, 1) factor of the light at each vertex.
+    """
+    upper, lower = vertices[:, lip_gap].unbind(1)
+    opened = (((upper - lower).norm(dim=1) - SHUT) / (WIDE - SHUT)).clamp(0, 1)
+    return (1 - (1 - IN_THE_DARK) * (1 - opened)[:, None] * in_mouth)[..., None]
