@@ -1,7 +1,7 @@
 """Hair that hangs down: one closed sheet round the back and sides of the head, open in front.
 
-Its cross-section is a horseshoe with thick ends, so that no gap shows from any side and the locks beside the face have a
-front. Places are metres on the template head, as everywhere in MakeFaces.
+Its cross-section is a horseshoe with thick ends, so that no gap shows from any side and the locks beside the face have
+a front. Places are metres on the template head, as everywhere in MakeFaces.
 """
 
 from dataclasses import replace
