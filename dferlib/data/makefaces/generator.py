@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm.auto import tqdm
 
+from dferlib.data.makefaces.camera import Camera, film, sample_camera
 from dferlib.data.makefaces.knobs import Knobs
 from dferlib.data.makefaces.performance import DYNAMICS, Performance, perform, perform_dynamics, shape_weights
 from dferlib.data.makefaces.protocol import CLIPS_PER_PERSON, SPLITS, Version
@@ -88,14 +89,26 @@ def shoot(
     frames = len(pose)
     scene = sample_scene(rng, frames, actor.size, HALF_WIDTH, knobs.misaligned, knobs.flicker)
     done = actor.render(weights, pose, scene)
-    sigma = rng.uniform(*knobs.noise)
-    grain = rng.standard_normal(done.pictures.shape, dtype=np.float32) * np.float32(sigma)
-    pictures = (done.pictures + torch.from_numpy(grain).to(done.pictures.device)).clamp(0, 1)
-    return (pictures * 255).round().to(torch.uint8).cpu().numpy(), {
+    camera = sample_camera(knobs.camera, frames, actor.size, rng)
+    pictures = film(done.pictures, camera, rng)
+    return pictures.numpy(), {
         "pose": pose,
         "motion": (done.motion / MOTION_UNIT).round().clamp(0, 255).to(torch.uint8).cpu().numpy(),
         "light": scene.light.astype(np.float32),
-        "noise": sigma,
+        "offset": scene.offset.astype(np.float32),
+        **camera_truth(camera),
+    }
+
+
+def camera_truth(camera: Camera) -> dict[str, np.ndarray | float]:
+    """What the camera did, as numbers: a quality of 100 stands for no compression."""
+    return {
+        "blur": camera.blur,
+        "smear": camera.smear.astype(np.float32),
+        "noise": camera.noise,
+        "quality": 100.0 if camera.quality is None else float(camera.quality),
+        "shrink": camera.shrink,
+        "dropped": camera.dropped,
     }
 
 

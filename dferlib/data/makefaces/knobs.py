@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+from dferlib.data.makefaces.camera import CameraStrengths
+
+FAINT_NOISE = CameraStrengths(noise=(0.003, 0.02))
+
 
 @dataclass(frozen=True)
 class Knobs:
@@ -21,11 +25,7 @@ class Knobs:
         glasses: share in which the person wears glasses.
         hand: share in which a hand comes in front of the face.
         hair: share in which a lock of hair hangs in front of the face.
-        blur: largest blur, as a share of the picture's side.
-        noise: range of the sensor's noise, on the scale from 0 to 1.
-        quality: range of the JPEG quality of the frames, 1 to 100; None leaves them as they are.
-        shrink: largest factor by which the film's resolution is below the picture's.
-        dropped: chance that a frame is lost and shows the one before it.
+        camera: what the camera and the file do: blur, smear, noise, compression, few pixels, lost frames.
     """
 
     intensity: tuple[float, float] = (0.4, 0.95)
@@ -39,15 +39,31 @@ class Knobs:
     glasses: float = 0.0
     hand: float = 0.0
     hair: float = 0.0
-    blur: float = 0.0
-    noise: tuple[float, float] = (0.003, 0.02)
-    quality: tuple[int, int] | None = None
-    shrink: float = 1.0
-    dropped: float = 0.0
+    camera: CameraStrengths = FAINT_NOISE
 
 
 DIFFICULTIES = {
     "easy": Knobs(),
-    "standard": Knobs(intensity=(0.35, 0.85), carry_over=0.3),
-    "hard": Knobs(intensity=(0.2, 0.6), carry_over=0.5),
+    "standard": Knobs(
+        intensity=(0.35, 0.85),
+        carry_over=0.3,
+        sway=1.25,
+        flicker=0.25,
+        camera=CameraStrengths(
+            blur=(0, 0.007), smear=0.01, noise=(0.005, 0.03), quality=(50, 95), shrink=(1, 1.25), dropped=0.03
+        ),
+    ),
+    "hard": Knobs(
+        intensity=(0.25, 0.6),
+        carry_over=0.45,
+        movements=1.5,
+        talking=0.75,
+        turn=1.4,
+        sway=1.6,
+        misaligned=0.005,
+        flicker=0.5,
+        camera=CameraStrengths(
+            blur=(0.002, 0.016), smear=0.03, noise=(0.01, 0.05), quality=(20, 60), shrink=(1, 2), dropped=0.1
+        ),
+    ),
 }

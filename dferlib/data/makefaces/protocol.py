@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dferlib import EMOTIONS
+from dferlib.data.makefaces.camera import CameraStrengths
 from dferlib.data.makefaces.knobs import DIFFICULTIES, Knobs
 from dferlib.data.makefaces.performance import DYNAMICS
 from dferlib.errors import InputError, choose
@@ -134,8 +135,14 @@ class Version:
     def from_json(cls, text: str) -> "Version":
         """The version that `to_json` wrote."""
         fields: dict[str, Any] = json.loads(text)
-        knobs: dict[str, Any] = {k: tuple(x) if isinstance(x, list) else x for k, x in fields.pop("knobs").items()}
-        return cls(**fields, knobs=Knobs(**knobs))
+        knobs = fields.pop("knobs")
+        camera = CameraStrengths(**_tuples(knobs.pop("camera")))
+        return cls(**fields, knobs=Knobs(**_tuples(knobs), camera=camera))
+
+
+def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows no tuples: turn lists back."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
 
 
 def fold_split(version: Version, fold: int) -> dict[str, list[tuple[str, int]]]:
