@@ -62,21 +62,24 @@ def noise(height: int, width: int, cells: int, rng: np.random.Generator, octaves
     return out[0, 0]
 
 
-def hair_mask(place: Tensor, person: Identity) -> Tensor:
-    """How hairy the scalp is at each place (..., 3), 0 to 1: above a hair line that runs round the head."""
-    y, z = place[..., 1], place[..., 2]
+def hair_mask(place: Tensor, person: Identity, ragged: Tensor | float = 0.0) -> Tensor:
+    """How hairy the scalp is at each place (..., 3), 0 to 1: above a hair line that runs round the head.
+
+    `ragged` (...), in metres, is how much further up the line runs at each place.
+    """
+    y, z = place[..., 1].contiguous(), place[..., 2]
     depth = [-0.20, -0.125, -0.105, -0.090, -0.076, -0.060, -0.052, -0.044, -0.034, -0.020, 0.0, 0.03, 0.08]
     top = 0.798 + person.hairline
     receding = 0.020 * person.old if person.male else 0.0
     height = [top + receding, top + receding, top - 0.006 + receding * 1.3, top - 0.022 + receding]
     height += [0.752, 0.722, 0.708] if person.male else [0.752, 0.728, 0.722]
     height += [0.715, 0.742, 0.735, 0.690, 0.660, 0.655]
-    line = torch.full_like(y, height[0])
-    for y0, y1, z0, z1 in zip(depth, depth[1:], height, height[1:], strict=False):
-        line = torch.where(y >= y0, z0 + (z1 - z0) * ((y - y0) / (y1 - y0)).clamp(0, 1), line)
-    ragged = 0.0015 * torch.sin(place[..., 0] * 230 + person.seed % 7 + 3 * torch.sin(y * 140))
-    ragged = ragged + 0.001 * torch.sin(place[..., 0] * 510 + y * 300)
-    return smooth(z - line - ragged, -0.007, 0.009)
+    at, up = (torch.tensor(v, device=place.device) for v in (depth, height))
+    k = torch.bucketize(y, at[1:-1])
+    slope = (up[1:] - up[:-1]) / (at[1:] - at[:-1])
+    return smooth(
+        z - (up - F.pad(slope, (0, 1)) * at)[k] - slope[k] * y.clamp(depth[0], depth[-1]) - ragged, -0.007, 0.009
+    )
 
 
 def _furrow(above: Tensor, width: float, ridge: float = 0.45) -> Tensor:
@@ -177,12 +180,12 @@ def wrinkle_places(shrink: int) -> dict[str, Tensor]:
 
 @lru_cache(maxsize=4)
 def wrinkle_maps(shrink: int) -> Tensor:
-    """(h, w, `CHANNELS`) the wrinkles in the channels of the atlas."""
+    """(`CHANNELS`, h, w) the wrinkles in the channels of the atlas."""
     place, _ = atlas_at("cpu", shrink)
     height = region_of(place) // 2
-    out = torch.zeros(*height.shape, CHANNELS)
+    out = torch.zeros(CHANNELS, *height.shape)
     for name, where in wrinkle_places(shrink).items():
-        out[..., WRINKLES[name].channel] += where * (height == WRINKLES[name].height)
+        out[WRINKLES[name].channel] += where * (height == WRINKLES[name].height)
     return out
 
 
@@ -210,30 +213,98 @@ def wrinkle_strengths(actions: Tensor, index: dict[str, int]) -> Tensor:
     return (actions @ folds).clamp(0, 1).view(len(actions), len(REGIONS), CHANNELS)
 
 
+@dataclass(frozen=True)
+class _Ground:
+    """What of the atlas (h x w texels) is the same for everybody."""
+
+    place: Tensor  # (h, w, 3)
+    x: Tensor  # (h, w) distance from the middle of the face, metres
+    y: Tensor  # (h, w)
+    z: Tensor  # (h, w)
+    masks: Tensor  # (5, h, w)
+    fine: Tensor  # (h, w) noise of single texels
+    blotches: Tensor  # (h, w) noise of several sizes
+    strands: Tensor  # (h, w) hairs on the scalp, -0.8 to 0.8
+    blood: Tensor  # (h, w) where blood shows through the skin
+    under_eyes: Tensor  # (h, w)
+    lids: Tensor  # (h, w) where eye shadow goes
+    freckled: Tensor  # (h, w)
+    jaw: Tensor  # (h, w) where a beard grows
+    moustache: Tensor  # (h, w)
+    brows: tuple[Tensor, Tensor]  # rows and columns of the texels near the brows
+
+
+def _endless(pattern: Tensor) -> Tensor:
+    """The pattern (h, w) blended with itself so that its opposite edges meet."""
+    for dim, length in enumerate(pattern.shape):
+        weight = torch.sin(np.pi * (torch.arange(length) + 0.5) / length)
+        weight = weight[:, None] if dim == 0 else weight
+        pattern = weight * pattern + (1 - weight**2).sqrt() * pattern.roll(length // 2, dim)
+    return pattern
+
+
+@lru_cache(maxsize=2)
+def _ground(shrink: int) -> _Ground:
+    place, masks = atlas_at("cpu", shrink)
+    x, y, z = (a.contiguous() for a in (place[..., 0].abs(), place[..., 1], place[..., 2]))
+    rng = np.random.default_rng(0)
+    height, width = x.shape
+    soft = noise(height, width, 8, rng, 2)
+    angle = torch.atan2(place[..., 0], y + 0.02) * 60
+
+    def spot(at_x: float, at_z: float, wide: float, high: float) -> Tensor:
+        """A soft spot on both sides of the front of the face."""
+        return torch.exp(-(((x - at_x) / wide) ** 2 + ((z - at_z) / high) ** 2)) * (y < -0.07)
+
+    jaw = smooth(-z, -0.676, -0.645) * smooth(z, 0.585, 0.600) * smooth(-y, 0.035, 0.055)
+    sideburns = smooth(x, 0.052, 0.062) * smooth(-z, -0.715, -0.70) * smooth(-y, 0.045, 0.055)
+    bare_chin = 1 - 0.7 * torch.exp(-((x / 0.012) ** 2 + ((z - 0.645) / 0.005) ** 2))
+    fine = torch.from_numpy(rng.standard_normal((1, 1, height, width))).float()
+    return _Ground(
+        place=place,
+        x=x,
+        y=y,
+        z=z,
+        masks=masks.permute(2, 0, 1).contiguous(),
+        fine=F.avg_pool2d(fine, 3, 1, 1)[0, 0],
+        blotches=_endless(noise(height, width, 48 // shrink, rng, 4)),
+        strands=0.5 * torch.sin(angle + 6 * soft) + 0.3 * torch.sin(2.3 * angle + 9 * soft),
+        blood=0.9 * spot(0.042, 0.688, 0.020, 0.018)
+        + 0.8 * spot(0, 0.69, 0.016, 0.014)
+        + 0.25 * spot(0, 0.63, 0.02, 0.015)
+        + 0.5 * masks[..., EARS],
+        under_eyes=spot(0.031, 0.7185, 0.016, 0.006),
+        lids=spot(0.031, 0.7375, 0.017, 0.006),
+        freckled=(spot(0.035, 0.695, 0.03, 0.02) + spot(0, 0.70, 0.02, 0.02)).clamp(0, 1),
+        jaw=(jaw + sideburns * smooth(y, -0.105, -0.085)) * (1 - masks[..., LIPS]) * bare_chin,
+        moustache=torch.exp(-(((z - 0.6755) / 0.0062) ** 4)) * smooth(-x, -0.034, -0.026) * (y < -0.1),
+        brows=((y < -0.1) & ((z - 0.751).abs() < 0.016) & (x < 0.062)).nonzero(as_tuple=True),
+    )
+
+
 class _Canvas:
-    """The texels while a person is painted: places, masks, noise and the colour so far."""
+    """The texels while a person is painted: the ground, this person's noise and the colour (3, h, w) so far."""
 
     def __init__(self, person: Identity, shrink: int) -> None:
-        self.person = person
+        self.person, self.ground, self.shrink = person, _ground(shrink), shrink
         self.rng = np.random.default_rng(person.seed)
-        place, self.masks = atlas_at("cpu", shrink)
-        self.place = place
-        self.x, self.y, self.z = place[..., 0].abs(), place[..., 1], place[..., 2]
-        self.height, self.width = self.x.shape
-        self.shrink = shrink
-        fine = torch.from_numpy(self.rng.standard_normal(self.x.shape)).float()
-        self.fine = F.avg_pool2d(fine[None, None], 3, 1, 1)[0, 0]
-        self.colour = _rgb(person.skin).expand(*self.x.shape, 3).clone()
+        self.fine, self.blotches = self.own(self.ground.fine), self.own(self.ground.blotches)
+        skin = _rgb(person.skin)[:, None, None]
+        self.colour = skin * (1 + 0.05 * self.blotches + 0.06 * self.fine)
 
-    def spot(self, x: float, z: float, wide: float, high: float) -> Tensor:
-        """A soft spot on both sides of the front of the face."""
-        return torch.exp(-(((self.x - x) / wide) ** 2 + ((self.z - z) / high) ** 2)) * (self.y < -0.07)
+    def own(self, pattern: Tensor) -> Tensor:
+        """A shared pattern (h, w), moved to a place of this person's own."""
+        height, width = pattern.shape
+        return pattern.roll((int(self.rng.integers(height)), int(self.rng.integers(width))), (0, 1))
 
     def cover(self, colour: Tensor, amount: Tensor) -> None:
-        self.colour = torch.lerp(self.colour, colour.expand_as(self.colour), amount[..., None].clamp(0, 1))
+        """Lay `colour` (3, h, w) or (3, 1, 1) over the canvas, `amount` (h, w) thick."""
+        self.colour = torch.lerp(self.colour, colour, amount.clamp(0, 1))
 
     def darken(self, rgb: tuple[float, float, float], amount: Tensor) -> None:
-        self.colour = self.colour * (1 - torch.tensor(rgb) * amount[..., None])
+        """Take shares `rgb` of the light away where `amount` (h, w) is 1."""
+        for channel, share in zip(self.colour, rgb, strict=True):
+            channel *= 1 - share * amount
 
 
 def _rgb(colour: np.ndarray) -> Tensor:
@@ -241,66 +312,55 @@ def _rgb(colour: np.ndarray) -> Tensor:
 
 
 def _skin(c: _Canvas) -> None:
-    person, rng = c.person, c.rng
-    c.colour *= (1 + 0.05 * noise(c.height, c.width, 48 // c.shrink, rng, 4) + 0.06 * c.fine)[..., None]
-    blood = 0.9 * c.spot(0.042, 0.688, 0.020, 0.018) + 0.8 * c.spot(0, 0.69, 0.016, 0.014)
-    blood = blood + 0.25 * c.spot(0, 0.63, 0.02, 0.015) + 0.5 * c.masks[..., EARS]
-    blood = blood * (0.5 + 0.5 * rng.random()) * (1 - 0.6 * person.skin_tone)
-    c.colour *= 1 + torch.tensor([0.10, -0.16, -0.14]) * blood[..., None]
-    c.darken((0.22, 0.30, 0.25), c.spot(0.031, 0.7185, 0.016, 0.006) * (0.25 + 0.4 * person.old))
-    c.darken((0.12, 0.20, 0.18), c.masks[..., EYELIDS])
+    person, g = c.person, c.ground
+    blush = (0.5 + 0.5 * c.rng.random()) * (1 - 0.6 * person.skin_tone)
+    c.darken((-0.10 * blush, 0.16 * blush, 0.14 * blush), g.blood)
+    rings = 0.25 + 0.4 * person.old
+    c.darken((0.22 * rings, 0.30 * rings, 0.25 * rings), g.under_eyes)
+    c.darken((0.12, 0.20, 0.18), g.masks[EYELIDS])
     if person.eye_shadow is not None:
         strength, tint = float(person.eye_shadow[0]), _rgb(person.eye_shadow[1:])
-        c.cover(c.colour * tint, c.spot(0.031, 0.7375, 0.017, 0.006) * strength)
+        c.cover(c.colour * tint[:, None, None], g.lids * strength)
     if person.freckles:
-        dots = torch.from_numpy(rng.random(c.x.shape) > 0.985).float()
-        for _ in range(2):
-            dots = F.avg_pool2d(dots[None, None], 3, 1, 1)[0, 0]
-        dots = (dots * 4).clamp(0, 1)
-        c.darken((0.3, 0.42, 0.5), dots * (c.spot(0.035, 0.695, 0.03, 0.02) + c.spot(0, 0.70, 0.02, 0.02)).clamp(0, 1))
-    lips = c.colour * torch.tensor([0.92, 0.60, 0.58]) * person.lip_tone**0.3
-    lips = torch.lerp(lips, _rgb(person.lip_colour).expand_as(lips), person.lipstick)
-    c.cover(lips, c.masks[..., LIPS] * 0.9)
-    c.colour *= (1 - 0.5 * person.old * _resting_wrinkles(c.shrink))[..., None]
+        c.darken((0.3, 0.42, 0.5), ((c.own(g.fine) - 0.62) * 5).clamp(0, 1) * g.freckled)
+    natural = c.colour * (torch.tensor([0.92, 0.60, 0.58]) * person.lip_tone**0.3)[:, None, None]
+    lips = torch.lerp(natural, _rgb(person.lip_colour)[:, None, None], person.lipstick)
+    c.cover(lips, g.masks[LIPS] * 0.9)
+    c.colour *= 1 - 0.5 * person.old * _resting_wrinkles(c.shrink)
 
 
 def _beard(c: _Canvas) -> None:
-    person, lips = c.person, c.masks[..., LIPS]
-    jaw = smooth(-c.z, -0.676, -0.645) * smooth(c.z, 0.585, 0.600) * smooth(-c.y, 0.035, 0.055)
-    sideburns = smooth(c.x, 0.052, 0.062) * smooth(-c.z, -0.715, -0.70) * smooth(-c.y, 0.045, 0.055)
-    jaw = (jaw + sideburns * smooth(c.y, -0.105, -0.085)) * (1 - lips)
-    above_lip = torch.exp(-(((c.z - 0.6755) / 0.0062) ** 4)) * smooth(-c.x, -0.034, -0.026) * (c.y < -0.1)
-    bare_chin = 1 - 0.7 * torch.exp(-((c.x / 0.012) ** 2 + ((c.z - 0.645) / 0.005) ** 2))
-    amount = ((jaw * bare_chin).clamp(0, 1) + above_lip * person.moustache).clamp(0, 1)
-    amount = amount * person.beard * (0.8 + 0.35 * c.fine).clamp(0, 1) * (1 - lips)
-    c.cover(_rgb(person.hair_colour) * 0.8 + 0.01, amount)
+    person, g = c.person, c.ground
+    amount = (g.jaw + g.moustache * person.moustache).clamp(0, 1) * (1 - g.masks[LIPS])
+    c.cover((_rgb(person.hair_colour) * 0.8 + 0.01)[:, None, None], amount * person.beard * (0.8 + 0.35 * c.fine))
 
 
 def _brows(c: _Canvas) -> None:
-    person = c.person
-    along = (c.x - 0.011) / (0.054 - 0.011)  # 0 at the nose, 1 at the temple
+    person, g = c.person, c.ground
+    row, column = g.brows
+    x, z = g.x[row, column], g.z[row, column]
+    along = (x - 0.011) / (0.054 - 0.011)  # 0 at the nose, 1 at the temple
     t = along.clamp(0, 1)
     arch = 0.7485 + 0.0065 * torch.sin(t * 2.3) - 0.0035 * t**2
-    half = (0.0042 * person.brow_width * (1 - 0.55 * t**2) * smooth(c.x, 0.008, 0.014)).clamp(min=1e-4)
+    half = (0.0042 * person.brow_width * (1 - 0.55 * t**2) * smooth(x, 0.008, 0.014)).clamp(min=1e-4)
     # hairs lean outwards, the more the further from the nose
     cells = torch.from_numpy(c.rng.standard_normal((1, 1, 6, 96))).float()
-    across = (c.z - arch) / half.clamp(min=1e-3)
-    at = torch.stack([along * 2 - 1 - (0.06 + 0.25 * t) * across * half / 0.004, across / 2], -1)[None]
-    hairs = F.grid_sample(cells, at, mode="bilinear", align_corners=False, padding_mode="reflection")[0, 0]
+    across = (z - arch) / half.clamp(min=1e-3)
+    at = torch.stack([along * 2 - 1 - (0.06 + 0.25 * t) * across * half / 0.004, across / 2], -1)[None, None]
+    hairs = F.grid_sample(cells, at, mode="bilinear", align_corners=False, padding_mode="reflection")[0, 0, 0]
     amount = torch.exp(-(across.abs() ** 2.5)) * smooth(along, -0.05, 0.10) * smooth(-along, -1.05, -0.80)
-    amount = (amount * (c.y < -0.1) * (0.95 * person.brow_density + 0.22 * hairs)).clamp(0, 0.97)
-    c.cover(_rgb(person.brow_colour), amount)
+    amount = (amount * (0.95 * person.brow_density + 0.22 * hairs)).clamp(0, 0.97)
+    below = c.colour[:, row, column]
+    c.colour[:, row, column] = torch.lerp(below, _rgb(person.brow_colour)[:, None].expand_as(below), amount)
 
 
 def _scalp(c: _Canvas) -> Tensor:
-    person = c.person
-    amount = hair_mask(c.place, person) * (1 - c.masks[..., EARS])
+    person, g = c.person, c.ground
+    ragged = 0.0016 * c.blotches + 0.004 * c.fine
+    amount = hair_mask(g.place, person, ragged) * (1 - g.masks[EARS])
     amount = amount * {"bald": 0.10, "buzz": 0.8}.get(person.hairstyle, 1.0)
-    soft = noise(c.height, c.width, 8, c.rng, 2)
-    angle = torch.atan2(c.place[..., 0], c.y + 0.02) * 60
-    strands = 0.5 * torch.sin(angle + 6 * soft) + 0.3 * torch.sin(2.3 * angle + 9 * soft)
-    colour = (_rgb(person.hair_colour) * (1 + 0.16 * soft + 0.22 * strands)[..., None]).clamp(0.008, 1)
-    c.cover(colour, amount * (1 + 0.12 * c.fine + 0.15 * strands))
+    colour = (_rgb(person.hair_colour)[:, None, None] * (1 + 0.14 * c.blotches + 0.22 * g.strands)).clamp(0.008, 1)
+    c.cover(colour, amount * (1 + 0.12 * c.fine + 0.15 * g.strands))
     return amount
 
 
@@ -320,8 +380,7 @@ def paint(person: Identity, shrink: int) -> Tensor:
         _beard(c)
     _brows(c)
     hairy = _scalp(c)
-    layers = [c.colour.clamp(0.004, 1), hairy[..., None], c.masks[..., LIPS : LIPS + 1], wrinkle_maps(shrink)]
-    return torch.cat(layers, -1).permute(2, 0, 1).contiguous()
+    return torch.cat([c.colour.clamp(0.004, 1), hairy[None], c.ground.masks[LIPS : LIPS + 1], wrinkle_maps(shrink)])
 
 
 def eyeball(place: Tensor, person: Identity) -> Tensor:
