@@ -18,6 +18,7 @@ _HOME = {
     "create_model": "dferlib.models",
     "list_models": "dferlib.models",
     "attention_maps": "dferlib.models",
+    "feature_maps": "dferlib.models",
     "load_model": "dferlib.checkpoints",
     "save_model": "dferlib.checkpoints",
     "MakeFaces": "dferlib.data.makefaces",
@@ -30,6 +31,7 @@ _HOME = {
     "OuluCASIA": "dferlib.data.benchmarks",
     "load_former_dfer_weights": "dferlib.models.former_dfer",
     "CompactLoss": "dferlib.losses",
+    "CompactTerm": "dferlib.losses",
     "CenterLoss": "dferlib.metric_losses",
     "ECSTFLLoss": "dferlib.metric_losses",
     "TrainConfig": "dferlib.training",
@@ -42,9 +44,9 @@ if TYPE_CHECKING:  # the same names for type checkers and editors
     from dferlib.checkpoints import load_model, save_model
     from dferlib.data.benchmarks import AFEW, CREMAD, DFEW, MAFW, CKPlus, FERV39k, OuluCASIA
     from dferlib.data.makefaces import MakeFaces
-    from dferlib.losses import CompactLoss
+    from dferlib.losses import CompactLoss, CompactTerm
     from dferlib.metric_losses import CenterLoss, ECSTFLLoss
-    from dferlib.models import attention_maps, create_model, list_models
+    from dferlib.models import attention_maps, create_model, feature_maps, list_models
     from dferlib.models.former_dfer import load_former_dfer_weights
     from dferlib.predict import predict_video
     from dferlib.training import TrainConfig, evaluate, train

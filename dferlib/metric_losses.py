@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dferlib.errors import InputError
+from dferlib.losses import check_labels, precise
 
 
 class CenterLoss(nn.Module):
@@ -43,12 +44,8 @@ class CenterLoss(nn.Module):
         classes, dim = self.centers.shape
         if features.dim() != 2 or features.shape[1] != dim:
             raise InputError(f"features have shape {tuple(features.shape)}: these centres take (batch, {dim})")
-        wrong = labels[(labels < 0) | (labels >= classes)]
-        if len(wrong):
-            raise InputError(
-                f"label {wrong[0].item()} is out of range: {classes} classes have labels 0 to {classes - 1}"
-            )
-        away = _precise(features) - self.centers[labels]
+        check_labels(labels, classes)
+        away = precise(features) - self.centers[labels]
         if self.training:
             with torch.no_grad():
                 total = torch.zeros_like(self.centers).index_add_(0, labels, away.to(self.centers.dtype))
@@ -76,13 +73,9 @@ class ECSTFLLoss(nn.Module):
                 f"features have shape {tuple(features.shape)} and labels {tuple(labels.shape)}:"
                 " give (batch, dim) and (batch,)"
             )
-        features = _precise(features)
+        features = precise(features)
         distance = (features[:, None] - features[None]).abs().sum(2)
         same = labels[:, None] == labels[None]
         near = distance.masked_fill(~same, 0).sum(1) / same.sum(1)
         far = (1 / (distance + 1e-6)).masked_fill(same, 0).sum(1) / ((~same).sum(1) + 1)
         return (near * far).mean() / len(labels)
-
-
-def _precise(features: Tensor) -> Tensor:
-    return features if features.dtype == torch.float64 else features.float()

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from dferlib import EMOTIONS, InputError
+from dferlib import EMOTIONS, InputError, create_model
 from dferlib.data.makefaces.assets import load_head
 from dferlib.data.makefaces.generator import make_clip
 from dferlib.data.makefaces.identity import sample_identity
 from dferlib.data.makefaces.protocol import Version
 from dferlib.data.makefaces.render import Actor
-from dferlib.data.transforms import normalise
+from dferlib.data.transforms import normalise, prepare
 from dferlib.models.dlib_face import DLIB_MEAN, DLIB_STD, DlibBlock, DlibFaceResNet, load_dlib_weights
 
 PACKAGE = "face_recognition_models"
@@ -119,6 +119,16 @@ def test_descriptors_are_those_of_dlib(net: DlibFaceResNet, weights: Path) -> No
     with torch.inference_mode():
         got = net.embed(normalise(frames, DLIB_MEAN, DLIB_STD)).numpy()
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5)
+
+
+def test_a_model_on_this_backbone_sees_frames_as_dlib_does(net: DlibFaceResNet) -> None:
+    model = create_model("stt", backbone="dlib_face", weights="dlib", size=150, frames=2).eval()
+    clips = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 2, 3, 171, 171), dtype=np.uint8))
+    middle = clips[0, :, :, 10:160, 10:160].float()
+    mean = torch.tensor([122.782, 117.001, 104.298]).view(3, 1, 1)
+    with torch.inference_mode():
+        expected = net((middle - mean) / 256)
+        torch.testing.assert_close(model.feature_maps(prepare(clips, model.input_spec))[0], expected)
 
 
 def test_package_is_not_imported(net: DlibFaceResNet) -> None:

@@ -1,3 +1,6 @@
+from pathlib import Path
+
+import pandas as pd
 import pytest
 import torch
 from loops import attention_by_loops, gelu, layer_norm, make, make_clips
@@ -5,8 +8,9 @@ from torch import Tensor, nn
 
 from dferlib import InputError, attention_maps, create_model
 from dferlib.complexity import complexity
-from dferlib.models.attention import GlobalAttention, LocalAttention
-from dferlib.models.logo_former import LOGOFormer
+from dferlib.models.attention import Attention, GlobalAttention, LocalAttention, SpatialAttention, TemporalAttention
+from dferlib.models.logo_former import VARIANTS, LOGOFormer
+from dferlib.training import LOSSES
 
 
 def tiny(**overrides) -> LOGOFormer:
@@ -86,6 +90,20 @@ def test_it_is_cheaper_than_stt_in_its_attention():
     window = (4, 2, 2)
     logo = LocalAttention(8, 1, window).seen(F, S) + GlobalAttention(8, 1, window).seen(F, S)
     assert logo <= S + F < F * S
+
+
+def test_variants_are_the_rows_of_table_2():
+    reported = pd.read_csv(Path(__file__).parents[1] / "results" / "reported.csv")
+    table = reported[(reported.paper == "LOGO-Former") & (reported.table == "Table 2")]
+    assert VARIANTS.keys() <= set(table.method)
+    for row, (name, overrides, loss) in VARIANTS.items():
+        assert name == ("stt" if row.startswith("Baseline") else "logo_former")
+        assert loss in LOSSES
+        assert (loss == "compact") == (row in ("Baseline w/ Reg", "LOGO-Former"))
+        model = make(name, **overrides)
+        kinds = {type(m) for m in model.modules() if isinstance(m, Attention)}
+        local = {LocalAttention, GlobalAttention}
+        assert kinds == (local if name == "logo_former" else {SpatialAttention, TemporalAttention})
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from scipy.stats import entropy
 from torch import Tensor
 
-from dferlib import CompactLoss, InputError
+from dferlib import CompactLoss, CompactTerm, InputError
 
 
 def make_batch(scale: float = 1.0, count: int = 9, classes: int = 7) -> tuple[Tensor, Tensor]:
@@ -53,6 +53,21 @@ def test_the_printed_form_is_one_direction_counted_often():
     p = F.softmax(logits[0, 1:], 0).numpy()
     found = CompactLoss(2.0, "printed")(logits, labels) - F.cross_entropy(logits, labels)
     assert found.item() == pytest.approx(7 * entropy([1 / 6] * 6, p), rel=1e-10)
+
+
+@pytest.mark.parametrize("form", ["kl", "printed"])
+def test_the_regulariser_of_logo_former_is_its_equation_12_written_as_loops(form):
+    logits, labels = make_batch(2.0, classes=5)
+    total = 0.0
+    for row, y in zip(logits.tolist(), (labels % 5).tolist(), strict=True):
+        others = [math.exp(v) for c, v in enumerate(row) if c != y]
+        p = [v / sum(others) for v in others]  # Eq. 11
+        first = sum(math.log(1 / (4 * v)) / 4 for v in p)
+        total += first + (sum(v * math.log(4 * v) for v in p) if form == "kl" else 4 * first)
+    found = CompactTerm(form)(logits, labels % 5)
+    assert found.item() == pytest.approx(total / len(labels), rel=1e-10)
+    both = CompactLoss(2.0, form)(logits, labels % 5) - F.cross_entropy(logits, labels % 5)
+    assert both.item() == pytest.approx(found.item(), rel=1e-10)
 
 
 @pytest.mark.parametrize("form", ["kl", "printed"])
@@ -111,6 +126,9 @@ def test_half_precision_is_computed_in_float32():
         (lambda: CompactLoss(float("nan")), "must not be negative"),
         (lambda: CompactLoss()(torch.zeros(2, 2), torch.tensor([0, 1])), "at least 3 classes"),
         (lambda: CompactLoss()(torch.zeros(2, 7), torch.tensor([0, 7])), "label 7"),
+        (lambda: CompactLoss()(torch.zeros(2, 7), torch.tensor([0])), r"labels \(1,\): give \(batch, classes\)"),
+        (lambda: CompactTerm()(torch.zeros(7), torch.tensor(0)), r"logits have shape \(7,\)"),
+        (lambda: CompactTerm("reverse"), "unknown form 'reverse': choose one of kl, printed"),
         (lambda: CompactLoss()(torch.zeros(2, 7), torch.tensor([-1, 0])), "label -1"),
     ],
 )

@@ -7,8 +7,9 @@ import torch
 from loops import attention_by_loops, gelu, layer_norm, make, make_clips
 from torch import Tensor, nn
 
-from dferlib import InputError, attention_maps, create_model, list_models
+from dferlib import InputError, attention_maps, create_model, feature_maps, list_models
 from dferlib.complexity import complexity
+from dferlib.models import ClipModel
 from dferlib.models.attention import SpatialAttention, TemporalAttention
 from dferlib.models.backbones import ResNet18, SlimResNet, build_backbone, places_of
 from dferlib.models.stt import STT
@@ -156,6 +157,10 @@ def test_wrong_clips_are_refused_in_one_line(name, spoil, message):
         ({"name": "stt", "size": 8}, "at least 16 px"),
         ({"name": "stt", "backbone": "vit"}, "unknown backbone 'vit': choose one of slim, resnet18"),
         ({"name": "stt", "weights": "imagenet"}, "unknown weights of slim 'imagenet': choose one of makefaces"),
+        ({"name": "stt", "backbone": "dlib_face"}, "dlib's network needs at least 103; best is size=150"),
+        ({"name": "stt", "backbone": "dlib_face", "size": 150}, "weights of dlib_face 'makefaces': choose one of dlib"),
+        ({"name": "former_dfer", "backbone": "dlib_face"}, "unknown backbone 'dlib_face': choose one of slim, resnet"),
+        ({"name": "msstnet", "backbone": "dlib_face"}, "unknown backbone 'dlib_face': choose one of slim, resnet18"),
     ],
 )
 def test_wrong_names_list_the_valid_ones(arguments, message):
@@ -176,13 +181,15 @@ def test_no_download_fails_in_one_line(monkeypatch, tmp_path):
 # ---- backbones
 
 
-@pytest.mark.parametrize(("kind", "channels", "size"), [("slim", 128, 56), ("resnet18", 512, 112)])
+@pytest.mark.parametrize(
+    ("kind", "channels", "size", "side"), [("slim", 128, 56, 4), ("resnet18", 512, 112, 4), ("dlib_face", 256, 150, 2)]
+)
 @torch.no_grad()
-def test_backbones_turn_a_frame_into_a_map_of_four_by_four(kind, channels, size):
+def test_backbones_turn_a_frame_into_a_map(kind, channels, size, side):
     backbone = build_backbone(kind, None).eval()
-    assert backbone(torch.zeros(2, 3, size, size)).shape == (2, channels, 4, 4)
+    assert backbone(torch.zeros(2, 3, size, size)).shape == (2, channels, side, side)
     assert backbone.out_channels == channels
-    for other in (size - 7, size + 9):
+    for other in (size - 16, size - 7, size + 9, size + 49):
         assert backbone(torch.zeros(1, 3, other, other)).shape[2] ** 2 == places_of(backbone, other)
 
 
@@ -213,6 +220,17 @@ def test_the_shipped_weights_are_loaded_at_book_scale():
     assert not torch.equal(learnt["blocks.3.conv2.weight"], random["blocks.3.conv2.weight"])
     assert learnt["blocks.3.bn2.running_mean"].abs().max() > 0  # it has seen pictures
     assert torch.equal(learnt["stem.0.weight"], create_model("frame_average").backbone.state_dict()["stem.0.weight"])
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("stt", 150), ("logo_former", 150), ("resnet18_lstm", 103), ("single_frame", 103)]
+)
+def test_a_model_on_dlibs_backbone_learns(name, size):
+    model = make(name, backbone="dlib_face", size=size, frames=2).train()
+    model(make_clips(model)).logsumexp(1).sum().backward()
+    assert not [key for key, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+    config = model.config
+    assert config["overrides"]["weights"] is None, "whoever builds it again would need the package"
 
 
 # ---- cost
@@ -332,6 +350,86 @@ def test_attention_maps_name_every_layer_and_leave_no_trace():
         torch.testing.assert_close(w.sum(-1), torch.ones_like(w[..., 0]))
     assert model.training
     assert all(m.weights is None for m in model.modules() if hasattr(m, "keep_weights"))
+
+
+# ---- feature maps
+
+
+def steps_of(name: str, model: ClipModel, maps: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    """The tokens before and after each block, one step of the model after another, by hand."""
+    steps = {}
+
+    def step(key: str, block: nn.Module, z: Tensor) -> Tensor:
+        steps[key] = (z, block(z))
+        return steps[key][1]
+
+    if name == "stt":
+        z = model.embed(maps)
+        for k, block in enumerate(model.blocks):
+            z = step(f"blocks.{k}", block, z)
+    elif name == "msstnet":
+        z, start = 0.0, 0
+        for k, t_former in enumerate(model.t_formers):
+            patches = maps[:, :, start : start + model.lengths[k]].flatten(3).transpose(2, 3)
+            start += model.lengths[k]
+            first = z = z + model.embed[k](patches) + model.time_position[k]
+            for n, block in enumerate(t_former):
+                z = step(f"t_formers.{k}.{n}", block, z)
+            steps[f"t_formers.{k}"] = (first, z)
+    elif name == "logo_former":
+        x = model.project(maps.flatten(3).transpose(2, 3)) + model.space_position + model.time_position
+        token = model.class_token.expand(len(maps), 1, -1)
+        for k, block in enumerate(model.blocks):
+            before, (token, x) = x, block(token, x)
+            steps[f"blocks.{k}"] = (before, x)
+    else:
+        z = torch.cat([model.class_token.expand(len(maps), 1, -1), maps.mean((3, 4))], 1) + model.position
+        for k, block in enumerate(model.blocks):
+            z = step(f"blocks.{k}", block, z)
+    return steps
+
+
+@pytest.mark.parametrize("name", ["stt", "msstnet", "logo_former", "former_dfer"])
+@torch.no_grad()
+def test_feature_maps_are_the_tokens_of_every_step(name):
+    more = {"blocks": 2} if name == "msstnet" else {}
+    model = make(name, frames=4, **more).eval()
+    clips = make_clips(model)
+    expected = steps_of(name, model, model.feature_maps(clips))
+    found = feature_maps(model.train(), clips)
+    assert model.training
+    assert not any(module._forward_hooks for module in model.modules())
+    assert {key for key in found if not key.startswith("backbone.")} == expected.keys()
+    for key, (before, after) in expected.items():
+        torch.testing.assert_close(found[key].before, before)
+        torch.testing.assert_close(found[key].after, after)
+
+
+@torch.no_grad()
+def test_feature_maps_in_the_backbone_of_former_dfer_have_frames_and_places():
+    model = make("former_dfer", frames=3).eval()
+    clips = make_clips(model)
+    before, after = feature_maps(model, clips)["backbone.blocks.0"]
+    maps = torch.stack([model.backbone.net.blocks[2](early) for early in early_maps(model, clips)])  # frame by frame
+    tokens = maps.flatten(3).transpose(2, 3) + model.backbone.position
+    torch.testing.assert_close(before, tokens, rtol=1e-4, atol=1e-5)
+    assert before.shape == after.shape == (2, 3, 49, 64)
+
+
+def early_maps(model: ClipModel, clips: Tensor) -> list[Tensor]:
+    """What goes into the third stage of the slim backbone, for each clip."""
+    net = model.backbone.net
+    return [net.blocks[1](net.blocks[0](net.stem(clip))) for clip in clips]
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_feature_maps_keep_the_clips_apart_and_models_without_blocks_have_none(name):
+    model = make(name)
+    found = feature_maps(model, make_clips(model, 3))
+    assert bool(found) == (name in ("stt", "msstnet", "logo_former", "former_dfer", "nr_dfernet"))
+    for before, after in found.values():
+        assert before.shape == after.shape
+        assert len(before) == 3
 
 
 @torch.no_grad()

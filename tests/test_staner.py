@@ -132,6 +132,7 @@ def test_the_decision_is_the_average_of_both_and_each_is_its_branch(alpha):
     labels = torch.tensor([3, 0])
     joint = -sum(p[i, y].log() for p in (p_g, p_l) for i, y in enumerate(labels)) / 2
     torch.testing.assert_close(model.joint_loss(clips, labels), joint)  # Eq. 15
+    torch.testing.assert_close(model.loss_from_features(model.forward_features(clips), labels), joint)
 
 
 def test_a_sure_branch_leaves_the_decision_finite():

@@ -1,14 +1,14 @@
-"""The models: `create_model`, `list_models`, `attention_maps`."""
+"""The models: `create_model`, `list_models`, `attention_maps`, `feature_maps`."""
 
 import inspect
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from dferlib.errors import InputError, choose
 from dferlib.models.attention import Attention
-from dferlib.models.base import ClipModel, InputSpec
+from dferlib.models.base import Block, ClipModel, InputSpec
 from dferlib.models.former_dfer import FormerDFER
 from dferlib.models.frames import FrameAverage, SingleFrame
 from dferlib.models.i3d import I3D
@@ -21,7 +21,7 @@ from dferlib.models.staner import SGAER, STANER, TLER
 from dferlib.models.stt import STT
 from dferlib.models.volumes import C3D, R3D18, R2Plus1D18
 
-__all__ = ["SCALES", "ClipModel", "InputSpec", "attention_maps", "create_model", "list_models"]
+__all__ = ["SCALES", "ClipModel", "InputSpec", "attention_maps", "create_model", "feature_maps", "list_models"]
 
 SCALES = ("book", "paper")
 _BOOK: dict[str, Any] = {"frames": 8, "size": 56, "backbone": "slim", "weights": "makefaces"}
@@ -123,3 +123,49 @@ def attention_maps(model: nn.Module, clips: Tensor) -> dict[str, Tensor]:
         for layer in layers.values():
             layer.keep_weights, layer.weights = False, None
         model.train(was_training)
+
+
+class BlockMaps(NamedTuple):
+    """The tokens of a clip in front of a block and behind it, both of the same shape."""
+
+    before: Tensor
+    after: Tensor
+
+
+@torch.no_grad()
+def feature_maps(model: nn.Module, clips: Tensor) -> dict[str, BlockMaps]:
+    """The tokens before and after every block of a model for some clips; the backbone's maps are another thing.
+
+    Args:
+        model: any model of this library. One without blocks, such as a recurrent one, has none to show.
+        clips: (B, T, 3, H, W), normalised.
+
+    Returns:
+        For each block's name in the model its tokens before and after, (B, T, S, D) where they have places, otherwise
+        (B, N, D). MSSTNet has its T-Formers ("t_formers.0") and their blocks ("t_formers.0.1"). The first frame of STT
+        holds the class tokens. LOGO-Former's class token is left out. In Former-DFER the blocks of the S-Former
+        ("backbone.blocks.0") have places; those of the T-Former ("blocks.0") have the class token and a token a frame.
+    """
+    found: dict[str, BlockMaps] = {}
+
+    def keep(name: str, inputs: tuple[Tensor, ...], outputs: Tensor | tuple[Tensor, ...]) -> None:
+        last = outputs if isinstance(outputs, Tensor) else outputs[-1]  # behind a class token of its own
+        pair = BlockMaps(inputs[-1], last)
+        if name.startswith("backbone."):  # which takes frames
+            pair = BlockMaps(*(x.unflatten(0, (len(clips), -1)) for x in pair))
+        found[name] = pair
+
+    blocks = {name: block for name, block in model.named_modules() if isinstance(block, Block)}
+    hooks = [
+        block.register_forward_hook(lambda _, inputs, outputs, name=name: keep(name, inputs, outputs))
+        for name, block in blocks.items()
+    ]
+    was_training = model.training
+    model.eval()
+    try:
+        model(clips)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        model.train(was_training)
+    return {name: found[name] for name in blocks}

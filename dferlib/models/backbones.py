@@ -1,4 +1,4 @@
-"""Networks that turn one frame into feature maps: the small one of the book, the papers' ResNet18, and VGG."""
+"""Networks that turn one frame into feature maps: the book's small one, the papers' ResNet18, dlib's, and VGG."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,11 +8,14 @@ from torch import Tensor, nn
 
 from dferlib.errors import InputError, choose
 from dferlib.models.base import InputSpec
+from dferlib.models.dlib_face import DLIB_MEAN, DLIB_SMALLEST, DLIB_STD, DlibFaceResNet, load_dlib_weights
 
 # Rendered and real faces alike are roughly this bright in all three channels; the book-scale models use it.
 FACE_MEAN, FACE_STD = (110 / 255,) * 3, (60 / 255,) * 3
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-WEIGHTS = {"slim": ("makefaces",), "resnet18": ("imagenet",)}
+WEIGHTS = {"slim": ("makefaces",), "resnet18": ("imagenet",), "dlib_face": ("dlib",)}
+NORMALS = {"slim": (FACE_MEAN, FACE_STD), "dlib_face": (DLIB_MEAN, DLIB_STD)}  # ImageNet's for all others
+STAGED = ("slim", "resnet18")  # those that fall into a stem and four stages
 
 
 class BasicBlock(nn.Module):
@@ -99,21 +102,45 @@ class VGG(nn.Sequential):
             self.load_state_dict(get_model(f"vgg{depth}_bn", weights="IMAGENET1K_V1").features.state_dict())
 
 
-Backbone = SlimResNet | ResNet18
+class DlibFace(nn.Sequential):
+    """dlib's face ResNet without its descriptor: 3 x 150 x 150 to 256 x 2 x 2; frames of at least 103 px."""
+
+    out_channels = 256
+
+    def __init__(self, learnt: bool = False) -> None:
+        net = DlibFaceResNet()
+        if learnt:
+            load_dlib_weights(net)
+        super().__init__(net.stem, net.blocks)
+
+
+StagedBackbone = SlimResNet | ResNet18
+Backbone = StagedBackbone | DlibFace
 
 
 def build_backbone(kind: str, weights: str | None) -> Backbone:
     """Build a backbone.
 
     Args:
-        kind: "slim" or "resnet18".
+        kind: "slim", "resnet18" or "dlib_face".
         weights: None for a random start; "makefaces" (slim), packaged, learnt on rendered action units; "imagenet"
-            (resnet18), which torchvision downloads from its own server and checks.
+            (resnet18), which torchvision downloads from its own server and checks; "dlib" (dlib_face), learnt on
+            photographs, from the package `face_recognition_models`.
 
     Raises:
-        InputError: unknown names, or the download failed.
+        InputError: unknown names, the download failed, or the package is missing.
     """
     choose("backbone", kind, WEIGHTS)
+    if kind != "dlib_face":
+        return build_staged(kind, weights)
+    if weights is not None:
+        choose(f"weights of {kind}", weights, WEIGHTS[kind])
+    return DlibFace(learnt=weights is not None)
+
+
+def build_staged(kind: str, weights: str | None) -> StagedBackbone:
+    """The same for the backbones that fall into a stem and four stages: "slim" and "resnet18"."""
+    choose("backbone", kind, STAGED)
     if weights is not None:
         choose(f"weights of {kind}", weights, WEIGHTS[kind])
     if kind == "slim":
@@ -164,15 +191,17 @@ def spec_of(kind: str, size: int, frames: int) -> InputSpec:
     """The input of a model on this backbone."""
     if size < 16 or frames < 1:
         raise InputError(f"frames of {size} px, {frames} of them: a model needs at least 16 px and 1 frame")
-    mean, std = (FACE_MEAN, FACE_STD) if kind == "slim" else (IMAGENET_MEAN, IMAGENET_STD)
-    return InputSpec(size, frames, mean, std)
+    if kind == "dlib_face" and size < DLIB_SMALLEST:
+        raise InputError(f"frames of {size} px: dlib's network needs at least {DLIB_SMALLEST}; best is size=150")
+    return InputSpec(size, frames, *NORMALS.get(kind, (IMAGENET_MEAN, IMAGENET_STD)))
 
 
-def stages_of(net: Backbone) -> list[nn.Module]:
+def stages_of(net: StagedBackbone) -> list[nn.Module]:
     """The stem of a backbone and its four stages, one after another."""
     return [net.stem, *net.blocks] if isinstance(net, SlimResNet) else list(net)
 
 
 def places_of(backbone: Backbone, size: int) -> int:
     """S, how many places the feature map of a frame of `size` px has."""
-    return (-(-size // backbone.stride)) ** 2
+    side = (size - 7) // 64 if isinstance(backbone, DlibFace) else -(-size // backbone.stride)
+    return side**2

@@ -26,6 +26,10 @@ class InputSpec:
     std: tuple[float, float, float]
 
 
+class Block(nn.Module):
+    """A block, or several in a row, whose tokens `dferlib.feature_maps` shows before and after it."""
+
+
 class ClipModel(nn.Module):
     """A backbone that looks at every frame by itself, something that joins the frames, and a head.
 

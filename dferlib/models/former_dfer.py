@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from dferlib import EMOTIONS
 from dferlib.errors import InputError
 from dferlib.models.attention import SpatialAttention
-from dferlib.models.backbones import Backbone, build_backbone, spec_of, stages_of
-from dferlib.models.base import ClipModel, InputSpec
+from dferlib.models.backbones import StagedBackbone, build_staged, spec_of, stages_of
+from dferlib.models.base import Block, ClipModel, InputSpec
 
 
 class NarrowAttention(SpatialAttention):
@@ -47,7 +47,7 @@ class NarrowAttention(SpatialAttention):
         return self.project(self.attend(tokens))
 
 
-class FormerBlock(nn.Module):
+class FormerBlock(Block):
     """Attention, then an MLP, each with its own norm and shortcut.
 
     Args:
@@ -76,7 +76,9 @@ class FormerBlock(nn.Module):
 class SFormer(nn.Module):
     """A ResNet with a transformer over the places of a frame in front of its last stage."""
 
-    def __init__(self, net: Backbone, size: int, layers: int, heads: int, mlp_ratio: float, dropout: float) -> None:
+    def __init__(
+        self, net: StagedBackbone, size: int, layers: int, heads: int, mlp_ratio: float, dropout: float
+    ) -> None:
         super().__init__()
         self.net, self.out_channels = net, net.out_channels
         dim, places = net.out_channels // 2, (-(-size * 2 // net.stride)) ** 2  # of the third stage
@@ -103,7 +105,7 @@ class FormerDFER(ClipModel):
         frames: T.
         size: side of the frames in pixels.
         backbone: "resnet18" (the paper) or "slim" (the book).
-        weights: what the backbone starts from, see `build_backbone`.
+        weights: what the backbone starts from, see `build_staged`.
         spatial_layers: blocks of the S-Former.
         layers: blocks of the T-Former.
         heads: N_h, of both.
@@ -125,9 +127,9 @@ class FormerDFER(ClipModel):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        net = build_staged(backbone, weights)
         spec = spec_of(backbone, size, frames)
         self.input_spec = spec if backbone == "slim" else InputSpec(size, frames, (0.0,) * 3, (1.0,) * 3)
-        net = build_backbone(backbone, weights)
         self.backbone = SFormer(net, size, spatial_layers, heads, mlp_ratio, dropout)
         dim = net.out_channels
         self.class_token = nn.Parameter(torch.empty(1, 1, dim))

@@ -13,7 +13,7 @@ class FrameAverage(ClipModel):
         num_classes: C.
         frames: T.
         size: side of the frames in pixels.
-        backbone: "slim" or "resnet18".
+        backbone: "resnet18", "slim" (the book) or "dlib_face".
         weights: what the backbone starts from, see `build_backbone`.
         dropout: before the head.
     """

@@ -2,7 +2,7 @@
 
 Every block lets a token look at its own small space-time window, and then at one pooled token for each window of the
 whole clip: short range in full detail, long range in outline, for a fraction of the price of looking at everything.
-The regulariser of its Eq. 12 is the second part of `dferlib.losses.CompactLoss`, whose two forms apply to it as well.
+The regulariser of its Eq. 12 is `dferlib.losses.CompactTerm`.
 
 Where the paper is silent, this is what was chosen:
 
@@ -15,15 +15,25 @@ Where the paper is silent, this is what was chosen:
   LayerNorm before the head are as there.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from dferlib.models.attention import GlobalAttention, LocalAttention, Window, windows_of
 from dferlib.models.backbones import build_backbone, places_of, spec_of
-from dferlib.models.base import ClipModel
+from dferlib.models.base import Block, ClipModel
+
+# the rows of the paper's Table 2: a model, what to give it, and the loss; the baseline's attention is that of STT
+VARIANTS: dict[str, tuple[str, dict[str, Any], str]] = {
+    "Baseline": ("stt", {}, "cross_entropy"),
+    "Baseline w/ Reg": ("stt", {}, "compact"),
+    "LOGO-Former w/o Reg": ("logo_former", {}, "cross_entropy"),
+    "LOGO-Former": ("logo_former", {}, "compact"),
+}
 
 
-class LOGOBlock(nn.Module):
+class LOGOBlock(Block):
     """Local attention, global attention, MLP, each with its own norm and shortcut (Eq. 1 to 7).
 
     Args:
@@ -61,7 +71,7 @@ class LOGOFormer(ClipModel):
         num_classes: C.
         frames: F.
         size: side of the frames in pixels.
-        backbone: "resnet18" (the paper) or "slim" (the book).
+        backbone: "resnet18" (the paper), "slim" (the book) or "dlib_face".
         weights: what the backbone starts from, see `build_backbone`.
         dim: d.
         layers: N, number of blocks.

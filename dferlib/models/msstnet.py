@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from dferlib.errors import InputError
 from dferlib.models.attention import TemporalAttention
-from dferlib.models.backbones import Backbone, build_backbone, spec_of, stages_of
-from dferlib.models.base import ClipModel
+from dferlib.models.backbones import StagedBackbone, build_staged, spec_of, stages_of
+from dferlib.models.base import Block, ClipModel
 
 WIDTHS = {"slim": (16, 32, 64, 128), "resnet18": (64, 128, 256, 512)}  # channels of the four stages
 
@@ -30,7 +30,7 @@ class PatchedStages(nn.Module):
     along the channels are the map that it gives.
     """
 
-    def __init__(self, net: Backbone, stages: tuple[int, ...], grid: int) -> None:
+    def __init__(self, net: StagedBackbone, stages: tuple[int, ...], grid: int) -> None:
         super().__init__()
         self.net, self.stages, self.grid = net, stages, grid
 
@@ -48,7 +48,7 @@ class PatchedStages(nn.Module):
         return torch.cat(patches, 1)
 
 
-class TemporalBlock(nn.Module):
+class TemporalBlock(Block):
     """Attention over time, then an MLP, each with its own norm and shortcut (Eq. 2 to 8).
 
     Args:
@@ -72,6 +72,10 @@ class TemporalBlock(nn.Module):
         return z + self.drop(self.mlp(self.norm_mlp(z)))  # Eq. 8
 
 
+class TFormer(Block, nn.Sequential):
+    """The blocks that one scale goes through: (B, T, N, D) to (B, T, N, D)."""
+
+
 class MSSTNet(ClipModel):
     """The whole model.
 
@@ -80,7 +84,7 @@ class MSSTNet(ClipModel):
         frames: T; the paper tries 4, 8, 12 and 16.
         size: side of the frames in pixels.
         backbone: "resnet18" (the paper) or "slim" (the book).
-        weights: what the backbone starts from, see `build_backbone`.
+        weights: what the backbone starts from, see `build_staged`.
         dim: D.
         stages: which of the backbone's stages 1 to 4 are used, in rising order; one T-Former for each (Table 1).
         blocks: L, blocks of each T-Former (Table 1).
@@ -91,7 +95,7 @@ class MSSTNet(ClipModel):
 
     Raises:
         InputError: the maps do not split into the patches, the stages are not in rising order, or see
-            `build_backbone`.
+            `build_staged`.
     """
 
     def __init__(
@@ -110,14 +114,14 @@ class MSSTNet(ClipModel):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
+        self.backbone = PatchedStages(build_staged(backbone, weights), tuple(stages), grid)
         self.input_spec = spec_of(backbone, size, frames)
-        self.backbone = PatchedStages(build_backbone(backbone, weights), tuple(stages), grid)
         # what one patch of each stage holds, P^2 d numbers
         self.lengths = [_patch(backbone, size, stage, grid) for stage in _check(stages)]
         self.embed = nn.ModuleList(nn.Linear(length, dim, bias=False) for length in self.lengths)  # E of Eq. 1
         self.time_position = nn.Parameter(torch.empty(len(stages), 1, frames, 1, dim))  # e_t^pos, for each stage
         self.t_formers = nn.ModuleList(
-            nn.Sequential(*(TemporalBlock(dim, heads, mlp_ratio, dropout) for _ in range(blocks))) for _ in stages
+            TFormer(*(TemporalBlock(dim, heads, mlp_ratio, dropout) for _ in range(blocks))) for _ in stages
         )
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, num_classes))

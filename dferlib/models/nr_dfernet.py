@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dferlib.errors import InputError, choose
-from dferlib.models.backbones import BasicBlock, build_backbone, spec_of, stages_of
+from dferlib.models.backbones import BasicBlock, build_staged, spec_of, stages_of
 from dferlib.models.base import ClipModel, InputSpec
 from dferlib.models.former_dfer import FormerBlock
 
@@ -26,13 +26,13 @@ class NRDFERNet(ClipModel):
         size: side of the frames in pixels.
         backbone: "deep_stem" (the paper), a ResNet with one block a stage and two convolutions in its stem, or "slim"
             (the book); both up to their third stage.
-        weights: what the slim backbone starts from, see `build_backbone`.
+        weights: what the slim backbone starts from, see `build_staged`.
         layers: blocks of the static and of the temporal transformer.
         heads: N_h, of both.
         dropout: in the transformers.
 
     Raises:
-        InputError: there is no change in a clip of one frame, or see `build_backbone`.
+        InputError: there is no change in a clip of one frame, or see `build_staged`.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class NRDFERNet(ClipModel):
         spec = spec_of(backbone, size, frames)
         if choose("backbone", backbone, ("deep_stem", "slim")) == "slim":
             self.input_spec = spec
-            self.backbone = nn.Sequential(*stages_of(build_backbone("slim", weights))[:4])
+            self.backbone = nn.Sequential(*stages_of(build_staged("slim", weights))[:4])
             dim, places = 64, -(-size // 16)
         else:
             choose("weights of deep_stem", str(weights), ("None",))
@@ -78,7 +78,8 @@ class NRDFERNet(ClipModel):
         changes = maps[:, 1:] - maps[:, :-1]
         moving = self.dynamic(changes.flatten(0, 1))
         still = self.patches(maps[:, :-1].flatten(0, 1))
-        seen = self.static(still.flatten(2).transpose(1, 2) + self.space_position).transpose(1, 2)
+        places = still.flatten(2).transpose(1, 2) + self.space_position
+        seen = self.static(places.unflatten(0, changes.shape[:2])).transpose(2, 3)  # (B, T - 1, D', S)
         return (moving + seen.reshape(moving.shape)).flatten(1).unflatten(0, changes.shape[:2])
 
     def attend(self, tokens: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ class ResNetLSTM(Recurrent):
         num_classes: C.
         frames: T.
         size: side of the frames in pixels.
-        backbone: "resnet18" (the paper) or "slim" (the book).
+        backbone: "resnet18" (the paper), "slim" (the book) or "dlib_face".
         weights: what the backbone starts from, see `build_backbone`.
         dim: D, channels of the recurrent layer.
         dropout: before the head.

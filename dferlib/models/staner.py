@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dferlib.errors import InputError, choose
-from dferlib.models.backbones import build_backbone, build_vgg, spec_of, stages_of
+from dferlib.models.backbones import build_staged, build_vgg, spec_of, stages_of
 from dferlib.models.base import ClipModel
 
 PEAKS = ("change", "last")
@@ -69,7 +69,7 @@ class Front(nn.Sequential):
 
     def __init__(self, kind: str, weights: str | None, deep: bool) -> None:
         if choose("backbone", kind, ("vgg16", "slim")) == "slim":
-            layers = stages_of(build_backbone("slim", weights))[: 4 if deep else 3]
+            layers = stages_of(build_staged("slim", weights))[: 4 if deep else 3]
         else:
             layers = list(build_vgg(16, 64, weights))[: 33 if deep else 14]  # three to a convolution, one to a pool
         super().__init__(*layers)
@@ -271,7 +271,7 @@ class Fusion(nn.Module):
 class STANER(ClipModel):
     """The whole model.
 
-    `dferlib.train` minimises the loss of the average decision; the paper's own, Eq. 15, is `joint_loss`.
+    `dferlib.train` minimises the loss of the average decision, or with loss="joint" the paper's own, Eq. 15.
 
     Args:
         num_classes: C.
@@ -334,5 +334,9 @@ class STANER(ClipModel):
 
     def joint_loss(self, clips: Tensor, labels: Tensor) -> Tensor:
         """The sum of both branches' cross entropies (Eq. 15) for clips (B, T, 3, H, W) and labels (B,)."""
-        spatial, temporal = self.head.both(self.forward_features(clips))
+        return self.loss_from_features(self.forward_features(clips), labels)
+
+    def loss_from_features(self, features: Tensor, labels: Tensor) -> Tensor:
+        """The same from clip features (B, D)."""
+        spatial, temporal = self.head.both(features)
         return F.cross_entropy(spatial.float(), labels) + F.cross_entropy(temporal.float(), labels)  # Eq. 4 and 13

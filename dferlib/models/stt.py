@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from dferlib.models.attention import SpatialAttention, TemporalAttention
 from dferlib.models.backbones import build_backbone, places_of, spec_of
-from dferlib.models.base import ClipModel
+from dferlib.models.base import Block, ClipModel
 
 
-class STTBlock(nn.Module):
+class STTBlock(Block):
     """Spatial attention, temporal attention, MLP, each with its own norm and shortcut (Eq. 3 to 12).
 
     Args:
@@ -63,7 +63,7 @@ class STT(ClipModel):
         num_classes: C.
         frames: F = segments x frames of each.
         size: side of the frames in pixels.
-        backbone: "resnet18" (the paper) or "slim" (the book).
+        backbone: "resnet18" (the paper), "slim" (the book) or "dlib_face".
         weights: what the backbone starts from, see `build_backbone`. The paper starts from faces of MS-Celeb-1M, which
             has been withdrawn.
         dim: d.
