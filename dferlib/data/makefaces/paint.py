@@ -18,6 +18,7 @@ from dferlib.data.makefaces.rig import REGIONS, region_of
 
 RED, GREEN, BLUE, HAIR, LIP, FIRST_WRINKLE = range(6)
 UPPER, MIDDLE, LOWER = range(3)  # the heights of `rig.REGIONS`
+BROW_ENDS = (0.011, 0.054)  # metres from the middle of the face
 CHANNELS = 4  # of the atlas for wrinkles; those of one channel lie in different heights of the face
 
 
@@ -335,17 +336,27 @@ def _beard(c: _Canvas) -> None:
     c.cover((_rgb(person.hair_colour) * 0.8 + 0.01)[:, None, None], amount * person.beard * (0.8 + 0.35 * c.fine))
 
 
+def _along_brow(x: Tensor) -> Tensor:
+    """0 at the brow's end at the nose, 1 at that at the temple."""
+    return (x - BROW_ENDS[0]) / (BROW_ENDS[1] - BROW_ENDS[0])
+
+
+def brow_height(x: Tensor) -> Tensor:
+    """Height of the brow's middle line on the template head, `x` metres from the middle of the face."""
+    t = _along_brow(x).clamp(0, 1)
+    return 0.7485 + 0.0065 * torch.sin(t * 2.3) - 0.0035 * t**2
+
+
 def _brows(c: _Canvas) -> None:
     person, g = c.person, c.ground
     row, column = g.brows
     x, z = g.x[row, column], g.z[row, column]
-    along = (x - 0.011) / (0.054 - 0.011)  # 0 at the nose, 1 at the temple
+    along = _along_brow(x)
     t = along.clamp(0, 1)
-    arch = 0.7485 + 0.0065 * torch.sin(t * 2.3) - 0.0035 * t**2
     half = (0.0042 * person.brow_width * (1 - 0.55 * t**2) * smooth(x, 0.008, 0.014)).clamp(min=1e-4)
     # hairs lean outwards, the more the further from the nose
     cells = torch.from_numpy(c.rng.standard_normal((1, 1, 6, 96))).float()
-    across = (z - arch) / half.clamp(min=1e-3)
+    across = (z - brow_height(x)) / half.clamp(min=1e-3)
     at = torch.stack([along * 2 - 1 - (0.06 + 0.25 * t) * across * half / 0.004, across / 2], -1)[None, None]
     hairs = F.grid_sample(cells, at, mode="bilinear", align_corners=False, padding_mode="reflection")[0, 0, 0]
     amount = torch.exp(-(across.abs() ** 2.5)) * smooth(along, -0.05, 0.10) * smooth(-along, -1.05, -0.80)

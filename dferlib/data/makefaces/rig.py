@@ -17,7 +17,7 @@ REGIONS = tuple(f"{height} {side}" for height in ("upper", "middle", "lower") fo
 BELOW_PICTURE = 0.55  # metres; the chin is at 0.62
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # there is one of each kind, and others remember what they found on it
 class Rig:
     """The head without what no picture shows, and what the renderer needs to know of it.
 
