@@ -31,8 +31,22 @@ __all__ = [
 ]
 
 PERSONAL = ("female", "age", "african", "asian", "caucasian", "skin_tone", "hairstyle", "beard")
-OF_CLIPS = ("intensity", "earlier_emotion", "talking", "movements", "blinks", "blur", "noise", "quality", "shrink")
-OF_FRAMES = ("units", "expression", "earlier", "phase", "pose", "gaze", "light", "offset", "smear", "dropped")
+OF_CLIPS = (
+    "intensity",
+    "earlier_emotion",
+    "talking",
+    "movements",
+    "blinks",
+    "in_front",
+    "blur",
+    "noise",
+    "quality",
+    "shrink",
+)
+OF_FRAMES = (
+    *("units", "expression", "earlier", "phase", "pose", "gaze", "landmarks"),
+    *("hidden", "light", "offset", "smear", "dropped"),
+)
 
 
 class MakeFaces:
@@ -128,9 +142,10 @@ class MakeFaces:
         Returns:
             Of every frame: `units` (T, 22) intensity of each of `UNITS`, `expression` (T,) how far the expression that
             names the clip has risen, `earlier` (T,) the same of the other one, `phase` (T,) index into `PHASES`,
-            `pose` (T, 3) yaw, pitch and roll in radians, `gaze` (T, 2) right and up, `light` (T, 3) factor on each
-            lamp, `offset` (T, 2) how far the crop misses the face, right and up in metres, `smear` (T, 2) in pixels,
-            `dropped` (T,) whether the frame shows the one before it.
+            `pose` (T, 3) yaw, pitch and roll in radians, `gaze` (T, 2) right and up, `landmarks` (T, 68, 2) right and
+            down in pixels, `hidden` (T,) share of the face that something in front of it hides, `light` (T, 3) factor
+            on each lamp, `offset` (T, 2) how far the crop misses the face, right and up in metres, `smear` (T, 2) in
+            pixels, `dropped` (T,) whether the frame shows the one before it.
             Of the clip: `intensity`, `timing` (4,) start, rise, hold and fall in seconds, `asymmetry` (22,) how much
             stronger each unit is on the left, and the columns of the table.
         """

@@ -69,7 +69,7 @@ def draw_pose(frames: int, knobs: Knobs, rng: np.random.Generator) -> np.ndarray
 
 def shoot(
     actor: "Actor", weights: np.ndarray, pose: np.ndarray, knobs: Knobs, rng: np.random.Generator
-) -> tuple[np.ndarray, dict[str, np.ndarray | float]]:
+) -> tuple[np.ndarray, dict[str, np.ndarray | float | str]]:
     """Film a person: light, framing, what comes in front of the face, the camera and its file.
 
     Args:
@@ -84,16 +84,27 @@ def shoot(
     """
     import torch
 
+    from dferlib.data.makefaces.occluders import KINDS, occlude, possible_kinds, sample_occluder
     from dferlib.data.makefaces.render import sample_scene
 
     frames = len(pose)
     scene = sample_scene(rng, frames, actor.size, HALF_WIDTH, knobs.misaligned, knobs.flicker)
     done = actor.render(weights, pose, scene)
+    pictures, open_ = done.pictures, torch.ones_like(done.face)
+    in_front: list[str] = []
+    wanted = {kind: rng.random() < getattr(knobs, kind) for kind in KINDS}
+    for kind in possible_kinds(actor.person):
+        if wanted[kind] and not (kind == "sunglasses" and wanted["glasses"]):
+            pictures, hidden = occlude(pictures, sample_occluder(kind, actor, rng), actor, pose, scene)
+            open_, in_front = open_ * (1 - hidden), [*in_front, kind]
     camera = sample_camera(knobs.camera, frames, actor.size, rng)
-    pictures = film(done.pictures, camera, rng)
-    return pictures.numpy(), {
+    hidden_share = 1 - (open_ * done.face).sum((1, 2)) / done.face.sum((1, 2)).clamp(min=1)
+    return film(pictures, camera, rng).numpy(), {
         "pose": pose,
         "motion": (done.motion / MOTION_UNIT).round().clamp(0, 255).to(torch.uint8).cpu().numpy(),
+        "landmarks": done.landmarks.cpu().numpy().astype(np.float32),
+        "hidden": hidden_share.clamp(0, 1).cpu().numpy().astype(np.float32),
+        "in_front": ", ".join(in_front),
         "light": scene.light.astype(np.float32),
         "offset": scene.offset.astype(np.float32),
         **camera_truth(camera),

@@ -23,8 +23,9 @@ class Knobs:
         misaligned: spread of the crop's error in metres on the face.
         flicker: how much the light changes within a clip, 0 to 1.
         glasses: share in which the person wears glasses.
+        sunglasses: share in which they are dark.
         hand: share in which a hand comes in front of the face.
-        hair: share in which a lock of hair hangs in front of the face.
+        hair: share in which hair falls in front of the face, of those who have enough of it.
         camera: what the camera and the file do: blur, smear, noise, compression, few pixels, lost frames.
     """
 
@@ -37,6 +38,7 @@ class Knobs:
     misaligned: float = 0.003
     flicker: float = 0.0
     glasses: float = 0.0
+    sunglasses: float = 0.0
     hand: float = 0.0
     hair: float = 0.0
     camera: CameraStrengths = FAINT_NOISE
@@ -49,6 +51,10 @@ DIFFICULTIES = {
         carry_over=0.3,
         sway=1.25,
         flicker=0.25,
+        glasses=0.2,
+        sunglasses=0.02,
+        hand=0.08,
+        hair=0.08,
         camera=CameraStrengths(
             blur=(0, 0.007), smear=0.01, noise=(0.005, 0.03), quality=(50, 95), shrink=(1, 1.25), dropped=0.03
         ),
@@ -62,6 +68,10 @@ DIFFICULTIES = {
         sway=1.6,
         misaligned=0.005,
         flicker=0.5,
+        glasses=0.25,
+        sunglasses=0.06,
+        hand=0.25,
+        hair=0.2,
         camera=CameraStrengths(
             blur=(0.002, 0.016), smear=0.03, noise=(0.01, 0.05), quality=(20, 60), shrink=(1, 2), dropped=0.1
         ),

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dferlib.data.makefaces.assets import Part, load_head
 from dferlib.data.makefaces.identity import Identity
+from dferlib.data.makefaces.landmarks import find_landmarks
 from dferlib.data.makefaces.paint import (
     BLUE,
     FIRST_WRINKLE,
@@ -75,12 +76,14 @@ class Rendered:
 
     Attributes:
         pictures: (T, 3, S, S) float in [0, 1], sRGB.
+        landmarks: (T, 68, 2) places of the landmarks of iBUG 300-W, right and down in pixels.
         motion: (T, S, S) metres that the surface seen by each pixel moved from where it is on the neutral face of the
             same person in the same pose; 0 where no face is seen.
         face: (T, S, S) how much of each pixel shows the face, 0 to 1; hair, neck and background do not count.
     """
 
     pictures: Tensor
+    landmarks: Tensor
     motion: Tensor
     face: Tensor
 
@@ -165,7 +168,8 @@ class Actor:
         truth = torch.stack([face, face * carried[:, 6]], 1)
         face, motion = self._pixels(truth, torch.zeros(1, 1, 2, device=self.device), place, len(act)).unbind(1)
         pictures = self._develop(shaded, place, len(act), scene)
-        return Rendered(pictures, motion / face.clamp(min=1e-6), face)
+        landmarks = find_landmarks(self.rig).of(points[..., :2]) / SUPERSAMPLE
+        return Rendered(pictures, landmarks, motion / face.clamp(min=1e-6), face)
 
     @torch.no_grad()
     def place(self, points: Tensor, pose: np.ndarray, scene: Scene) -> Tensor:
