@@ -14,7 +14,7 @@ def _both(name: str, weight: float) -> dict[str, float]:
 
 # Each action unit at full intensity, as weights of the 52 face shapes. Weights over 1 overdrive a weak shape.
 ACTION_UNITS: dict[str, dict[str, float]] = {
-    "AU1": {"browInnerUp": 1.25},
+    "AU1": {"browInnerUp": 1.5},
     "AU2": _both("browOuterUp", 1.0),
     "AU4": _both("browDown", 1.25),
     "AU5": _both("eyeWide", 1.2),
@@ -50,10 +50,11 @@ VARIANTS: dict[str, list[dict[str, float]]] = {
         {"AU6": 1.0, "AU12": 1.0, "AU25": 0.85, "AU10": 0.5, "AU26": 0.5},
         {"AU6": 0.8, "AU12": 0.9},
     ],
+    # the brows must slant: a strong AU4 would pull them level again and make sadness look like anger
     "sadness": [
-        {"AU1": 1.0, "AU4": 0.55, "AU15": 1.0, "AU43": 0.3},
-        {"AU1": 1.0, "AU4": 0.5, "AU15": 0.9, "AU17": 1.0, "AU7": 0.5, "AU20": 0.25},
-        {"AU1": 1.0, "AU4": 0.25, "AU15": 1.0, "AU17": 0.8, "AU43": 0.25},
+        {"AU1": 1.0, "AU4": 0.3, "AU15": 0.9, "AU43": 0.35},
+        {"AU1": 1.0, "AU4": 0.35, "AU15": 0.75, "AU17": 0.85, "AU7": 0.35, "AU20": 0.2},
+        {"AU1": 1.0, "AU4": 0.2, "AU15": 0.9, "AU17": 0.6, "AU43": 0.3},
     ],
     "anger": [
         {"AU4": 1.0, "AU5": 0.75, "AU7": 0.5, "AU10": 0.65, "AU25": 1.0, "AU26": 0.55, "AU9": 0.25, "AU20": 0.3},

@@ -27,19 +27,21 @@ PROFILE = torch.tensor(
         [0.660, 0.096, 0.094, 2.00],
         [0.635, 0.096, 0.092, 2.00],
         [0.605, 0.099, 0.092, 2.02],
-        [0.575, 0.103, 0.092, 2.04],
-        [0.540, 0.107, 0.092, 2.06],
+        [0.578, 0.103, 0.092, 2.04],
+        [0.552, 0.106, 0.092, 2.05],
     ]
 )
 THICK = 0.016  # metres, of the locks beside the face
-OUTSIDE, INSIDE = 29, 6  # columns of the sheet's outside, and of each end's inside
+ROWS = 17
+OUTSIDE, INSIDE = 27, 5  # columns of the sheet's outside, and of each end's inside
 REACH = 0.03  # metres: the hair follows the shape of the skin about this near
 NECK = 0.68  # metres: lower hair follows the head at this height
 
 
 def _sheet() -> tuple[Tensor, Tensor, Tensor]:
     """Vertices (H, 3), triangles (N, 3), and how open to light each vertex is (H,)."""
-    z, wide, deep, round_ = PROFILE[:, :, None].unbind(1)
+    profile = F.interpolate(PROFILE.T[None], ROWS, mode="linear", align_corners=True)[0].T
+    z, wide, deep, round_ = profile[:, :, None].unbind(1)
     out = torch.linspace(-1, 1, OUTSIDE)[None] * round_
     back = torch.linspace(0.02, 0.45, INSIDE)[None]
     turn = torch.cat([(-round_ * (1 - back)).flip(1), out, round_ * (1 - back)], 1)

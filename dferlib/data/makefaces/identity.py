@@ -148,7 +148,7 @@ def _hair_colours(tone: float, old: float, rng: np.random.Generator) -> tuple[np
     """(3,) the colour of the hair and (3,) of the brows, which grey later and are seldom fair."""
     chances = [0.32, 0.26, 0.16, 0.10, 0.10, 0.06] if tone < 0.45 else [0.82, 0.18, 0, 0, 0, 0]
     hair = HAIR_COLOURS[rng.choice(6, p=chances)] * rng.uniform(0.8, 1.25)
-    grey = float(np.clip(rng.normal(1.1 * old - 0.15, 0.3), 0, 1)) if old > 0.3 else 0.0
+    grey = float(np.clip(rng.normal(1.3 * old - 0.45, 0.25), 0, 1)) if old > 0.3 else 0.0
     brows = hair * (0.75 if hair[0] < 0.3 else 0.5)
     return hair + (GREY * rng.uniform(0.6, 1.3) - hair) * grey, brows + (0.6 * GREY - brows) * 0.5 * grey
 

@@ -152,8 +152,8 @@ def hang(place: Tensor, person: Identity) -> Tensor:
     phase, back = rng.uniform(0, 6, 3), rng.uniform(-0.004, 0.014)
     below = smooth(-z, -0.78, -0.72)
     round_ = torch.atan2(x, y + 0.035)
-    curl = torch.sin(z * 150 + 2 * torch.sin(3 * round_ + phase[0]) + phase[1])
-    lumps = 0.004 * torch.sin(7 * round_ + phase[2]) + 0.006 * person.hair_wave * curl + person.hair_thickness - 0.012
+    curl = torch.sin(z * 95 + 2 * torch.sin(3 * round_ + phase[0]) + phase[1])
+    lumps = 0.004 * torch.sin(7 * round_ + phase[2]) + 0.005 * person.hair_wave * curl + person.hair_thickness - 0.012
     out = below * lumps
     front = smooth(-y, 0.03, 0.09)
     shorter = (1 - person.hair_length) * (0.70 - z).clamp(min=0)
@@ -163,7 +163,7 @@ def hang(place: Tensor, person: Identity) -> Tensor:
 def hair_colour(place: Tensor, person: Identity) -> Tensor:
     """(N, 3) colour of the sheet of long hair at `place` (N, 3) on it: strands that run down it, in locks."""
     round_, z = torch.atan2(place[:, 0], place[:, 1] + 0.035), place[:, 2]
-    wave = person.hair_wave * torch.sin(z * 150 + person.seed % 6)
+    wave = person.hair_wave * torch.sin(z * 95 + person.seed % 6)
     strands = 0.17 * torch.sin(31 * round_ + 1.6 * torch.sin(z * 40) + wave)
     strands += 0.12 * torch.sin(83 * round_ + 2.0 * torch.sin(z * 55 + 1) + 2 * wave)
     strands += 0.08 * torch.sin(190 * round_ + z * 90 + 3 * wave)
@@ -232,7 +232,7 @@ class _Ground:
     freckled: Tensor  # (h, w)
     jaw: Tensor  # (h, w) where a beard grows
     moustache: Tensor  # (h, w)
-    brows: tuple[Tensor, Tensor]  # rows and columns of the texels near the brows
+    brows: tuple[Tensor, ...]  # rows and columns of the texels near the brows
 
 
 def _endless(pattern: Tensor) -> Tensor:
