@@ -44,7 +44,9 @@ def shapes_of(units: dict[str, float], asymmetry: float = 0.0) -> torch.Tensor:
     return torch.from_numpy(face_shapes(row, np.zeros((1, 2)), asymmetry, index)).float()
 
 
-def scene(*lamps: Light, ambient: float = 0.3, background: torch.Tensor | None = None, half_width: float = 0.1) -> Scene:
+def scene(
+    *lamps: Light, ambient: float = 0.3, background: torch.Tensor | None = None, half_width: float = 0.1
+) -> Scene:
     return Scene((ambient,) * 3, lamps, 1.0, background, half_width, np.zeros((1, 2)), np.ones((1, len(lamps))))
 
 
@@ -58,7 +60,7 @@ def test_a_wrinkle_lies_in_its_own_height_and_alike_on_both_sides(name: str) -> 
     inside = depth[region_of(place) // 2 == WRINKLES[name].height].abs().sum()
     assert inside > 0.95 * depth.abs().sum()
     left, right = depth[place[..., 0] > 0.001].abs().sum(), depth[place[..., 0] < -0.001].abs().sum()
-    torch.testing.assert_close(left, right, rtol=0.03, atol=0)
+    torch.testing.assert_close(left, right, rtol=0.07, atol=0)
 
 
 @pytest.mark.parametrize("name", WRINKLES)
@@ -70,9 +72,11 @@ def test_a_wrinkle_lies_where_its_unit_moves_the_skin(name: str) -> None:
     depth = wrinkle_places(2)[name].clamp(min=0)
     deep = place[depth > 0.5]
     skin = head.vertices_of(Part.SKIN)
-    under = moved[skin[torch.cdist(deep, head.vertices[skin]).argmin(1)]]
-    front = moved[skin[(head.vertices[skin, 1] < -0.05)]]
-    assert under.mean() > 2 * front.mean()  # where the unit acts, not just anywhere on the face
+    most = head.vertices[moved > 0.5 * moved.amax()]
+    near = torch.cdist(deep, most).amin(1)  # the skin folds in or beside the part that moves
+    anywhere = torch.cdist(head.vertices[skin[head.vertices[skin, 1] < -0.05]], most).amin(1)
+    assert near.max() < 0.045
+    assert near.mean() < 0.5 * anywhere.mean()
 
 
 @pytest.mark.parametrize("unit", UNITS)
@@ -109,11 +113,12 @@ def test_a_high_lamp_leaves_the_neck_under_the_chin_dark_and_the_forehead_bright
     high = torch.nn.functional.normalize(torch.tensor([0.0, -0.7, 0.7]), dim=0)
     got = rig.reach.of(high, torch.eye(3)[None])[0]
     x, y, z = rig.template.unbind(1)
-    front = (rig.skin > 0) & (x.abs() < 0.02) & (y < -0.05)
-    assert got[front & (z > 0.60) & (z < 0.61)].mean() < 0.4
-    assert got[front & (z > 0.76) & (z < 0.79)].mean() > 0.95
-    from_below = rig.reach.of(high * torch.tensor([1, 1, -1]), torch.eye(3)[None])[0]
-    assert from_below[front & (z > 0.60) & (z < 0.61)].mean() > 0.6
+    throat = (x.abs() < 0.02) & (y < -0.05) & (z > 0.59) & (z < 0.612)
+    forehead = (rig.skin > 0) & (x.abs() < 0.03) & (y < -0.1) & (z > 0.76) & (z < 0.79)
+    assert got[throat].mean() < 0.2
+    assert got[forehead].mean() > 0.95
+    level = rig.reach.of(torch.tensor([0.0, -0.95, -0.3]), torch.eye(3)[None])[0]
+    assert level[throat].mean() > 0.7
 
 
 def test_shadows_agree_with_rays() -> None:
@@ -179,15 +184,15 @@ def test_no_background_shows_through_long_hair(yaw: float) -> None:
 
 def test_a_pupil_is_dark_and_a_lamp_shines_in_the_eye() -> None:
     actor = Actor(someone("short", male=True), 224)
-    eyes = slice(75, 105), slice(60, 170)
+    eyes = slice(55, 85), slice(50, 175)
     open_wide = shapes_of({"AU5": 0.8}).numpy()
     dull = actor.render(open_wide, np.zeros((1, 3)), scene(ambient=0.6)).pictures[0][:, *eyes]
     lamp = Light((0.1, -1.0, 0.25), (0.6, 0.6, 0.6))
     alive = actor.render(open_wide, np.zeros((1, 3)), scene(lamp, ambient=0.6)).pictures[0][:, *eyes]
-    assert dull.amax(0).min() < 0.25
+    assert dull.amax(0).min() < 0.1
     brighter = (alive - dull).amin(0)
-    assert brighter.max() > 0.3
-    assert (brighter > 0.8 * brighter.max()).float().mean() < 0.02  # a point, not a film
+    assert brighter.max() > 0.5
+    assert (brighter > 0.5 * brighter.max()).float().mean() < 0.02  # a point, not a film
 
 
 def test_everybody_can_be_painted() -> None:

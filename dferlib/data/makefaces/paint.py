@@ -118,7 +118,7 @@ def _middle_wrinkles(x: Tensor, y: Tensor, z: Tensor) -> dict[str, Tensor]:
     pouch = _furrow(z - 0.7185 - 0.003 * bow, 0.0011) + 0.8 * _furrow(z - 0.7125 - 0.005 * bow, 0.0017)
     return {
         "nose": nose * smooth(-x, -0.019, -0.010) * smooth(-y, 0.118, 0.124),
-        "crow's feet": crow * smooth(x, 0.046, 0.050) * smooth(-x, -0.063, -0.056),
+        "crow's feet": crow * smooth(x, 0.046, 0.050) * smooth(-x, -0.063, -0.056) * smooth(-y, 0.065, 0.08),
         "pouch": pouch * smooth(-bow, -1.1, -0.5) * smooth(-y, 0.095, 0.105),
     }
 
@@ -277,7 +277,9 @@ def _ground(shrink: int) -> _Ground:
         under_eyes=spot(0.031, 0.7185, 0.016, 0.006),
         lids=spot(0.031, 0.7375, 0.017, 0.006),
         freckled=(spot(0.035, 0.695, 0.03, 0.02) + spot(0, 0.70, 0.02, 0.02)).clamp(0, 1),
-        jaw=(jaw + sideburns * smooth(y, -0.105, -0.085)) * (1 - masks[..., LIPS]) * bare_chin,
+        jaw=(jaw + sideburns * smooth(y, -0.105, -0.085))
+        * (1 - masks[..., LIPS] - masks[..., EARS]).clamp(min=0)
+        * bare_chin,
         moustache=torch.exp(-(((z - 0.6755) / 0.0062) ** 4)) * smooth(-x, -0.034, -0.026) * (y < -0.1),
         brows=((y < -0.1) & ((z - 0.751).abs() < 0.016) & (x < 0.062)).nonzero(as_tuple=True),
     )

@@ -36,7 +36,7 @@ from dferlib.data.makefaces.shadows import mouth_light
 CAMERA_DISTANCE = 1.1  # metres from the face
 EYES_TO_MOUTH = 0.0684  # metres on the template; the crop scales with it, as an aligner's would
 SUPERSAMPLE = 2  # samples along each side of a pixel
-EYE_SHINE, EYE_SHARPNESS = 1.8, 420  # of the lamps' reflections in the eyes
+EYE_SHINE, EYE_SHARPNESS = 2.2, 800  # of the lamps' reflections in the eyes
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class Actor:
         found = rasterise(points, self.rig.triangles, samples, self.rig.two_sided)
         place, triangle, corners, weights = barycentric(points, self.rig.triangles, found)
         diffuse, gloss = self._light(world, normals, eye, _rotation(turn), scene)
-        diffuse *= mouth_light(world, self.rig.lip_gap, self.rig.in_mouth)
+        diffuse *= mouth_light(act, self.action_index, self.rig.in_mouth)
         carried = torch.cat([diffuse, gloss, moved[..., None]], -1).reshape(-1, 7)
         carried = (carried[corners] * weights[..., None]).sum(1)
         colour = self._colour(place // samples**2, triangle, corners, weights, act)

@@ -46,7 +46,6 @@ class Rig:
     face: Tensor  # (V,) 1 on the face with its eyes and mouth, 0 on scalp, ears, neck and hair
     teeth_edge: float  # depth at which the teeth end
     in_mouth: Tensor  # (V,) 1 on teeth, tongue and what is behind them
-    lip_gap: Tensor  # (2,) the inner edges of the upper and the lower lip in the middle
     reach: Reach  # which vertices a lamp reaches
 
 
@@ -102,19 +101,8 @@ def load_rig(device: str, long_hair: bool) -> Rig:
         face=face[used],
         teeth_edge=float(head.vertices[head.vertices_of(Part.TEETH), 1].min()) + 0.016,
         in_mouth=marked(Part.TEETH, Part.TONGUE, Part.MOUTH_CAVITY)[used] * (1 - head.masks[used, LIPS]),
-        lip_gap=_lip_gap(head, used),
         reach=reach_of_light(head.vertices[used], triangles, part),
     )
-
-
-def _lip_gap(head: Head, used: Tensor) -> Tensor:
-    """(2,) where the lips meet in the middle: the lowest place of the upper lip, the highest of the lower."""
-    place, lips = head.vertices[used], head.masks[used, LIPS] > 0.5
-    down = -head.shapes[head.action_index()["jawOpen"], used, 2]
-    middle = lips & (place[:, 0].abs() < 0.004)
-    upper = torch.where(middle & (down < 0.3 * down.amax()), place[:, 2], torch.inf).argmin()
-    lower = torch.where(middle & (down > 0.6 * down.amax()), place[:, 2], -torch.inf).argmax()
-    return torch.stack([upper, lower])
 
 
 def _drawn(head: Head) -> Tensor:

@@ -22,7 +22,16 @@ CELLS = 56  # along each side of a lamp's depth map
 HALF = 0.15  # metres, half the side of the depth map
 LIFT = 0.004  # metres: how far off its surface a vertex looks for the lamp, so that it does not shade itself
 FINEST = 0.0055  # metres: the surface is probed at least this densely
-SHUT, WIDE = 0.003, 0.0055  # metres between the lips: no more light falls in, all of it does
+# how far each face shape parts the lips; at CLOSED no more light falls in than at rest, at one more all of it does
+PARTING = {
+    "jawOpen": 5.0,
+    "mouthLowerDownLeft": 0.8,
+    "mouthLowerDownRight": 0.8,
+    "mouthUpperUpLeft": 0.8,
+    "mouthUpperUpRight": 0.8,
+    "mouthFunnel": 0.6,
+}
+CLOSED = 0.1
 IN_THE_DARK = 0.08  # of the light reaches the teeth behind closed lips
 LEAST = 0.12  # of a lamp's light reaches every vertex, scattered by the skin around it
 
@@ -118,17 +127,17 @@ def reach_of_light(vertices: Tensor, triangles: Tensor, part: Tensor) -> Reach:
     return Reach(directions, LEAST + (1 - LEAST) * seen)
 
 
-def mouth_light(vertices: Tensor, lip_gap: Tensor, in_mouth: Tensor) -> Tensor:
+def mouth_light(actions: Tensor, index: dict[str, int], in_mouth: Tensor) -> Tensor:
     """How much light falls on teeth and tongue: little through closed lips.
 
     Args:
-        vertices: (T, V, 3) of the moving head.
-        lip_gap: (2,) the vertices between which the mouth opens.
+        actions: (T, 52) weights of the face shapes.
+        index: column of each face shape.
         in_mouth: (V,) 1 on teeth, tongue and what is behind them.
 
     Returns:
         (T, V, 1) factor of the light at each vertex.
     """
-    upper, lower = vertices[:, lip_gap].unbind(1)
-    opened = (((upper - lower).norm(dim=1) - SHUT) / (WIDE - SHUT)).clamp(0, 1)
-    return (1 - (1 - IN_THE_DARK) * (1 - opened)[:, None] * in_mouth)[..., None]
+    parted = sum((amount * actions[:, index[name]] for name, amount in PARTING.items()), -CLOSED)
+    dark = (1 - IN_THE_DARK) * (1 - torch.as_tensor(parted).clamp(0, 1))
+    return (1 - dark[:, None] * in_mouth)[..., None]
