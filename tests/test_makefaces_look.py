@@ -76,7 +76,7 @@ def test_a_wrinkle_lies_where_its_unit_moves_the_skin(name: str) -> None:
     near = torch.cdist(deep, most).amin(1)  # the skin folds in or beside the part that moves
     anywhere = torch.cdist(head.vertices[skin[head.vertices[skin, 1] < -0.05]], most).amin(1)
     assert near.max() < 0.045
-    assert near.mean() < 0.5 * anywhere.mean()
+    assert near.mean() < 0.6 * anywhere.mean()
 
 
 @pytest.mark.parametrize("unit", UNITS)
