@@ -1,5 +1,6 @@
 """The book's pictures, in one style. Every function draws on a figure of its own and returns it."""
 
+import io
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
@@ -58,18 +59,93 @@ def film_strip(clips: Sequence[np.ndarray], names: Sequence[str], titles: Sequen
     return figure
 
 
-def heat_strip(clip: np.ndarray, heat: np.ndarray, titles: Sequence[str] | None = None) -> Figure:
+def png(picture: np.ndarray) -> bytes:
+    """A picture (3, S, S), uint8 or float in [0, 1], as the bytes of a PNG file: what an image widget shows."""
+    file = io.BytesIO()
+    plt.imsave(file, _bytes(picture))
+    return file.getvalue()
+
+
+def _bytes(picture: np.ndarray) -> np.ndarray:
+    """(S, S, 3) uint8 of (3, S, S) uint8 or float in [0, 1]."""
+    picture = np.asarray(picture)
+    if picture.dtype != np.uint8:
+        picture = (picture.clip(0, 1) * 255).round().astype(np.uint8)
+    return np.ascontiguousarray(picture.transpose(1, 2, 0))
+
+
+def gallery(pictures: Sequence[np.ndarray], titles: Sequence[str], columns: int) -> Figure:
+    """Pictures in a grid, each under its title.
+
+    Args:
+        pictures: each (3, S, S), uint8 or float in [0, 1].
+        titles: one for each.
+        columns: how many stand side by side.
+    """
+    rows = -(-len(pictures) // columns)
+    lines = max(title.count("\n") + 1 for title in titles)
+    side = min(2.1, 9.0 / columns)
+    figure, axes = _new(side * columns, (side + 0.16 * lines) * rows, rows, columns)
+    for one in axes.flat:
+        one.set_axis_off()
+    for one, picture, title in zip(axes.flat, pictures, titles, strict=False):
+        _picture(one, _bytes(picture))
+        one.set_title(title, fontsize=7.5, pad=3)
+    return figure
+
+
+def over_time(
+    lines: dict[str, np.ndarray], seconds: float, marks: dict[str, np.ndarray] | None = None, label: str = "intensity"
+) -> Figure:
+    """Curves over the time of a clip.
+
+    Args:
+        lines: by name, each (T,), in the colour of the emotion where the name is one.
+        seconds: length of the clip.
+        marks: by name, (T,) bool: moments to shade.
+        label: of the upright axis.
+    """
+    figure, axes = _new(7.5, 2.8)
+    (one,) = axes.flat
+    count = len(next(iter(lines.values())))
+    times = np.linspace(0, seconds, count)
+    for shade, (name, where) in zip((0.06, 0.14, 0.06), (marks or {}).items(), strict=False):
+        for start, end in _runs(where):
+            half = seconds / (count - 1) / 2
+            one.axvspan(times[start] - half, times[end] + half, color=INK, alpha=shade, lw=0)
+            one.text((times[start] + times[end]) / 2, 1.02, name, ha="center", transform=one.get_xaxis_transform())
+    for name, values in lines.items():
+        one.plot(times, values, label=name, color=COLOURS.get(name), lw=1.6)
+    one.set_xlabel("seconds")
+    one.set_ylabel(label)
+    one.set_xlim(0, seconds)
+    one.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def _runs(where: np.ndarray) -> list[tuple[int, int]]:
+    """First and last position of each run of true values."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], where.astype(np.int8), [0]])))
+    return [(int(a), int(b) - 1) for a, b in edges.reshape(-1, 2)]
+
+
+def heat_strip(
+    clip: np.ndarray, heat: np.ndarray, titles: Sequence[str] | None = None, marks: np.ndarray | None = None
+) -> Figure:
     """A clip above the same clip under a heat map.
 
     Args:
         clip: (T, 3, S, S) uint8.
         heat: (T, S, S) from 0 to 1.
         titles: a title for each frame.
+        marks: (T, P, 2) points to draw on the upper row, right and down in pixels.
     """
     figure, axes = _new(min(9.0, 0.95 * len(clip) + 0.4), 2.2, 2, len(clip))
     for column, (frame, warm) in enumerate(zip(clip, heat, strict=True)):
         picture = frame.transpose(1, 2, 0)
         _picture(axes[0, column], picture, titles[column] if titles is not None else "")
+        if marks is not None:  # the first pixel's middle is at 0 for matplotlib and at 0.5 for landmarks
+            axes[0, column].scatter(*(marks[column].T - 0.5), s=0.6, color="#00E5FF", lw=0)
         _picture(axes[1, column], picture)
         axes[1, column].imshow(warm, cmap="inferno", vmin=0, vmax=1, alpha=0.55)
     return figure
