@@ -68,7 +68,12 @@ def draw_pose(frames: int, knobs: Knobs, rng: np.random.Generator) -> np.ndarray
 
 
 def shoot(
-    actor: "Actor", weights: np.ndarray, pose: np.ndarray, knobs: Knobs, rng: np.random.Generator
+    actor: "Actor",
+    weights: np.ndarray,
+    pose: np.ndarray,
+    knobs: Knobs,
+    rng: np.random.Generator,
+    half_width: float = HALF_WIDTH,
 ) -> tuple[np.ndarray, dict[str, np.ndarray | float | str]]:
     """Film a person: light, framing, what comes in front of the face, the camera and its file.
 
@@ -78,6 +83,7 @@ def shoot(
         pose: (T, 3) yaw, pitch and roll of the head in radians.
         knobs: how hard.
         rng: the source of every draw.
+        half_width: metres on the face from the middle of the picture to its edge.
 
     Returns:
         (T, 3, S, S) uint8, and what is true of it, see `MakeFaces.truth`.
@@ -88,7 +94,7 @@ def shoot(
     from dferlib.data.makefaces.render import sample_scene
 
     frames = len(pose)
-    scene = sample_scene(rng, frames, actor.size, HALF_WIDTH, knobs.misaligned, knobs.flicker)
+    scene = sample_scene(rng, frames, actor.size, half_width, knobs.misaligned, knobs.flicker)
     done = actor.render(weights, pose, scene)
     pictures, open_ = done.pictures, torch.ones_like(done.face)
     in_front: list[str] = []
