@@ -168,19 +168,21 @@ FRAME_SHAPES = {
     "aviator": FrameShape(0.057, 0.049, 2.6, 0.20, -0.002, (0.0009, 0.0014)),
     "cat-eye": FrameShape(0.053, 0.039, 2.8, 0.12, 0.007, (0.0020, 0.0050)),
 }
+# linear reflectances: plastics, then the metals of thin rims
 RIM_COLOURS = np.array(
     [
         [0.015, 0.015, 0.017],
         [0.015, 0.015, 0.017],
         [0.10, 0.045, 0.02],
         [0.05, 0.03, 0.02],
-        [0.25, 0.25, 0.26],
-        [0.45, 0.33, 0.14],
         [0.30, 0.02, 0.03],
         [0.03, 0.06, 0.20],
+        [0.25, 0.25, 0.26],
+        [0.45, 0.33, 0.14],
         [0.55, 0.50, 0.46],
     ]
 )
+METALS, THICKEST_METAL = 6, 0.002  # the first metal of them, and metres
 TINTS = np.array([[0.01, 0.01, 0.012], [0.03, 0.018, 0.01], [0.012, 0.022, 0.014]])
 
 
@@ -252,11 +254,11 @@ class Glasses:
         return Drawn(paint, hidden, shadow)
 
     def _bar(self) -> Tensor:
-        """(9, 3) the bridge (five points) and the two arms (two points each)."""
+        """(7, 3) the bridge (three points) and the two arms (two points each)."""
         shape = FRAME_SHAPES[self.shape]
         nose = torch.stack([self.centres[k] - self.axes[k, 0] * shape.wide * 0.49 for k in (0, 1)])
         nose = nose + self.axes[:, 1] * shape.high * 0.16
-        t = torch.linspace(0, 1, 5, device=nose.device)[:, None]
+        t = torch.linspace(0, 1, 3, device=nose.device)[:, None]
         bridge = torch.lerp(nose[:1], nose[1:], t) + self.axes[:1, 1] * 0.012 * (t * (1 - t))
         hinge = self.centres + self.axes[:, 0] * (shape.wide * 0.5 * (1 + 0.3 * shape.taper) + self.rim / 2)
         hinge = hinge + self.axes[:, 1] * (shape.high * 0.22 + 0.5 * shape.lift)
@@ -282,12 +284,12 @@ class Glasses:
                 whole[..., first:last] += part
         pixel = STEP / (lens[:, 2] - lens[:, 0])[:, 0, :2].norm(dim=1)[:, None, None]
         thick = (0.7 * self.rim + 0.0008) / pixel
-        for k, (start, end) in enumerate(((0, 1), (1, 2), (2, 3), (3, 4), (5, 6), (7, 8))):
-            seen = _stroke(bars[:, start], bars[:, end], thick, x, y)
-            if k >= 4:  # an arm is in front of the head only on the side that is turned to the camera
-                outward = (bars[:, end, 0] - bars[:, start, 0]) * (2 * (k - 4) - 1)
-                seen = seen * (outward * pixel[:, 0, 0] / 0.003).clamp(0, 1)[:, None, None]
-            rim = torch.maximum(rim, seen)
+        start, end = bars[:, [0, 1, 3, 5]], bars[:, [1, 2, 4, 6]]
+        strokes = _strokes(start, end, thick, x, y)
+        # an arm is in front of the head only on the side that is turned to the camera
+        outward = (end - start)[:, 2:, 0] * torch.tensor([-1.0, 1.0], device=x.device) * pixel[:, :, 0] / 0.003
+        strokes[:, 2:] *= outward.clamp(0, 1)[..., None, None]
+        rim = torch.maximum(rim, strokes.amax(1))
         return glass.clamp(max=1), shine.clamp(max=1), rim.clamp(max=1), upper
 
     def _lens(
@@ -344,12 +346,13 @@ def _outline_table(outline: np.ndarray, device: str) -> tuple[Tensor, Tensor]:
     return _tensor(radius, device), _tensor(1 / np.hypot(1, slope), device)
 
 
-def _stroke(start: Tensor, end: Tensor, wide: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """(T, h, w) coverage by a straight stroke between points (T, 3); it is `wide` (T, 1, 1) pixels wide."""
-    ax, ay = start[:, 0, None, None], start[:, 1, None, None]
-    dx, dy = end[:, 0, None, None] - ax, end[:, 1, None, None] - ay
-    t = (((x - ax) * dx + (y - ay) * dy) / (dx * dx + dy * dy).clamp(min=1e-9)).clamp(0, 1)
-    away = torch.hypot(x - ax - t * dx, y - ay - t * dy)
+def _strokes(start: Tensor, end: Tensor, wide: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """(T, N, h, w) coverage by straight strokes between points (T, N, 3); they are `wide` (T, 1, 1) pixels wide."""
+    ax, ay, _ = start[..., None, None].unbind(2)
+    dx, dy, _ = (end - start)[..., None, None].unbind(2)
+    right, down, wide = x - ax, y - ay, wide[:, None]
+    t = ((right * dx + down * dy) / (dx * dx + dy * dy).clamp(min=1e-9)).clamp(0, 1)
+    away = torch.hypot(right - t * dx, down - t * dy)
     return (0.5 + wide / 2 - away).clamp(0, 1) * wide.clamp(max=1)
 
 
@@ -368,6 +371,9 @@ def _sample_glasses(kind: str, actor: Actor, rng: np.random.Generator) -> Glasse
     nearest = (shape.wide * 0.5 + 0.0075) * fit  # half the bridge: the lenses must not meet over the nose
     apart = max(0.94 * apart / 2, nearest)
     beside = (actor.rig.face > 0.5) & ((rest[:, 2] - level).abs() < 0.008)
+    rim = float(rng.uniform(*shape.rim))
+    colours = RIM_COLOURS[: METALS if rim > THICKEST_METAL else None]
+    colour = colours[rng.integers(len(colours))] * rng.uniform(0.7, 1.3)
     centres, axes, ends = [], [], []
     for side in (-1.0, 1.0):
         centres.append([side * apart, front, down])
@@ -377,8 +383,8 @@ def _sample_glasses(kind: str, actor: Actor, rng: np.random.Generator) -> Glasse
     return Glasses(
         kind=kind,
         shape=name,
-        rim=float(rng.uniform(*shape.rim)) * fit,
-        colour=RIM_COLOURS[rng.integers(len(RIM_COLOURS))] * rng.uniform(0.7, 1.3),
+        rim=rim * fit,
+        colour=colour,
         tint=TINTS[rng.integers(len(TINTS))] if dark else np.full(3, 0.35),
         density=(rng.uniform(0.88, 0.97), rng.uniform(0.6, 0.93)) if dark else (rng.uniform(0.0, 0.06),) * 2,
         mirror=float(rng.uniform(0.05, 0.2) if dark else rng.choice([0, 0.12, 0.3]) * rng.uniform(0.5, 1)),
@@ -423,42 +429,54 @@ class Hair:
         placed = actor.place(self.points.view(-1, 3), pose, scene).view(frames, -1, 3, 3)
         scale = size / (2 * scene.half_width * actor.scale)  # pixels to a metre
         lag, own, speed, phase = self.swing
-        t = np.linspace(0, 1, frames)
-        sway = own * np.sin(speed * t + phase) - lag * np.gradient(pose[:, 0]) if frames > 1 else np.zeros(1)
-        sway = _tensor(sway * scale, device)
+        sway = own * np.sin(speed * np.linspace(0, 1, frames) + phase)
+        if frames > 1:
+            sway = sway - lag * np.gradient(pose[:, 0])
+        cover, shine, first = _strands(placed, _tensor(sway * scale, device), _tensor(self.thick * scale, device), size)
         (colour,) = _flat_colours([self.colour], frames, scene, device)
-        x, y = _pixel_centres(range(size), range(size), device)
-        paint = torch.zeros(frames, 3, size, size, device=device)
-        clear = torch.ones(frames, size, size, device=device)
-        for strand, thick, tone in zip(placed.unbind(1), self.thick, self.tones, strict=True):
-            rows = _span(strand[..., 1], 1, size)
-            reach = strand[..., 0] + sway[:, None] * _tensor((0.0, 0.25, 1.0), device)
-            columns = _span(torch.cat([reach, 2 * reach[:, 1:2] - reach[:, :1]], 1), thick * scale + 1, size)
-            if not (len(rows) and len(columns)):
-                continue
-            box = (slice(None), slice(rows.start, rows.stop), slice(columns.start, columns.stop))
-            cover, shine = _strand(strand, sway, thick * scale, x[..., box[2]], y[:, box[1]])
-            part = (..., *box[1:])
-            shade = colour * (tone * shine)[:, None]
-            paint[part] += cover[:, None] * (shade - paint[part])
-            clear[box] *= 1 - cover
-        hidden = 1 - clear
+        window = cover.shape[-1]
+        # a strand touches `window` pixels of each row; the canvas has room for those beside the picture
+        row = torch.arange(frames * size, device=device).view(frames, size, 1) * (size + 2 * window)
+        canvas = torch.zeros(frames * size * (size + 2 * window), 4, device=device)  # colour and how much is hidden
+        shade = colour[:, None, :, 0].transpose(2, 3) * _tensor(self.tones, device)[:, None, None]  # (T, N, 1, 3)
+        for k in range(len(self.tones)):
+            at = (row + first[:, k] + window + torch.arange(window, device=device)).view(-1)
+            lit = shade[:, k, :, None] * shine[:, k, ..., None]
+            ink = torch.cat([lit, torch.ones_like(lit[..., :1])], -1).view(-1, 4)
+            canvas[at] = torch.lerp(canvas[at], ink, cover[:, k].reshape(-1, 1))
+        drawn = canvas.view(frames, size, -1, 4)[:, :, window : window + size].permute(0, 3, 1, 2)
+        hidden = drawn[:, 3]
         fall = max(1, round(0.003 * scale))
-        return Drawn(paint.clamp(0, 1), hidden, F.pad(0.25 * hidden[:, :-fall], (0, 0, fall, 0)))
+        return Drawn(drawn[:, :3].clamp(0, 1), hidden, F.pad(0.25 * hidden[:, :-fall], (0, 0, fall, 0)))
 
 
-def _strand(strand: Tensor, sway: Tensor, wide: float, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Coverage of pixels by a strand through three points (T, 3, 3), row by row, and how much it shines there."""
-    (x0, y0), (xm, _), (x1, y1) = (strand[:, k, :2, None, None].unbind(1) for k in range(3))
-    t = (y - y0) / (y1 - y0).clamp(min=1)
+def _strands(points: Tensor, sway: Tensor, wide: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw strands row by row.
+
+    Args:
+        points: (T, N, 3, 3) root, middle and tip of each strand in the picture.
+        sway: (T,) pixels that the tips swing to the right.
+        wide: (N,) width in pixels.
+        size: S, side of the picture.
+
+    Returns:
+        In each of the S rows, for W pixels: how much of them each strand covers and how bright it is (T, N, S, W);
+        and the column of the first of them (T, N, S, 1), from -W to S.
+    """
+    y = torch.arange(size, device=points.device) + 0.5
+    (x0, y0), (xm, _), (x1, y1) = (points[:, :, k, :2, None].unbind(2) for k in range(3))
+    high = (y1 - y0).clamp(min=1)
+    t = (y - y0) / high  # (T, N, S) 0 at the root, 1 at the tip
     v = t.clamp(0, 1)
-    middle = x0 + (x1 - x0) * v + (xm - (x0 + x1) / 2) * 4 * v * (1 - v) + sway[:, None, None] * v * v
-    lean = torch.hypot((x1 - x0) / (y1 - y0).clamp(min=1), torch.ones_like(x0))
-    half = wide / 2 * lean * (1 - v**3) * ((t > 0) & (t < 1))
-    left, right = torch.maximum(x - 0.5, middle - half), torch.minimum(x + 0.5, middle + half)
-    cover = (right - left).clamp(0, 1)
-    round_ = 1 - 0.35 * ((x - middle) / half.clamp(min=0.5)).clamp(-1, 1) ** 2
-    return cover, round_ * (0.88 + 0.35 * torch.exp(-(((v - 0.35) / 0.16) ** 2)))
+    middle = x0 + (x1 - x0) * v + (4 * xm - 2 * x0 - 2 * x1) * v * (1 - v) + sway[:, None, None] * v * v
+    half = wide[:, None] / 2 * torch.hypot((x1 - x0) / high, torch.ones_like(x0)) * (1 - v**3) * ((t > 0) & (t < 1))
+    window = int(np.ceil(2 * float(half.max()))) + 1
+    first = (middle - window / 2).round().clamp(-window, size).long()[..., None]
+    x = first + torch.arange(window, device=points.device) + 0.5
+    away, half = (x - middle[..., None]).abs(), half[..., None]
+    cover = (torch.minimum(away + 0.5, half) - torch.maximum(away - 0.5, -half)).clamp(0, 1)
+    round_ = 1 - 0.35 * (away / half.clamp(min=0.5)).clamp(max=1) ** 2
+    return cover, round_ * (0.88 + 0.35 * torch.exp(-(((v - 0.35) / 0.16) ** 2)))[..., None], first
 
 
 def _sample_hair(actor: Actor, rng: np.random.Generator) -> Hair:
@@ -468,7 +486,7 @@ def _sample_hair(actor: Actor, rng: np.random.Generator) -> Hair:
     unit = actor.scale
     lids = actor.rest[actor.rig.lids]
     eyes, front = float(lids[:, 2].mean()), float(lids[:, 1].min())
-    count = {"lock": 9, "fringe": 26, "curtain": 12}[style]
+    count, thickest = {"lock": (9, 0.0065), "fringe": (22, 0.011), "curtain": (12, 0.0075)}[style]
     s = np.sort(rng.uniform(0, 1, count)) if style == "fringe" else rng.uniform(0, 1, count)
     if style == "lock":
         root, length, drift = rng.uniform(0.005, 0.04), rng.uniform(0.10, 0.15), rng.uniform(-0.005, 0.03)
@@ -478,7 +496,7 @@ def _sample_hair(actor: Actor, rng: np.random.Generator) -> Hair:
     elif style == "fringe":
         sweep, low_edge = rng.uniform(-0.02, 0.03), rng.uniform(-0.006, 0.020)
         x0 = -0.062 + 0.124 * s
-        x1, low = x0 + sweep + rng.normal(0, 0.004, count), low_edge + 12 * (x0**2) * rng.choice([-1, 0]) + 0 * s
+        x1, low = x0 + sweep + rng.normal(0, 0.004, count), low_edge - rng.choice([0, 12]) * x0**2
         low, bow = low + rng.normal(0, 0.006, count), 0.2 * sweep + rng.normal(0, 0.002, count)
     else:
         edge = rng.uniform(0.042, 0.056)
@@ -491,7 +509,7 @@ def _sample_hair(actor: Actor, rng: np.random.Generator) -> Hair:
     return Hair(
         style=style,
         points=_tensor(points, actor.device),
-        thick=rng.uniform(0.002, 0.0065, count) * unit,
+        thick=rng.uniform(0.3, 1, count) * thickest * unit,
         tones=rng.uniform(0.72, 1.2, count),
         colour=actor.person.hair_colour,
         swing=np.array([rng.uniform(0.01, 0.04), rng.uniform(0, 0.002), rng.uniform(3, 9), rng.uniform(0, 6)]),
