@@ -14,6 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dferlib.data.makefaces import raster
+from dferlib.data.makefaces.raster import Lamps, Surface
+
+njit: Callable | None
 try:
     from numba import njit
 except ImportError:
@@ -21,10 +25,13 @@ except ImportError:
 
 Function = TypeVar("Function", bound=Callable)
 
-HALF, ONE, ZERO = np.float32(0.5), np.float32(1), np.float32(0)
-EMPTY = np.iinfo(np.int64).max
-MICROMETRE = np.float32(1e-6)
-FLAT = np.float32(1e-9)
+HALF, ONE, TWO, ZERO = np.float32(0.5), np.float32(1), np.float32(2), np.float32(0)
+EMPTY, MICROMETRE, FLAT = raster.EMPTY, np.float32(raster.MICROMETRE), np.float32(raster.FLAT)
+SKY, FALLS, SHINES = (tuple(map(np.float32, pair)) for pair in (raster.SKY, raster.FALLS, raster.SHINES))
+RED, BLUE = np.float32(raster.RED_REACHES), np.float32(raster.BLUE_REACHES)
+SHEEN, SHEEN_EDGE = np.float32(raster.SHEEN), np.float32(raster.SHEEN_EDGE)
+TINY = np.float32(1e-12)  # where torch's `normalize` stops dividing
+SHOULDER, GAMMA = np.float32(raster.SHOULDER), np.float32(1 / raster.GAMMA)
 
 
 def available() -> bool:
@@ -42,29 +49,79 @@ def _compiled(function: Function) -> Function:
         return cast(Function, njit(function))
 
 
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.contiguous().numpy()
+
+
+@_compiled
+def _lowest(a: float, b: float, c: float) -> float:
+    low = a if a < b else b
+    return low if low < c else c
+
+
+@_compiled
+def _highest(a: float, b: float, c: float) -> float:
+    high = a if a > b else b
+    return high if high > c else c
+
+
+@_compiled
+def _unit(x: float, y: float, z: float) -> tuple[float, float, float]:
+    length = max(np.sqrt(x * x + y * y + z * z), TINY)
+    return x / length, y / length, z / length
+
+
+@_compiled
+def _normals(vertices: np.ndarray, triangles: np.ndarray, out: np.ndarray) -> None:
+    out[:] = ZERO
+    for t in range(len(vertices)):
+        p, n = vertices[t], out[t]
+        for m in range(len(triangles)):
+            i, j, k = np.uint64(triangles[m, 0]), np.uint64(triangles[m, 1]), np.uint64(triangles[m, 2])
+            ux, uy, uz = p[j, 0] - p[i, 0], p[j, 1] - p[i, 1], p[j, 2] - p[i, 2]
+            vx, vy, vz = p[k, 0] - p[i, 0], p[k, 1] - p[i, 1], p[k, 2] - p[i, 2]
+            x, y, z = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+            for corner in (i, j, k):
+                n[corner, 0] += x
+                n[corner, 1] += y
+                n[corner, 2] += z
+        for v in range(len(n)):
+            n[v, 0], n[v, 1], n[v, 2] = _unit(n[v, 0], n[v, 1], n[v, 2])
+
+
+def normals(vertices: Tensor, triangles: Tensor) -> Tensor:
+    """The compiled twin of `raster.normals`."""
+    out = torch.empty_like(vertices, memory_format=torch.contiguous_format)
+    _normals(_array(vertices), triangles.numpy(), out.numpy())
+    return out
+
+
 @_compiled
 def _rasterise(points: np.ndarray, triangles: np.ndarray, size: int, two_sided: np.ndarray, found: np.ndarray) -> None:
     nearest = np.empty((size, size), dtype=np.int64)
     for t in range(len(points)):
         nearest[:] = EMPTY
+        p = points[t]
         for m in range(len(triangles)):
-            i, j, k = triangles[m, 0], triangles[m, 1], triangles[m, 2]
-            ax, ay, bx, by = points[t, i, 0], points[t, i, 1], points[t, j, 0], points[t, j, 1]
-            cx, cy, az = points[t, k, 0], points[t, k, 1], points[t, i, 2]
+            # unsigned, so that the compiler need not think of indices that count from the end
+            i, j, k = np.uint64(triangles[m, 0]), np.uint64(triangles[m, 1]), np.uint64(triangles[m, 2])
+            ax, ay, bx, by, cx, cy = p[i, 0], p[i, 1], p[j, 0], p[j, 1], p[k, 0], p[k, 1]
             abx, aby, acx, acy = bx - ax, by - ay, cx - ax, cy - ay
             area = abx * acy - acx * aby
-            if not (area < -FLAT or (two_sided[m] and area > FLAT)):
+            if not (area < -FLAT or (area > FLAT and two_sided[m])):
                 continue
-            x0 = max(int(np.ceil(min(ax, bx, cx) - HALF)), 0)
-            x1 = min(int(np.floor(max(ax, bx, cx) - HALF)), size - 1)
-            y0 = max(int(np.ceil(min(ay, by, cy) - HALF)), 0)
-            y1 = min(int(np.floor(max(ay, by, cy) - HALF)), size - 1)
+            x0 = max(int(np.ceil(_lowest(ax, bx, cx) - HALF)), 0)
+            x1 = min(int(np.floor(_highest(ax, bx, cx) - HALF)), size - 1)
+            y0 = max(int(np.ceil(_lowest(ay, by, cy) - HALF)), 0)
+            y1 = min(int(np.floor(_highest(ay, by, cy) - HALF)), size - 1)
             if x0 > x1 or y0 > y1:
                 continue
-            abz, acz = points[t, j, 2] - az, points[t, k, 2] - az
+            az = p[i, 2]
+            abz, acz = p[j, 2] - az, p[k, 2] - az
             one_over = ONE / area
             for y in range(y0, y1 + 1):
                 py = np.float32(y) + HALF - ay
+                row = nearest[np.uint64(y)]
                 for x in range(x0, x1 + 1):
                     px = np.float32(x) + HALF - ax
                     w1 = (px * acy - acx * py) * one_over
@@ -72,8 +129,8 @@ def _rasterise(points: np.ndarray, triangles: np.ndarray, size: int, two_sided: 
                     if w1 >= ZERO and w2 >= ZERO and ONE - w1 - w2 >= ZERO:
                         depth = az + w1 * abz + w2 * acz
                         key = (np.int64(depth / MICROMETRE) << 32) | m
-                        if key < nearest[y, x]:
-                            nearest[y, x] = key
+                        if key < row[np.uint64(x)]:
+                            row[np.uint64(x)] = key
         for y in range(size):
             for x in range(size):
                 key = nearest[y, x]
@@ -83,5 +140,201 @@ def _rasterise(points: np.ndarray, triangles: np.ndarray, size: int, two_sided: 
 def rasterise(points: Tensor, triangles: Tensor, size: int, two_sided: Tensor) -> Tensor:
     """The compiled twin of `raster.rasterise`."""
     found = torch.empty(len(points), size, size, dtype=torch.int64)
-    _rasterise(points.contiguous().numpy(), triangles.numpy(), size, two_sided.numpy(), found.numpy())
+    _rasterise(_array(points), triangles.numpy(), size, two_sided.numpy(), found.numpy())
     return found
+
+
+@_compiled
+def _barycentric(
+    points: np.ndarray,
+    triangles: np.ndarray,
+    found: np.ndarray,
+    place: np.ndarray,
+    triangle: np.ndarray,
+    corners: np.ndarray,
+    weights: np.ndarray,
+) -> None:
+    frames, vertices, size, n = len(points), points.shape[1], found.shape[1], 0
+    for t in range(frames):
+        p = points[t]
+        for y in range(size):
+            for x in range(size):
+                m = found[t, y, x]
+                if m < 0:
+                    continue
+                i, j, k = np.uint64(triangles[m, 0]), np.uint64(triangles[m, 1]), np.uint64(triangles[m, 2])
+                ax, ay = p[i, 0], p[i, 1]
+                abx, aby, acx, acy = p[j, 0] - ax, p[j, 1] - ay, p[k, 0] - ax, p[k, 1] - ay
+                apx, apy = np.float32(x) + HALF - ax, np.float32(y) + HALF - ay
+                area = abx * acy - acx * aby
+                w1, w2 = (apx * acy - acx * apy) / area, (abx * apy - apx * aby) / area
+                place[n], triangle[n] = (t * size + y) * size + x, m
+                for c in range(3):
+                    corners[n, c] = triangles[m, c] + t * vertices
+                weights[n, 0], weights[n, 1], weights[n, 2] = ONE - w1 - w2, w1, w2
+                n += 1
+
+
+def barycentric(points: Tensor, triangles: Tensor, found: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The compiled twin of `raster.barycentric`."""
+    count = int((found >= 0).sum())
+    place, triangle = torch.empty(count, dtype=torch.int64), torch.empty(count, dtype=torch.int64)
+    corners, weights = torch.empty(count, 3, dtype=torch.int64), torch.empty(count, 3)
+    outs = (place.numpy(), triangle.numpy(), corners.numpy(), weights.numpy())
+    _barycentric(_array(points), triangles.numpy(), found.numpy(), *outs)
+    return place, triangle, corners, weights
+
+
+@_compiled
+def _illuminate(
+    world: np.ndarray,
+    normal: np.ndarray,
+    eye: np.ndarray,
+    lean: np.ndarray,
+    surface: tuple[np.ndarray, ...],
+    lamps: tuple[np.ndarray, ...],
+    out: np.ndarray,
+) -> None:
+    turns, open_, wrap, strength, sharpness, hair = surface
+    ambient, toward, colour, reach = lamps
+    for t in range(len(world)):
+        for v in range(world.shape[1]):
+            ex, ey, ez = _unit(eye[t, 0] - world[t, v, 0], eye[t, 1] - world[t, v, 1], eye[t, 2] - world[t, v, 2])
+            nx, ny, nz = normal[t, v, 0], normal[t, v, 1], normal[t, v, 2]
+            if turns[v] and nx * ex + ny * ey + nz * ez < ZERO:
+                nx, ny, nz = -nx, -ny, -nz
+            along = nx * lean[0] + ny * lean[1] + nz * lean[2]
+            sx, sy, sz = _unit(lean[0] - along * nx, lean[1] - along * ny, lean[2] - along * nz)
+            sky = (SKY[0] + SKY[1] * nz) * open_[v]
+            for c in range(3):
+                out[t, v, c], out[t, v, 3 + c] = ambient[c] * sky, ZERO
+            hairy = hair[v, 0] + hair[v, 1] + hair[v, 2] > ZERO
+            for k in range(len(toward)):
+                facing = nx * toward[k, 0] + ny * toward[k, 1] + nz * toward[k, 2]
+                soft = (facing + wrap[v]) / (ONE + wrap[v])
+                if soft > ZERO:
+                    falls = (FALLS[0] + FALLS[1] * open_[v]) * reach[t, k, v]
+                    out[t, v, 0] += soft**RED * falls * colour[t, k, 0]
+                    out[t, v, 1] += soft * falls * colour[t, k, 1]
+                    out[t, v, 2] += soft**BLUE * falls * colour[t, k, 2]
+                hx, hy, hz = _unit(toward[k, 0] + ex, toward[k, 1] + ey, toward[k, 2] + ez)
+                mirrored, sheen = nx * hx + ny * hy + nz * hz, ZERO
+                if strength[v] > ZERO and facing > ZERO and mirrored > ZERO:
+                    mirrored = strength[v] * mirrored ** sharpness[v] * (SHINES[0] + SHINES[1] * open_[v])
+                else:
+                    mirrored = ZERO
+                if hairy and facing + SHEEN_EDGE > ZERO:
+                    across = sx * hx + sy * hy + sz * hz
+                    sheen = max(ONE - across * across, ZERO) ** SHEEN * (facing + SHEEN_EDGE)
+                for c in range(3):
+                    out[t, v, 3 + c] += (mirrored + hair[v, c] * sheen) * colour[t, k, c] * reach[t, k, v]
+
+
+def illuminate(world: Tensor, normal: Tensor, eye: Tensor, surface: Surface, lamps: Lamps) -> Tensor:
+    """The compiled twin of `raster.illuminate`."""
+    out = torch.empty(*world.shape[:2], 6)
+    lean = np.array(raster.STRANDS_LEAN, dtype=np.float32)
+    materials, lights = (tuple(_array(value) for value in vars(what).values()) for what in (surface, lamps))
+    places = (_array(world), _array(normal), _array(eye), lean / np.linalg.norm(lean))
+    _illuminate(*places, materials, lights, out.numpy())
+    return out
+
+
+@_compiled
+def _interpolate(values: np.ndarray, corners: np.ndarray, weights: np.ndarray, out: np.ndarray) -> None:
+    for n in range(len(corners)):
+        i, j, k = np.uint64(corners[n, 0]), np.uint64(corners[n, 1]), np.uint64(corners[n, 2])
+        w0, w1, w2 = weights[n, 0], weights[n, 1], weights[n, 2]
+        for c in range(values.shape[1]):
+            out[n, c] = values[i, c] * w0 + values[j, c] * w1 + values[k, c] * w2
+
+
+def interpolate(values: Tensor, corners: Tensor, weights: Tensor) -> Tensor:
+    """The compiled twin of `raster.interpolate`."""
+    out = torch.empty(len(corners), values.shape[1])
+    _interpolate(_array(values), _array(corners), _array(weights), out.numpy())
+    return out
+
+
+@_compiled
+def _texels(
+    atlas: np.ndarray,
+    uv: np.ndarray,
+    triangle: np.ndarray,
+    weights: np.ndarray,
+    which: np.ndarray,
+    strengths: np.ndarray,
+    colour: np.ndarray,
+    wrinkled: np.ndarray,
+) -> None:
+    height, width = atlas.shape[:2]
+    right, bottom = np.float32(width - 1), np.float32(height - 1)
+    for n in range(len(triangle)):
+        m, w0, w1, w2 = np.uint64(triangle[n]), weights[n, 0], weights[n, 1], weights[n, 2]
+        x = uv[m, 0, 0] * w0 + uv[m, 1, 0] * w1 + uv[m, 2, 0] * w2
+        y = uv[m, 0, 1] * w0 + uv[m, 1, 1] * w1 + uv[m, 2, 1] * w2
+        x = min(max(((x + ONE) * np.float32(width) - ONE) / TWO, ZERO), right)
+        y = min(max(((y + ONE) * np.float32(height) - ONE) / TWO, ZERO), bottom)
+        column, row = np.uint64(x), np.uint64(y)
+        east, south = x - np.float32(column), y - np.float32(row)
+        a, b = atlas[row, column], atlas[row, np.uint64(min(column + 1, width - 1))]
+        below = np.uint64(min(row + 1, height - 1))
+        c, d = atlas[below, column], atlas[below, np.uint64(min(column + 1, width - 1))]
+        wa, wb, wc, wd = (ONE - east) * (ONE - south), east * (ONE - south), (ONE - east) * south, east * south
+        for k in range(3):
+            colour[n, k] = a[k] * wa + b[k] * wb + c[k] * wc + d[k] * wd
+        depth, total = strengths[which[n]], ZERO
+        for k in range(len(depth)):
+            total += (a[3 + k] * wa + b[3 + k] * wb + c[3 + k] * wc + d[3 + k] * wd) * depth[k]
+        wrinkled[n] = total
+
+
+def texels(
+    atlas: Tensor, uv: Tensor, triangle: Tensor, weights: Tensor, which: Tensor, strengths: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The compiled twin of `raster.texels`."""
+    colour, wrinkled = torch.empty(len(triangle), 3), torch.empty(len(triangle))
+    given = (atlas, uv, triangle, weights, which, strengths)
+    arrays = [_array(value) for value in (*given, colour, wrinkled)]
+    _texels(*arrays)
+    return colour, wrinkled
+
+
+@_compiled
+def _average(samples: np.ndarray, place: np.ndarray, behind: np.ndarray, fine: int, out: np.ndarray) -> None:
+    frames, channels, side, _ = out.shape
+    size, share = side * fine, ONE / np.float32(fine * fine)
+    first = np.zeros((channels, side, side), dtype=np.float32)
+    for y in range(size):
+        for x in range(size):
+            for c in range(channels):
+                first[c, y // fine, x // fine] += behind[y, x, c] * share
+    for t in range(frames):
+        out[t] = first
+    for n in range(len(place)):
+        row, x = divmod(place[n], size)
+        t, y = divmod(row, size)
+        for c in range(channels):
+            out[t, c, y // fine, x // fine] += (samples[n, c] - behind[y, x, c]) * share
+
+
+def average(samples: Tensor, place: Tensor, behind: Tensor, frames: int, side: int) -> Tensor:
+    """The compiled twin of `raster.average`."""
+    out = torch.empty(frames, behind.shape[-1], side, side)
+    _average(_array(samples), place.numpy(), _array(behind), len(behind) // side, out.numpy())
+    return out
+
+
+@_compiled
+def _develop(light: np.ndarray, exposure: float, out: np.ndarray) -> None:
+    factor = np.float32(exposure)
+    for i in range(len(light)):
+        x = max(light[i] * factor, ZERO)
+        out[i] = min(x / (ONE + SHOULDER * x), ONE) ** GAMMA
+
+
+def develop(light: Tensor, exposure: float) -> Tensor:
+    """The compiled twin of `raster.develop`."""
+    out = torch.empty(light.shape)
+    _develop(_array(light).reshape(-1), exposure, out.view(-1).numpy())
+    return out

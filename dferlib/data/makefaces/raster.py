@@ -1,17 +1,54 @@
-"""A triangle rasteriser in plain torch: which triangle does each sample of the picture see?
+"""The renderer's inner loops in plain torch: what each sample sees, how it is lit, and pixels from samples.
 
-Triangles are sorted into buckets by the size of their bounding box. All boxes of a bucket are tested at once: every
-sample of every box gets its barycentric coordinates, and the nearest triangle wins by one `scatter_reduce` on packed
-keys (depth in the high half, triangle in the low half). No display is needed, and the same lines run on a GPU.
+These functions are the reference; `kernel` has a compiled twin of each. No display is needed, and the same lines run
+on a GPU.
+
+The rasteriser answers which triangle each sample of the picture sees. Triangles are sorted into buckets by the size of
+their bounding box. All boxes of a bucket are tested at once: every sample of every box gets its barycentric
+coordinates, and the nearest triangle wins by one `scatter_reduce` on packed keys (depth in the high half, triangle in
+the low half).
 """
 
+from dataclasses import dataclass
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 BUCKETS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256)  # side of the box, in samples
 CANDIDATES = 2_000_000  # tested at once, which bounds the memory
 EMPTY = torch.iinfo(torch.int64).max
 MICROMETRE = 1e-6  # depths are compared to this
+FLAT = 1e-9  # a triangle that covers less than half of this is not drawn
+SKY = (0.6, 0.4)  # light from everywhere: level, and how much more of it comes from above
+FALLS, SHINES = (0.7, 0.3), (0.3, 0.7)  # of a lamp's light, scattered and mirrored: in every crease, and in the open
+RED_REACHES, BLUE_REACHES = 0.85, 1.08  # exponents: light that enters skin comes out redder, so a shadow's edge is warm
+SHEEN, SHEEN_EDGE = 20, 0.2  # exponent of the light that hair mirrors, and how far round the head it reaches
+STRANDS_LEAN = (0.0, 0.3, 1.0)  # hair lies along the part of this direction that follows the surface
+SHOULDER = 0.18  # of the tone curve: how much brightness costs contrast
+GAMMA = 2.2
+
+
+@dataclass(frozen=True)
+class Surface:
+    """How the surface at each of V vertices answers to light."""
+
+    turns: Tensor  # (V,) bool, seen from both sides: its normal is turned towards the camera
+    open: Tensor  # (V,) how much of the sky it sees, 0 to 1
+    wrap: Tensor  # (V,) how far light reaches round it
+    strength: Tensor  # (V,) of its mirrored light
+    sharpness: Tensor  # (V,) exponent of its mirrored light
+    hair: Tensor  # (V, 3) colour that its hair mirrors, 0 where there is none
+
+
+@dataclass(frozen=True)
+class Lamps:
+    """L lamps far away, in T frames, and the light from everywhere. Colours are linear RGB."""
+
+    ambient: Tensor  # (3,)
+    toward: Tensor  # (L, 3) unit vectors
+    colour: Tensor  # (T, L, 3)
+    reach: Tensor  # (T, L, V) how much of each lamp's light arrives at each vertex, 0 to 1
 
 
 def _twice_area(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
@@ -37,7 +74,7 @@ def rasterise(points: Tensor, triangles: Tensor, size: int, two_sided: Tensor) -
     low = torch.ceil(xy.amin(1) - 0.5).clamp(min=0).long()
     high = torch.floor(xy.amax(1) - 0.5).clamp(max=size - 1).long()
     area = _twice_area(xy[:, 0], xy[:, 1], xy[:, 2])
-    seen = (area < -1e-9) | (two_sided.repeat(frames) & (area > 1e-9))
+    seen = (area < -FLAT) | (two_sided.repeat(frames) & (area > FLAT))
     seen &= (high >= low).all(1)
     box = (high - low + 1).amax(1)
     nearest = torch.full((frames * size * size,), EMPTY, dtype=torch.int64, device=points.device)
@@ -100,3 +137,103 @@ def barycentric(points: Tensor, triangles: Tensor, found: Tensor) -> tuple[Tenso
     area = _twice_area(a, b, c)
     w1, w2 = _twice_area(a, p, c) / area, _twice_area(a, b, p) / area
     return place, triangle, corners, torch.stack([1 - w1 - w2, w1, w2], 1)
+
+
+def normals(vertices: Tensor, triangles: Tensor) -> Tensor:
+    """(T, V, 3) unit normals of vertices (T, V, 3): the sum of the normals of their triangles (M, 3)."""
+    a, b, c = (vertices[:, triangles[:, k]] for k in range(3))
+    face = torch.linalg.cross(b - a, c - a)
+    out = torch.zeros_like(vertices)
+    for k in range(3):
+        out.index_add_(1, triangles[:, k], face)
+    return F.normalize(out, dim=-1)
+
+
+def illuminate(world: Tensor, normal: Tensor, eye: Tensor, surface: Surface, lamps: Lamps) -> Tensor:
+    """Light at each vertex.
+
+    Args:
+        world: (T, V, 3) places.
+        normal: (T, V, 3) unit normals.
+        eye: (T, 3) place of the camera.
+        surface: what the vertices are made of.
+        lamps: where the light comes from.
+
+    Returns:
+        (T, V, 6): RGB of the light that is scattered, which the colour multiplies, and RGB of what is mirrored.
+    """
+    view = F.normalize(eye[:, None] - world, dim=-1)
+    away = ((normal * view).sum(-1) < 0) & surface.turns
+    n = torch.where(away[..., None], -normal, normal)
+    open_, wrap = surface.open[:, None], surface.wrap[:, None]
+    diffuse = lamps.ambient * (SKY[0] + SKY[1] * n[..., 2:]) * open_
+    gloss = torch.zeros_like(diffuse)
+    lean = F.normalize(torch.tensor(STRANDS_LEAN, device=world.device), dim=0)
+    strand = F.normalize(lean - (n @ lean)[..., None] * n, dim=-1)
+    for k, toward in enumerate(lamps.toward):
+        colour = lamps.colour[:, k, None] * lamps.reach[:, k, :, None]
+        facing = (n @ toward)[..., None]
+        soft = ((facing + wrap) / (1 + wrap)).clamp(min=0)
+        scattered = torch.cat([soft**RED_REACHES, soft, soft**BLUE_REACHES], -1)
+        diffuse = diffuse + scattered * colour * (FALLS[0] + FALLS[1] * open_)
+        half = F.normalize(toward + view, dim=-1)
+        mirrored = (n * half).sum(-1, keepdim=True).clamp(min=0) ** surface.sharpness[:, None] * (facing > 0)
+        across = (strand * half).sum(-1, keepdim=True)
+        sheen = (1 - across**2).clamp(min=0) ** SHEEN * (facing + SHEEN_EDGE).clamp(min=0)
+        mirrored = surface.strength[:, None] * mirrored * (SHINES[0] + SHINES[1] * open_)
+        gloss = gloss + (mirrored + surface.hair * sheen) * colour
+    return torch.cat([diffuse, gloss], -1)
+
+
+def interpolate(values: Tensor, corners: Tensor, weights: Tensor) -> Tensor:
+    """(K, C) values between the corners of triangles: values (N, C) of N vertices, corners (K, 3), weights (K, 3)."""
+    return (values[corners] * weights[..., None]).sum(1)
+
+
+def texels(
+    atlas: Tensor, uv: Tensor, triangle: Tensor, weights: Tensor, which: Tensor, strengths: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Look up the skin's colour and its wrinkles in the atlas, between the four nearest texels.
+
+    Args:
+        atlas: (h, w, 3 + C): linear RGB, and C channels of wrinkles.
+        uv: (M, 3, 2) place of each triangle's corners in the atlas, -1 to 1, x and y.
+        triangle: (K,) which triangle each sample lies in.
+        weights: (K, 3) where in it.
+        which: (K,) row of `strengths` for each sample.
+        strengths: (N, C) how deep each channel's wrinkles are.
+
+    Returns:
+        colour: (K, 3).
+        wrinkled: (K,) the sum of the wrinkles, each times its strength.
+    """
+    place = (uv[triangle] * weights[..., None]).sum(1)
+    found = F.grid_sample(
+        atlas.permute(2, 0, 1)[None], place[None, :, None], align_corners=False, padding_mode="border"
+    )[0, :, :, 0].T
+    return found[:, :3], (found[:, 3:] * strengths[which]).sum(1)
+
+
+def average(samples: Tensor, place: Tensor, behind: Tensor, frames: int, side: int) -> Tensor:
+    """Average samples into pixels.
+
+    Args:
+        samples: (K, C) values of the covered samples.
+        place: (K,) where each lies in the flattened (T, S, S), from `barycentric`.
+        behind: (S, S, C) values of the samples that nothing covers.
+        frames: T.
+        side: of the picture in pixels; S is a multiple of it.
+
+    Returns:
+        (T, C, side, side).
+    """
+    size, channels = behind.shape[1:]
+    picture = behind.expand(frames, -1, -1, -1).reshape(-1, channels).clone()
+    picture[place] = samples
+    return F.avg_pool2d(picture.view(frames, size, size, channels).permute(0, 3, 1, 2), size // side)
+
+
+def develop(light: Tensor, exposure: float) -> Tensor:
+    """Linear light (...) to sRGB values from 0 to 1: exposure, tone curve, gamma."""
+    light = (light * exposure).clamp(min=0)
+    return (light / (1 + SHOULDER * light)).clamp(0, 1) ** (1 / GAMMA)

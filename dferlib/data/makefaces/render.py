@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dferlib.data.makefaces import kernel, raster
 from dferlib.data.makefaces.assets import Part, load_head
 from dferlib.data.makefaces.identity import Identity
 from dferlib.data.makefaces.landmarks import find_landmarks
@@ -29,7 +30,7 @@ from dferlib.data.makefaces.paint import (
     smooth,
     wrinkle_strengths,
 )
-from dferlib.data.makefaces.raster import barycentric, rasterise
+from dferlib.data.makefaces.raster import Lamps, Surface
 from dferlib.data.makefaces.rig import load_rig
 from dferlib.data.makefaces.shadows import mouth_light
 
@@ -88,16 +89,6 @@ class Rendered:
     face: Tensor
 
 
-def _normals(vertices: Tensor, triangles: Tensor) -> Tensor:
-    """(T, V, 3) unit normals of vertices (T, V, 3): the sum of the normals of their triangles."""
-    a, b, c = (vertices[:, triangles[:, k]] for k in range(3))
-    face = torch.linalg.cross(b - a, c - a)
-    out = torch.zeros_like(vertices)
-    for k in range(3):
-        out.index_add_(1, triangles[:, k], face)
-    return F.normalize(out, dim=-1)
-
-
 class Actor:
     """A person made ready for rendering: the resting mesh, the painted atlas, the triangles to draw.
 
@@ -120,8 +111,12 @@ class Actor:
         self.pivot = load_head(device).pivot + (rest - rig.template)[on_skin].mean(0)
         self.scalp = hair_mask(rig.template, person) * rig.skin * (1 - rig.ears) + rig.hanging
         self.rest = rest + self._hair_volume(rest)
-        self.atlas = paint(person, atlas_shrink(size, SUPERSAMPLE)).to(device)[None]
+        painted = paint(person, atlas_shrink(size, SUPERSAMPLE)).to(device)
+        self.atlas = torch.cat([painted[: BLUE + 1], painted[FIRST_WRINKLE:]]).permute(1, 2, 0).contiguous()
         self.action_index = rig.action_index
+        self.surface = self._surface()
+        # two versions of the same inner loops: compiled where that is possible
+        self.loops = kernel if device == "cpu" and kernel.available() else raster
 
     def _hair_volume(self, rest: Tensor) -> Tensor:
         """(V, 3) how far the hair lifts the scalp's surface."""
@@ -134,7 +129,7 @@ class Actor:
         start = torch.from_numpy(rng.uniform(0, 6, 4)).float().to(self.device)
         lumps = 1 + 0.5 * torch.sin(template @ waves + start).mean(1)
         crown = 0.35 + 0.65 * smooth(template[:, 2], 0.70, 0.80)
-        on_scalp = _normals(rest[None], self.rig.solid)[0] * (self.scalp * thick * lumps * crown)[:, None]
+        on_scalp = raster.normals(rest[None], self.rig.solid)[0] * (self.scalp * thick * lumps * crown)[:, None]
         return on_scalp + hang(template, person) * self.rig.hanging[:, None]
 
     @torch.no_grad()
@@ -154,20 +149,21 @@ class Actor:
         world, middle, moved = self._posed(act, turn)
         points, eye = self._project(world, middle, scene, samples)
         points[..., 2] += self.rig.bias
-        normals = _normals(world, self.rig.triangles)
-        found = rasterise(points, self.rig.triangles, samples, self.rig.two_sided)
-        place, triangle, corners, weights = barycentric(points, self.rig.triangles, found)
-        diffuse, gloss = self._light(world, normals, eye, _rotation(turn), scene)
-        diffuse *= mouth_light(act, self.action_index, self.rig.in_mouth)
-        carried = torch.cat([diffuse, gloss, moved[..., None]], -1).reshape(-1, 7)
-        carried = (carried[corners] * weights[..., None]).sum(1)
-        colour = self._colour(place // samples**2, triangle, corners, weights, act)
-        shaded = colour * carried[:, :3] + carried[:, 3:6]
-        self._shine_eyes(shaded, triangle, corners, weights, world, normals, eye, scene)
-        face = (self.rig.face[corners % len(self.rig.face)] * weights).sum(1)
-        truth = torch.stack([face, face * carried[:, 6]], 1)
-        face, motion = self._pixels(truth, torch.zeros(1, 1, 2, device=self.device), place, len(act)).unbind(1)
-        pictures = self._develop(shaded, place, len(act), scene)
+        loops, triangles = self.loops, self.rig.triangles
+        normal = loops.normals(world, triangles)
+        found = loops.rasterise(points, triangles, samples, self.rig.two_sided)
+        place, triangle, corners, weights = loops.barycentric(points, triangles, found)
+        light = loops.illuminate(world, normal, eye, self.surface, self._lamps(turn, scene))
+        light[..., :3] *= mouth_light(act, self.action_index, self.rig.in_mouth)
+        truth = torch.stack([moved, self.rig.face.expand_as(moved)], -1)
+        carried = loops.interpolate(torch.cat([light, truth], -1).flatten(0, 1), corners, weights)
+        light, moved, face = carried[:, :6], carried[:, 6:7], carried[:, 7:]
+        part = self.rig.part[triangle]
+        shaded = self._colour(place // samples**2, triangle, part, corners, weights, act) * light[:, :3] + light[:, 3:]
+        self._shine_eyes(shaded, part, corners, weights, world, normal, eye, scene)
+        seen = torch.cat([shaded, face * moved, face], 1)
+        pixels = loops.average(seen, place, self._behind(scene, samples), len(act), self.size)
+        pictures, motion, face = loops.develop(pixels[:, :3], scene.exposure), pixels[:, 3], pixels[:, 4]
         landmarks = find_landmarks(self.rig).of(points[..., :2]) / SUPERSAMPLE
         return Rendered(pictures, landmarks, motion / face.clamp(min=1e-6), face)
 
@@ -217,53 +213,48 @@ class Actor:
         y = samples / 2 - focal * (world[..., 2] - eye[:, None, 2]) / depth
         return torch.stack([x, y, depth], -1), eye
 
-    def _light(self, world: Tensor, normals: Tensor, eye: Tensor, turn: Tensor, scene: Scene) -> tuple[Tensor, Tensor]:
-        """Light that each vertex scatters and light that it mirrors, both (T, V, 3)."""
-        rig = self.rig
-        view = F.normalize(eye[:, None] - world, dim=-1)
-        # long hair are seen from both sides, and the normals of the teeth point inwards
-        away = ((normals * view).sum(-1, keepdim=True) < 0) & (rig.turnable > 0)[None, :, None]
-        n = torch.where(away, -normals, normals)
-        open_ = rig.openness[None, :, None]
-        diffuse = _vector(scene.ambient, self.device) * (0.6 + 0.4 * n[..., 2:]) * open_
-        gloss = torch.zeros_like(diffuse)
-        wrap = 0.25 * (1 - self.scalp)[None, :, None]
-        lips = rig.lips[None, :, None]
-        strength, sharp = (0.10 + 0.08 * lips) * (rig.skin * (1 - self.scalp))[None, :, None], 14 + 26 * lips
-        hairy = (0.72 * self.scalp)[None, :, None] * _vector(self.person.hair_colour, self.device)
-        up = F.normalize(torch.tensor([0.0, 0.3, 1.0], device=self.device), dim=0)
-        strand = F.normalize(up - (n @ up)[..., None] * n, dim=-1)
-        light = torch.from_numpy(np.asarray(scene.light, dtype=np.float32)).to(self.device)[..., None, None]
-        for lamp, factor in zip(scene.lamps, light.unbind(1), strict=True):
-            toward = F.normalize(_vector(lamp.direction, self.device), dim=0)
-            lamp_colour = _vector(lamp.colour, self.device) * factor * rig.reach.of(toward, turn)[..., None]
-            facing = (n @ toward)[..., None]
-            soft = ((facing + wrap) / (1 + wrap)).clamp(min=0)
-            # light that enters skin comes out redder: the shadow's edge is warm
-            scattered = torch.cat([soft**0.85, soft, soft**1.08], -1)
-            diffuse = diffuse + scattered * lamp_colour * (0.7 + 0.3 * open_)
-            half = F.normalize(toward + view, dim=-1)
-            mirror = strength * (n * half).sum(-1, keepdim=True).clamp(min=0) ** sharp * (facing > 0)
-            sheen = (1 - (strand * half).sum(-1, keepdim=True) ** 2).clamp(min=0) ** 20 * (facing + 0.2).clamp(min=0)
-            gloss = gloss + (mirror * (0.3 + 0.7 * open_) + hairy * sheen) * lamp_colour
-        return diffuse, gloss
+    def _surface(self) -> Surface:
+        """What light meets: skin, lips and hair answer to it differently."""
+        rig, skin = self.rig, 1 - self.scalp
+        return Surface(
+            # long hair is seen from both sides, and the normals of the teeth point inwards
+            turns=rig.turnable > 0,
+            open=rig.openness,
+            wrap=0.25 * skin,
+            strength=(0.10 + 0.08 * rig.lips) * rig.skin * skin,
+            sharpness=14 + 26 * rig.lips,
+            hair=0.72 * self.scalp[:, None] * _vector(self.person.hair_colour, self.device),
+        )
 
-    def _colour(self, frame: Tensor, triangle: Tensor, corners: Tensor, weights: Tensor, actions: Tensor) -> Tensor:
+    def _lamps(self, pose: Tensor, scene: Scene) -> Lamps:
+        """The scene's light in each frame, and how much of it reaches each vertex."""
+        toward = torch.stack([F.normalize(_vector(lamp.direction, self.device), dim=0) for lamp in scene.lamps])
+        colour = torch.stack([_vector(lamp.colour, self.device) for lamp in scene.lamps])
+        factor = torch.from_numpy(np.asarray(scene.light, dtype=np.float32)).to(self.device)
+        turn = _rotation(pose)
+        reach = torch.stack([self.rig.reach.of(lamp, turn) for lamp in toward], 1)
+        return Lamps(_vector(scene.ambient, self.device), toward, factor[..., None] * colour, reach)
+
+    def _colour(
+        self, frame: Tensor, triangle: Tensor, part: Tensor, corners: Tensor, weights: Tensor, actions: Tensor
+    ) -> Tensor:
         """(K, 3) the colour of each sample before light."""
-        person, rig, part = self.person, self.rig, self.rig.part[triangle]
+        person, rig = self.person, self.rig
         colour = torch.zeros(len(part), 3, device=self.device)
+        other = (part != Part.SKIN).nonzero()[:, 0]
+        kind, at = part[other], self.loops.interpolate(rig.template, corners[other] % len(rig.template), weights[other])
 
         def where(which: Part) -> tuple[Tensor, Tensor]:
             """The samples that see `which`, and where on the template head they lie."""
-            chosen = (part == which).nonzero()[:, 0]
-            return chosen, (rig.template[corners[chosen] % len(rig.template)] * weights[chosen, :, None]).sum(1)
+            chosen = (kind == which).nonzero()[:, 0]
+            return other[chosen], at[chosen]
 
         s = (part == Part.SKIN).nonzero()[:, 0]
-        uv = (rig.uv[triangle[s]] * weights[s, :, None]).sum(1)
-        texel = F.grid_sample(self.atlas, uv[None, :, None], align_corners=False, padding_mode="border")[0, :, :, 0]
-        depth = wrinkle_strengths(actions, self.action_index)[frame[s], rig.region[triangle[s]]]
-        wrinkled = (texel[FIRST_WRINKLE:].T * depth).sum(1) * (0.34 + 0.14 * person.old)
-        colour[s] = texel[: BLUE + 1].T * (1 - wrinkled)[:, None].clamp(0.35, 1.25)
+        strengths = wrinkle_strengths(actions, self.action_index)
+        row = frame[s] * strengths.shape[1] + rig.region[triangle[s]]
+        bare, folds = self.loops.texels(self.atlas, rig.uv, triangle[s], weights[s], row, strengths.flatten(0, 1))
+        wrinkled = folds * (0.34 + 0.14 * person.old)
+        colour[s] = bare * (1 - wrinkled)[:, None].clamp(0.35, 1.25)
 
         skin, dark = _vector(person.skin, self.device), 0.30 if person.male else 0.16
         s, p = where(Part.BODY)
@@ -289,20 +280,20 @@ class Actor:
     def _shine_eyes(
         self,
         shaded: Tensor,
-        triangle: Tensor,
+        part: Tensor,
         corners: Tensor,
         weights: Tensor,
         world: Tensor,
-        normals: Tensor,
+        normal: Tensor,
         eye: Tensor,
         scene: Scene,
     ) -> None:
         """Add the sharp highlights of wet eyes, in place."""
-        part = self.rig.part[triangle]
         s = ((part == Part.LEFT_EYE) | (part == Part.RIGHT_EYE)).nonzero()[:, 0]
-        both = torch.cat([world, normals], -1).reshape(-1, 6)[corners[s]]
-        position, normal = (both * weights[s, :, None]).sum(1).split(3, -1)
-        frame = corners[s, 0] // world.shape[1]
+        corners, weights = corners[s], weights[s]
+        position = self.loops.interpolate(world.flatten(0, 1), corners, weights)
+        normal = self.loops.interpolate(normal.flatten(0, 1), corners, weights)
+        frame = corners[:, 0] // world.shape[1]
         view = F.normalize(eye[frame] - position, dim=-1)
         normal = F.normalize(normal, dim=-1)
         light = torch.from_numpy(np.asarray(scene.light, dtype=np.float32)).to(self.device)[frame]
@@ -312,19 +303,11 @@ class Actor:
             shine = EYE_SHINE * (normal * half).sum(1).clamp(min=0) ** EYE_SHARPNESS * ((normal @ toward) > 0)
             shaded[s] += (shine * factor)[:, None] * _vector(lamp.colour, self.device)
 
-    def _pixels(self, values: Tensor, behind: Tensor, place: Tensor, frames: int) -> Tensor:
-        """(T, C, size, size): samples (K, C) at `place` over a background (S, S, C), averaged into pixels."""
-        samples = self.size * SUPERSAMPLE
-        picture = behind.expand(frames, samples, samples, -1).reshape(-1, behind.shape[-1]).clone()
-        picture[place] = values
-        return F.avg_pool2d(picture.view(frames, samples, samples, -1).permute(0, 3, 1, 2), SUPERSAMPLE)
-
-    def _develop(self, shaded: Tensor, place: Tensor, frames: int, scene: Scene) -> Tensor:
-        """Put the samples on the background, average them into pixels, apply exposure, tone curve and gamma."""
-        grey = torch.full((1, 1, 3), 0.25, device=self.device)
-        behind = grey if scene.background is None else scene.background.to(self.device)
-        picture = (self._pixels(shaded, behind, place, frames) * scene.exposure).clamp(min=0)
-        return (picture / (1 + 0.18 * picture)).clamp(0, 1) ** (1 / 2.2)
+    def _behind(self, scene: Scene, samples: int) -> Tensor:
+        """(samples, samples, 5): what is seen where there is no person: the background, no motion and no face."""
+        behind = torch.zeros(samples, samples, 5, device=self.device)
+        behind[..., :3] = 0.25 if scene.background is None else scene.background.to(self.device)
+        return behind
 
 
 def _vector(numbers: Sequence[float] | np.ndarray, device: str) -> Tensor:
