@@ -228,11 +228,15 @@ class Actor:
 
     def _lamps(self, pose: Tensor, scene: Scene) -> Lamps:
         """The scene's light in each frame, and how much of it reaches each vertex."""
-        toward = torch.stack([F.normalize(_vector(lamp.direction, self.device), dim=0) for lamp in scene.lamps])
-        colour = torch.stack([_vector(lamp.colour, self.device) for lamp in scene.lamps])
+        direction, colour = (
+            _vector([x for lamp in scene.lamps for x in getattr(lamp, name)], self.device).view(-1, 3)
+            for name in ("direction", "colour")
+        )
+        toward, turn = F.normalize(direction, dim=1), _rotation(pose)
+        reach = torch.empty(len(pose), len(toward), len(self.rest), device=self.device)
+        for k, lamp in enumerate(toward):
+            reach[:, k] = self.rig.reach.of(lamp, turn)
         factor = torch.from_numpy(np.asarray(scene.light, dtype=np.float32)).to(self.device)
-        turn = _rotation(pose)
-        reach = torch.stack([self.rig.reach.of(lamp, turn) for lamp in toward], 1)
         return Lamps(_vector(scene.ambient, self.device), toward, factor[..., None] * colour, reach)
 
     def _colour(
