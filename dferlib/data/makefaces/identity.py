@@ -31,7 +31,7 @@ HAIR_COLOURS = np.array(
         [0.270, 0.095, 0.035],
     ]
 )
-GREY = np.array([0.40, 0.355, 0.30])
+GREY = np.array([0.43, 0.365, 0.29])
 EYE_COLOURS = np.array(
     [[0.10, 0.05, 0.025], [0.18, 0.10, 0.04], [0.20, 0.22, 0.10], [0.15, 0.27, 0.36], [0.30, 0.34, 0.36]]
 )
@@ -150,7 +150,7 @@ def _hair_colours(tone: float, old: float, rng: np.random.Generator) -> tuple[np
     hair = HAIR_COLOURS[rng.choice(6, p=chances)] * rng.uniform(0.8, 1.25)
     grey = float(np.clip(rng.normal(1.3 * old - 0.45, 0.25), 0, 1)) if old > 0.3 else 0.0
     brows = hair * (0.75 if hair[0] < 0.3 else 0.5)
-    return hair + (GREY * rng.uniform(0.6, 1.3) - hair) * grey, brows + (0.6 * GREY - brows) * 0.5 * grey
+    return hair + (GREY * rng.uniform(0.6, 1.3) - hair) * grey, brows + (0.5 * GREY - brows) * 0.4 * grey
 
 
 def sample_identity(rng: np.random.Generator, shape_names: tuple[str, ...]) -> Identity:
@@ -171,6 +171,7 @@ def sample_identity(rng: np.random.Generator, shape_names: tuple[str, ...]) -> I
     eyes = EYE_COLOURS[rng.choice(5, p=[0.45, 0.25, 0.1, 0.12, 0.08]) if tone < 0.4 else rng.choice(2, p=[0.8, 0.2])]
     styles, chances = ("short", "bald", "buzz", "long"), (0.62, 0.12, 0.20, 0.06) if male else (0.22, 0.0, 0.03, 0.75)
     fringe = rng.random() < (0.12 if male else 0.28)
+    beard = float(rng.choice([0, 0.25, 0.55, 0.95], p=[0.45, 0.22, 0.15, 0.18])) if male and age > 0.6 else 0.0
     shadowed = not male and rng.random() < 0.4
     return Identity(
         seed=int(rng.integers(1 << 31)),
@@ -189,8 +190,8 @@ def sample_identity(rng: np.random.Generator, shape_names: tuple[str, ...]) -> I
         hairline=rng.uniform(-0.034, -0.024) if fringe else rng.uniform(-0.022, 0.002),
         hair_length=rng.uniform(0.4, 1.0),
         hair_wave=rng.uniform(0, 1),
-        beard=float(rng.choice([0, 0.25, 0.55, 0.9], p=[0.45, 0.25, 0.15, 0.15])) if male and age > 0.6 else 0.0,
-        moustache=bool(rng.random() < 0.5),
+        beard=beard,
+        moustache=bool(rng.random() < (0.85 if beard > 0.5 else 0.5)),
         brow_density=rng.uniform(0.55, 1),
         brow_width=rng.uniform(0.75, 1.35) if male else rng.uniform(0.5, 1.0),
         lipstick=rng.uniform(0.3, 0.9) if not male and rng.random() < 0.45 else 0.0,

@@ -257,9 +257,9 @@ def _ground(shrink: int) -> _Ground:
         """A soft spot on both sides of the front of the face."""
         return torch.exp(-(((x - at_x) / wide) ** 2 + ((z - at_z) / high) ** 2)) * (y < -0.07)
 
-    jaw = smooth(-z, -0.676, -0.645) * smooth(z, 0.585, 0.600) * smooth(-y, 0.035, 0.055)
+    jaw = smooth(-z, -0.684, -0.648) * smooth(z, 0.585, 0.600) * smooth(-y, 0.035, 0.055)
     sideburns = smooth(x, 0.052, 0.062) * smooth(-z, -0.715, -0.70) * smooth(-y, 0.045, 0.055)
-    bare_chin = 1 - 0.7 * torch.exp(-((x / 0.012) ** 2 + ((z - 0.645) / 0.005) ** 2))
+    bare_chin = 1 - 0.5 * torch.exp(-((x / 0.012) ** 2 + ((z - 0.645) / 0.005) ** 2))
     fine = torch.from_numpy(rng.standard_normal((1, 1, height, width))).float()
     return _Ground(
         place=place,
@@ -334,8 +334,11 @@ def _skin(c: _Canvas) -> None:
 
 def _beard(c: _Canvas) -> None:
     person, g = c.person, c.ground
-    amount = (g.jaw + g.moustache * person.moustache).clamp(0, 1) * (1 - g.masks[LIPS])
-    c.cover((_rgb(person.hair_colour) * 0.8 + 0.01)[:, None, None], amount * person.beard * (0.8 + 0.35 * c.fine))
+    # a beard's edge lies higher on the cheeks, and is sharper, the fuller the beard is
+    grown = smooth(g.jaw, 0.45 * (1 - person.beard), 0.9 - 0.6 * person.beard) + g.moustache * person.moustache
+    amount = grown.clamp(0, 1) * (1 - g.masks[LIPS]) * (person.beard**0.8 + 0.25 * c.fine + 0.05 * c.blotches)
+    hairs = _rgb(person.hair_colour)[:, None, None] * (0.75 + 0.25 * c.fine) + 0.008
+    c.cover(hairs, amount)
 
 
 def _along_brow(x: Tensor) -> Tensor:
