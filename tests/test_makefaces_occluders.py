@@ -121,7 +121,7 @@ def test_a_resting_hand_covers_the_part_it_claims(place: str) -> None:
     rest, rig = actor().rest, actor().rig
     eyes, lips = rest[rig.lids].mean(0), rest[rig.lips > 0.5]
     cover: dict[str, list[float]] = {"claimed": [], "elsewhere": []}
-    for seed in range(60):
+    for seed in range(36):
         hand = sample_occluder("hand", actor(), np.random.default_rng(seed))
         assert isinstance(hand, Hand)
         if hand.place != place:

@@ -5,6 +5,7 @@ hand comes, rests and goes. All are lit by the scene's lamps. No draw depends on
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -17,11 +18,12 @@ from dferlib.data.makefaces.identity import Identity
 from dferlib.data.makefaces.render import CAMERA_DISTANCE, Actor, Scene
 from dferlib.errors import InputError, choose
 
-KINDS = ("glasses", "sunglasses", "hand", "hair")
+KINDS = ("glasses", "sunglasses", "hair", "hand")  # from the face to the camera
 HAND_PLACES = ("cheek", "mouth", "brow")
 ANGLES = 128  # entries of the table that holds the outline of a lens
 EYE_DISTANCE = 0.0665  # metres between the lids' middles on the average head; frames are made for that
 STEP = 0.01  # metres between the points that tell how a lens lies in the picture: perspective bends longer ways
+SPRITE_WIDTH = 0.16  # metres of a hand across as many pixels as the picture has: about as fine as it will be shown
 AWAY = 0.26  # metres that a hand is drawn back when it is out of the picture
 
 
@@ -46,7 +48,7 @@ class Occluder(Protocol):
 
 def possible_kinds(person: Identity) -> tuple[str, ...]:
     """The kinds of occluder that this person can have: hair in front needs hair."""
-    return KINDS if person.hairstyle in ("short", "long") else KINDS[:-1]
+    return tuple(kind for kind in KINDS if kind != "hair" or person.hairstyle in ("short", "long"))
 
 
 def sample_occluder(kind: str, actor: Actor, rng: np.random.Generator) -> Occluder:
@@ -216,18 +218,9 @@ class Glasses:
     axes: Tensor
     ends: Tensor
 
-    def outline(self) -> np.ndarray:
-        """(N, 2) points on the edge of a lens, outward and up, in metres."""
-        shape, angle = FRAME_SHAPES[self.shape], np.linspace(-np.pi, np.pi, 4 * ANGLES, endpoint=False)
-        c, s = np.cos(angle), np.sin(angle)
-        x = np.sign(c) * np.abs(c) ** (2 / shape.power)
-        y = np.sign(s) * np.abs(s) ** (2 / shape.power)
-        lifted = shape.lift * np.clip(x, 0, 1) ** 2 * np.clip(y, 0, 1)
-        return np.stack([x * shape.wide / 2 * (1 + shape.taper * y), y * shape.high / 2 + lifted], 1)
-
     def rim_points(self) -> Tensor:
         """(2, N, 3) the inner edges of both rims in the resting head's coordinates."""
-        edge = _tensor(self.outline(), str(self.axes.device))
+        edge = _tensor(_outline(self.shape), str(self.axes.device))
         return self.centres[:, None] + torch.einsum("nk,lkd->lnd", edge, self.axes)
 
     def draw(self, actor: Actor, pose: np.ndarray, scene: Scene) -> Drawn:
@@ -274,7 +267,7 @@ class Glasses:
         parts = torch.zeros(4, len(pose), y.shape[1], x.shape[2], device=x.device)
         parts[3] = 1
         glass, shine, rim, upper = parts
-        table = _outline_table(self.outline(), str(x.device))
+        table = _outline_table(self.shape, str(x.device))
         for k in (0, 1):
             reach = _reach(lens[:, :, k : k + 1], FRAME_SHAPES[self.shape], self.rim)[..., 0]
             near = (x[0, 0] > reach.min() - 1) & (x[0, 0] < reach.max() + 1)
@@ -336,8 +329,20 @@ def _on_plane(lens: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tenso
     return STEP * out / one, STEP * up / one, STEP * area.rsqrt()[:, None, None]
 
 
-def _outline_table(outline: np.ndarray, device: str) -> tuple[Tensor, Tensor]:
+def _outline(name: str) -> np.ndarray:
+    """(N, 2) points on the edge of a lens of one of `FRAME_SHAPES`, outward and up, in metres."""
+    shape, angle = FRAME_SHAPES[name], np.linspace(-np.pi, np.pi, 4 * ANGLES, endpoint=False)
+    c, s = np.cos(angle), np.sin(angle)
+    x = np.sign(c) * np.abs(c) ** (2 / shape.power)
+    y = np.sign(s) * np.abs(s) ** (2 / shape.power)
+    lifted = shape.lift * np.clip(x, 0, 1) ** 2 * np.clip(y, 0, 1)
+    return np.stack([x * shape.wide / 2 * (1 + shape.taper * y), y * shape.high / 2 + lifted], 1)
+
+
+@lru_cache(maxsize=2 * len(FRAME_SHAPES))
+def _outline_table(name: str, device: str) -> tuple[Tensor, Tensor]:
     """For `ANGLES` directions, how far the edge is from the middle, and the factor from radial to least distances."""
+    outline = _outline(name)
     middle = -np.pi + (np.arange(ANGLES) + 0.5) * 2 * np.pi / ANGLES
     angle, distance = np.arctan2(outline[:, 1], outline[:, 0]), np.hypot(*outline.T)
     order = np.argsort(angle)
@@ -570,7 +575,7 @@ class Hand:
             return Drawn(paint, hidden, shadow)
         contact = actor.place(self.contact[None], pose, scene)[seen, 0]
         metre = scene.half_width * actor.scale * contact[:, 2] / (CAMERA_DISTANCE * size / 2)  # metres to a pixel
-        sprite = hand_sprite(self.pose, round(float(np.floor(2000 * 0.17 / size)) / 2000 / self.scale, 5)).to(device)
+        sprite = hand_sprite(self.pose, SPRITE_WIDTH / size).to(device)
         cut = F.grid_sample(
             sprite.expand(len(seen), -1, -1, -1), self._where(contact, metre, here[seen], size), align_corners=False
         )
