@@ -204,8 +204,8 @@ def test_everybody_can_be_painted() -> None:
     assert np.ptp(tones) > 0.6
     for person in people[:24]:
         atlas = paint(person, 2)
-        assert atlas[:5].isfinite().all()
-        assert atlas[:5].amin() >= 0
+        assert atlas.isfinite().all()
+        assert atlas[:3].amin() > 0
         assert atlas[:3].amax() <= 1
 
 

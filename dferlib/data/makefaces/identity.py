@@ -192,7 +192,7 @@ def sample_identity(rng: np.random.Generator, shape_names: tuple[str, ...]) -> I
         hair_wave=rng.uniform(0, 1),
         beard=beard,
         moustache=bool(rng.random() < (0.85 if beard > 0.5 else 0.5)),
-        brow_density=rng.uniform(0.55, 1),
+        brow_density=rng.uniform(0.7, 1.05),
         brow_width=rng.uniform(0.75, 1.35) if male else rng.uniform(0.5, 1.0),
         lipstick=rng.uniform(0.3, 0.9) if not male and rng.random() < 0.45 else 0.0,
         lip_colour=LIPSTICKS[rng.integers(3)],

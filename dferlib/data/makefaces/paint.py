@@ -16,9 +16,13 @@ from dferlib.data.makefaces.assets import EARS, EYELIDS, LIPS, atlas_at
 from dferlib.data.makefaces.identity import Identity
 from dferlib.data.makefaces.rig import REGIONS, region_of
 
-RED, GREEN, BLUE, HAIR, LIP, FIRST_WRINKLE = range(6)
+RED, GREEN, BLUE, FIRST_WRINKLE = range(4)
 UPPER, MIDDLE, LOWER = range(3)  # the heights of `rig.REGIONS`
 BROW_ENDS = (0.011, 0.054)  # metres from the middle of the face
+# metres across the front teeth from the middle outwards, as the camera sees them on the curved row
+UPPER_TEETH, LOWER_TEETH = (0.0083, 0.0062, 0.0058, 0.0042), (0.0054, 0.0056, 0.0056, 0.0048)
+TEETH_MEET = 0.6605  # metres
+BEARD_TINT = torch.tensor([0.80, 0.73, 0.67])  # beards are darker and redder than the hair of the head
 CHANNELS = 4  # of the atlas for wrinkles; those of one channel lie in different heights of the face
 
 
@@ -244,6 +248,14 @@ def _endless(pattern: Tensor) -> Tensor:
     return pattern
 
 
+def _jaw(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
+    """Where a beard grows, and how early: 0 to 1 at a distance x from the middle of the face."""
+    chin = smooth(-z, -0.684, -0.648) * smooth(z, 0.585, 0.600) * smooth(-y, 0.035, 0.055)
+    sideburns = smooth(x, 0.052, 0.062) * smooth(-z, -0.715, -0.70) * smooth(-y, 0.045, 0.055)
+    bare = 0.5 * torch.exp(-((x / 0.012) ** 2 + ((z - 0.645) / 0.005) ** 2))
+    return (chin + sideburns * smooth(y, -0.105, -0.085)) * (1 - bare)
+
+
 @lru_cache(maxsize=2)
 def _ground(shrink: int) -> _Ground:
     place, masks = atlas_at("cpu", shrink)
@@ -257,9 +269,6 @@ def _ground(shrink: int) -> _Ground:
         """A soft spot on both sides of the front of the face."""
         return torch.exp(-(((x - at_x) / wide) ** 2 + ((z - at_z) / high) ** 2)) * (y < -0.07)
 
-    jaw = smooth(-z, -0.684, -0.648) * smooth(z, 0.585, 0.600) * smooth(-y, 0.035, 0.055)
-    sideburns = smooth(x, 0.052, 0.062) * smooth(-z, -0.715, -0.70) * smooth(-y, 0.045, 0.055)
-    bare_chin = 1 - 0.5 * torch.exp(-((x / 0.012) ** 2 + ((z - 0.645) / 0.005) ** 2))
     fine = torch.from_numpy(rng.standard_normal((1, 1, height, width))).float()
     return _Ground(
         place=place,
@@ -277,9 +286,7 @@ def _ground(shrink: int) -> _Ground:
         under_eyes=spot(0.031, 0.7185, 0.016, 0.006),
         lids=spot(0.031, 0.7375, 0.017, 0.006),
         freckled=(spot(0.035, 0.695, 0.03, 0.02) + spot(0, 0.70, 0.02, 0.02)).clamp(0, 1),
-        jaw=(jaw + sideburns * smooth(y, -0.105, -0.085))
-        * (1 - masks[..., LIPS] - masks[..., EARS]).clamp(min=0)
-        * bare_chin,
+        jaw=_jaw(x, y, z) * (1 - masks[..., LIPS] - masks[..., EARS]).clamp(min=0),
         moustache=torch.exp(-(((z - 0.6755) / 0.0062) ** 4)) * smooth(-x, -0.034, -0.026) * (y < -0.1),
         brows=((y < -0.1) & ((z - 0.751).abs() < 0.016) & (x < 0.062)).nonzero(as_tuple=True),
     )
@@ -293,7 +300,7 @@ class _Canvas:
         self.rng = np.random.default_rng(person.seed)
         self.fine, self.blotches = self.own(self.ground.fine), self.own(self.ground.blotches)
         skin = _rgb(person.skin)[:, None, None]
-        self.colour = skin * (1 + 0.05 * self.blotches + 0.06 * self.fine)
+        self.colour = skin * (1 + 0.05 * self.blotches + 0.075 * self.fine)
 
     def own(self, pattern: Tensor) -> Tensor:
         """A shared pattern (h, w), moved to a place of this person's own."""
@@ -337,7 +344,7 @@ def _beard(c: _Canvas) -> None:
     # a beard's edge lies higher on the cheeks, and is sharper, the fuller the beard is
     grown = smooth(g.jaw, 0.45 * (1 - person.beard), 0.9 - 0.6 * person.beard) + g.moustache * person.moustache
     amount = grown.clamp(0, 1) * (1 - g.masks[LIPS]) * (person.beard**0.8 + 0.25 * c.fine + 0.05 * c.blotches)
-    hairs = _rgb(person.hair_colour)[:, None, None] * (0.75 + 0.25 * c.fine) + 0.008
+    hairs = (_rgb(person.hair_colour) * BEARD_TINT)[:, None, None] * (1 + 0.3 * c.fine) + 0.008
     c.cover(hairs, amount)
 
 
@@ -370,14 +377,13 @@ def _brows(c: _Canvas) -> None:
     c.colour[:, row, column] = torch.lerp(below, _rgb(person.brow_colour)[:, None].expand_as(below), amount)
 
 
-def _scalp(c: _Canvas) -> Tensor:
+def _scalp(c: _Canvas) -> None:
     person, g = c.person, c.ground
     ragged = 0.0016 * c.blotches + 0.004 * c.fine
     amount = hair_mask(g.place, person, ragged) * (1 - g.masks[EARS])
     amount = amount * {"bald": 0.10, "buzz": 0.8}.get(person.hairstyle, 1.0)
     colour = (_rgb(person.hair_colour)[:, None, None] * (1 + 0.14 * c.blotches + 0.22 * g.strands)).clamp(0.008, 1)
     c.cover(colour, amount * (1 + 0.12 * c.fine + 0.15 * g.strands))
-    return amount
 
 
 def paint(person: Identity, shrink: int) -> Tensor:
@@ -388,15 +394,32 @@ def paint(person: Identity, shrink: int) -> Tensor:
         shrink: divide each side of the atlas by this; 2 is enough for pictures of up to about 80 px.
 
     Returns:
-        (9, h, w): linear colour, how hairy, how much lip, and the channels of the wrinkles.
+        (7, h, w): linear colour and the channels of the wrinkles.
     """
     c = _Canvas(person, shrink)
     _skin(c)
     if person.beard > 0:
         _beard(c)
     _brows(c)
-    hairy = _scalp(c)
-    return torch.cat([c.colour.clamp(0.004, 1), hairy[None], c.ground.masks[LIPS : LIPS + 1], wrinkle_maps(shrink)])
+    _scalp(c)
+    return torch.cat([c.colour.clamp(0.004, 1), wrinkle_maps(shrink)])
+
+
+def matte(place: Tensor, person: Identity) -> Tensor:
+    """(V,) 0 to 1: how much hair of brows and beard keeps the skin at `place` (V, 3) from shining."""
+    x, y, z = place[:, 0].abs(), place[:, 1], place[:, 2]
+    brow = torch.exp(-(((z - brow_height(x)) / 0.006) ** 4)) * smooth(x, 0.006, 0.012) * smooth(-x, -0.060, -0.050)
+    return torch.maximum(brow * (y < -0.1) * person.brow_density, _jaw(x, y, z) * person.beard).clamp(0, 1)
+
+
+def tooth_colour(place: Tensor, edge: float) -> Tensor:
+    """(N, 3) colour of the teeth at `place` (N, 3) on the template head, darker towards `edge`, the depth of their end."""
+    x, y, z = place[:, :1].abs(), place[:, 1:2], place[:, 2:]
+    widths = torch.where(z > TEETH_MEET, torch.tensor(UPPER_TEETH), torch.tensor(LOWER_TEETH)).to(place.device)
+    apart = (x - widths.cumsum(1)).abs().amin(1, keepdim=True)
+    between = torch.exp(-((torch.minimum(apart, x) / 0.0005) ** 2))
+    shade = (0.25 + 0.75 * ((edge - y) / 0.014).clamp(0, 1)) * (1 - 0.4 * between)
+    return torch.tensor([0.70, 0.655, 0.58], device=place.device) * shade
 
 
 def eyeball(place: Tensor, person: Identity) -> Tensor:

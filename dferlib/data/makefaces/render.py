@@ -25,9 +25,11 @@ from dferlib.data.makefaces.paint import (
     hair_colour,
     hair_mask,
     hang,
+    matte,
     noise,
     paint,
     smooth,
+    tooth_colour,
     wrinkle_strengths,
 )
 from dferlib.data.makefaces.raster import Lamps, Surface
@@ -221,7 +223,7 @@ class Actor:
             turns=rig.turnable > 0,
             open=rig.openness,
             wrap=0.25 * skin,
-            strength=(0.10 + 0.08 * rig.lips) * rig.skin * skin,
+            strength=(0.09 + 0.08 * rig.lips) * rig.skin * skin * (1 - matte(rig.template, self.person)),
             sharpness=14 + 26 * rig.lips,
             hair=0.72 * self.scalp[:, None] * _vector(self.person.hair_colour, self.device),
         )
@@ -269,8 +271,7 @@ class Actor:
         s, _ = where(Part.TONGUE)
         colour[s] = _vector((0.36, 0.12, 0.11), self.device)
         s, p = where(Part.TEETH)
-        shade = 0.25 + 0.75 * ((rig.teeth_edge - p[:, 1:2]) / 0.014).clamp(0, 1)
-        colour[s] = _vector((0.70, 0.655, 0.58), self.device) * shade
+        colour[s] = tooth_colour(p, rig.teeth_edge)
         s, _ = where(Part.LASHES)
         colour[s] = skin * dark
         s, p = where(Part.LONG_HAIR)

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from dferlib.data.makefaces.assets import Part
 
-DIRECTIONS = 320  # over the whole sphere
+DIRECTIONS = 240  # over the whole sphere
 FROM_BEHIND = 0.75  # directions further back than this are left out: they light no surface that we draw
-SOFTNESS = 0.13  # radians, spread of a lamp
+SOFTNESS = 0.15  # radians, spread of a lamp
 CELLS = 56  # along each side of a lamp's depth map
 HALF = 0.15  # metres, half the side of the depth map
 LIFT = 0.004  # metres: how far off its surface a vertex looks for the lamp, so that it does not shade itself
