@@ -4,7 +4,9 @@ import warnings
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.flop_counter import FlopCounterMode
 
 from dferlib.models import ClipModel
@@ -18,10 +20,12 @@ class Complexity:
         parameters: how many numbers are learnt.
         gmac: multiply-accumulates of convolutions, matrix products and attention, in units of 1e9. The papers print
             this under the name FLOPs. Norms, activations, pooling and additions are not in it, as is usual.
+        normed: values that pass batch or layer normalisation, in units of 1e9; some tools count two for each.
     """
 
     parameters: int
     gmac: float
+    normed: float
 
 
 def complexity(model: ClipModel) -> Complexity:
@@ -30,6 +34,9 @@ def complexity(model: ClipModel) -> Complexity:
     torch counts floating-point operations, two to a multiply-accumulate; so its figure is halved.
     """
     spec, was_training = model.input_spec, model.training
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm | nn.LayerNorm)]
+    normed: list[int] = []
+    hooks = [m.register_forward_hook(lambda _, inputs, output: normed.append(output.numel())) for m in norms]
     clip = next(model.parameters()).new_zeros(1, spec.frames, 3, spec.size, spec.size)
     model.eval()
     try:
@@ -43,5 +50,8 @@ def complexity(model: ClipModel) -> Complexity:
         ):
             model(clip)
     finally:
+        for hook in hooks:
+            hook.remove()
         model.train(was_training)
-    return Complexity(sum(p.numel() for p in model.parameters()), counter.get_total_flops() / 2e9)
+    parameters = sum(p.numel() for p in model.parameters())
+    return Complexity(parameters, counter.get_total_flops() / 2e9, sum(normed) / 1e9)

@@ -35,7 +35,7 @@ from dferlib.data.transforms import center_crop, stored_size
 from dferlib.files import cache_dir, make_folder, written_whole
 from dferlib.models.backbones import FACE_MEAN, FACE_STD, SlimResNet
 
-PEOPLE, HELD_OUT = 2000, 100
+PEOPLE, HELD_OUT = 1800, 100
 FRAMINGS = {"tight": HALF_WIDTH, "loose": 0.125}  # metres from the middle of the picture to its edge
 FRAMES_PER_LIGHT = 3
 CROP = 56
