@@ -19,6 +19,7 @@ from dferlib.data.makefaces.occluders import (
     HAND_PLACES,
     KINDS,
     Glasses,
+    Hair,
     Hand,
     occlude,
     possible_kinds,
@@ -220,6 +221,26 @@ def test_hair_hangs_from_above_and_moves_with_the_head() -> None:
         columns = torch.arange(64.0)
         middle = (hidden[:, :20].sum(1) * columns).sum(1) / hidden[:, :20].sum((1, 2))
         assert abs(middle[0] - middle[1]) > 0.1
+
+
+def test_a_strand_runs_from_root_to_tip_and_leaves_the_picture_below() -> None:
+    """Against the closed form: straight down the middle, three pixels wide at its root, with and without an end."""
+    hair = sample_occluder("hair", actor(), np.random.default_rng(0))
+    assert isinstance(hair, Hair)
+    unit, middle = actor().scale, actor().middle
+    depth, tops, tips = float(middle[1]), 0.12 * unit, (0.0, -0.2 * unit)
+    for tip in tips:
+        z = torch.tensor([tops, (tops + tip) / 2, tip]) + middle[2]
+        points = torch.stack([torch.zeros(3), torch.full((3,), depth), z], 1)[None]
+        pixel = 0.17 * unit / 64
+        one = replace(hair, points=points, thick=np.array([3 * pixel]), tones=np.ones(1), swing=np.zeros(4))
+        _, hidden = occlude(grey(1), one, actor(), TURNS[:1], scene(1))
+        placed = actor().place(points[0], TURNS[:1], scene(1))[0]
+        t = (torch.arange(64) + 0.5 - placed[0, 1]) / (placed[2, 1] - placed[0, 1])
+        wide = torch.where(t < 1, 3 * (1 - t.clamp(max=1) ** 3), 0)
+        assert torch.allclose(hidden[0].sum(1), wide.float(), atol=0.02)
+        covered = hidden[0].sum(0) / hidden[0].sum()
+        assert float((covered * (torch.arange(64) + 0.5)).sum()) == pytest.approx(float(placed[0, 0]), abs=0.02)
 
 
 @settings(max_examples=20, deadline=None)

@@ -5,7 +5,7 @@ hand comes, rests and goes. All are lit by the scene's lamps. No draw depends on
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -282,7 +282,7 @@ class Glasses:
         # an arm is in front of the head only on the side that is turned to the camera
         outward = (end - start)[:, 2:, 0] * torch.tensor([-1.0, 1.0], device=x.device) * pixel[:, :, 0] / 0.003
         strokes[:, 2:] *= outward.clamp(0, 1)[..., None, None]
-        rim = torch.maximum(rim, strokes.amax(1))
+        rim = reduce(torch.maximum, strokes.unbind(1), rim)
         return glass.clamp(max=1), shine.clamp(max=1), rim.clamp(max=1), upper
 
     def _lens(
@@ -431,51 +431,55 @@ class Hair:
     def draw(self, actor: Actor, pose: np.ndarray, scene: Scene) -> Drawn:
         """Draw the strands in T frames."""
         frames, size, device = len(pose), actor.size, actor.device
-        placed = actor.place(self.points.view(-1, 3), pose, scene).view(frames, -1, 3, 3)
+        placed = actor.place(self.points.view(-1, 3), pose, scene).view(frames, -1, 3, 3).transpose(0, 1)
         scale = size / (2 * scene.half_width * actor.scale)  # pixels to a metre
         lag, own, speed, phase = self.swing
         sway = own * np.sin(speed * np.linspace(0, 1, frames) + phase)
         if frames > 1:
             sway = sway - lag * np.gradient(pose[:, 0])
-        cover, shine, first = _strands(placed, _tensor(sway * scale, device), _tensor(self.thick * scale, device), size)
+        rows = _span(placed[:, :, 2, 1], 0, size).stop  # none are lower than the tips
+        wide = _tensor(self.thick * scale, device)
+        cover, shine, first = _strands(placed, _tensor(sway * scale, device), wide, rows, size)
         (colour,) = _flat_colours([self.colour], frames, scene, device)
+        shade = colour[:, None, None, :, 0, 0] * _tensor(self.tones, device)[:, None, None, None, None]
+        ink = torch.cat([(cover * shine)[..., None] * shade, cover[..., None]], -1)  # (N, T, rows, W, 4)
+        # a strand touches W pixels of each row; the canvas has room for those beside the picture
         window = cover.shape[-1]
-        # a strand touches `window` pixels of each row; the canvas has room for those beside the picture
-        row = torch.arange(frames * size, device=device).view(frames, size, 1) * (size + 2 * window)
-        canvas = torch.zeros(frames * size * (size + 2 * window), 4, device=device)  # colour and how much is hidden
-        shade = colour[:, None, :, 0].transpose(2, 3) * _tensor(self.tones, device)[:, None, None]  # (T, N, 1, 3)
-        for k in range(len(self.tones)):
-            at = (row + first[:, k] + window + torch.arange(window, device=device)).view(-1)
-            lit = shade[:, k, :, None] * shine[:, k, ..., None]
-            ink = torch.cat([lit, torch.ones_like(lit[..., :1])], -1).view(-1, 4)
-            canvas[at] = torch.lerp(canvas[at], ink, cover[:, k].reshape(-1, 1))
-        drawn = canvas.view(frames, size, -1, 4)[:, :, window : window + size].permute(0, 3, 1, 2)
+        side = size + 2 * window
+        start = torch.arange(frames, device=device)[:, None] * size + torch.arange(rows, device=device)
+        at = start[..., None] * side + first + window + torch.arange(window, device=device)
+        canvas = torch.zeros(frames * size * side, 4, device=device)  # colour, and how much is hidden
+        for place, over, share in zip(at.flatten(1), ink.flatten(1, 3), cover.flatten(1), strict=True):
+            canvas.index_copy_(0, place, canvas.index_select(0, place) * (1 - share)[:, None] + over)
+        drawn = canvas.view(frames, size, side, 4)[:, :, window : window + size].permute(0, 3, 1, 2).clamp(0, 1)
         hidden = drawn[:, 3]
         fall = max(1, round(0.003 * scale))
-        return Drawn(drawn[:, :3].clamp(0, 1), hidden, F.pad(0.25 * hidden[:, :-fall], (0, 0, fall, 0)))
+        return Drawn(drawn[:, :3], hidden, F.pad(0.25 * hidden[:, :-fall], (0, 0, fall, 0)))
 
 
-def _strands(points: Tensor, sway: Tensor, wide: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+def _strands(points: Tensor, sway: Tensor, wide: Tensor, rows: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
     """Draw strands row by row.
 
     Args:
-        points: (T, N, 3, 3) root, middle and tip of each strand in the picture.
+        points: (N, T, 3, 3) root, middle and tip of each strand in the picture.
         sway: (T,) pixels that the tips swing to the right.
         wide: (N,) width in pixels.
+        rows: R, how many rows of the picture, from the top, to draw.
         size: S, side of the picture.
 
     Returns:
-        In each of the S rows, for W pixels: how much of them each strand covers and how bright it is (T, N, S, W);
-        and the column of the first of them (T, N, S, 1), from -W to S.
+        In each row, for W pixels: how much of them each strand covers and how bright it is (N, T, R, W); and the column
+        of the first of them (N, T, R, 1), from -W to S.
     """
-    y = torch.arange(size, device=points.device) + 0.5
+    y = torch.arange(rows, device=points.device) + 0.5
     (x0, y0), (xm, _), (x1, y1) = (points[:, :, k, :2, None].unbind(2) for k in range(3))
     high = (y1 - y0).clamp(min=1)
-    t = (y - y0) / high  # (T, N, S) 0 at the root, 1 at the tip
+    t = (y - y0) / high  # (N, T, R) 0 at the root, 1 at the tip
     v = t.clamp(0, 1)
-    middle = x0 + (x1 - x0) * v + (4 * xm - 2 * x0 - 2 * x1) * v * (1 - v) + sway[:, None, None] * v * v
-    half = wide[:, None] / 2 * torch.hypot((x1 - x0) / high, torch.ones_like(x0)) * (1 - v**3) * ((t > 0) & (t < 1))
-    window = int(np.ceil(2 * float(half.max()))) + 1
+    middle = x0 + (x1 - x0) * v + (4 * xm - 2 * x0 - 2 * x1) * v * (1 - v) + sway[:, None] * v * v
+    lean = torch.hypot((x1 - x0) / high, torch.ones_like(x0))
+    half = wide[:, None, None] / 2 * lean * (1 - v**3) * ((t > 0) & (t < 1))
+    window = int(np.ceil(2 * float(half.max()))) + 1 if rows else 1
     first = (middle - window / 2).round().clamp(-window, size).long()[..., None]
     x = first + torch.arange(window, device=points.device) + 0.5
     away, half = (x - middle[..., None]).abs(), half[..., None]
