@@ -22,7 +22,6 @@ BROW_ENDS = (0.011, 0.054)  # metres from the middle of the face
 # metres across the front teeth from the middle outwards, as the camera sees them on the curved row
 UPPER_TEETH, LOWER_TEETH = (0.0083, 0.0062, 0.0058, 0.0042), (0.0054, 0.0056, 0.0056, 0.0048)
 TEETH_MEET = 0.6605  # metres
-BEARD_TINT = torch.tensor([0.80, 0.73, 0.67])  # beards are darker and redder than the hair of the head
 CHANNELS = 4  # of the atlas for wrinkles; those of one channel lie in different heights of the face
 
 
@@ -344,7 +343,10 @@ def _beard(c: _Canvas) -> None:
     # a beard's edge lies higher on the cheeks, and is sharper, the fuller the beard is
     grown = smooth(g.jaw, 0.45 * (1 - person.beard), 0.9 - 0.6 * person.beard) + g.moustache * person.moustache
     amount = grown.clamp(0, 1) * (1 - g.masks[LIPS]) * (person.beard**0.8 + 0.25 * c.fine + 0.05 * c.blotches)
-    hairs = (_rgb(person.hair_colour) * BEARD_TINT)[:, None, None] * (1 + 0.3 * c.fine) + 0.008
+    # beards are darker than the hair of the head and redder, where that has a colour
+    hair = _rgb(person.hair_colour)
+    redder = 1 - (1 - hair.amin() / hair.amax()) * torch.tensor([0.0, 0.28, 0.40])
+    hairs = (0.8 * hair * redder)[:, None, None] * (1 + 0.3 * c.fine) + 0.008
     c.cover(hairs, amount)
 
 
@@ -413,10 +415,10 @@ def matte(place: Tensor, person: Identity) -> Tensor:
 
 
 def tooth_colour(place: Tensor, edge: float) -> Tensor:
-    """(N, 3) colour of the teeth at `place` (N, 3) on the template head, darker towards `edge`, the depth of their end."""
+    """(N, 3) colour of the teeth at `place` (N, 3) on the template head, darker towards `edge`, where they end."""
     x, y, z = place[:, :1].abs(), place[:, 1:2], place[:, 2:]
-    widths = torch.where(z > TEETH_MEET, torch.tensor(UPPER_TEETH), torch.tensor(LOWER_TEETH)).to(place.device)
-    apart = (x - widths.cumsum(1)).abs().amin(1, keepdim=True)
+    ends = torch.tensor([UPPER_TEETH, LOWER_TEETH], device=place.device).cumsum(1)
+    apart = (x - ends[(z[:, 0] < TEETH_MEET).long()]).abs().amin(1, keepdim=True)
     between = torch.exp(-((torch.minimum(apart, x) / 0.0005) ** 2))
     shade = (0.25 + 0.75 * ((edge - y) / 0.014).clamp(0, 1)) * (1 - 0.4 * between)
     return torch.tensor([0.70, 0.655, 0.58], device=place.device) * shade
