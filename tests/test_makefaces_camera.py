@@ -75,6 +75,13 @@ def test_the_variance_of_the_noise_grows_in_proportion_to_the_light() -> None:
     assert 0 < start / slope < 0.1
 
 
+def test_the_dark_is_noisier_but_dark_faces_do_not_drown() -> None:
+    spread = [
+        float((film(torch.full((4, 3, 64, 64), v), still(4, noise=0.02), rng()) / 255).std()) for v in (0.15, 0.5)
+    ]
+    assert 1.1 < spread[0] / spread[1] < 1.4
+
+
 def test_strong_noise_is_coarser() -> None:
     def likeness(sigma: float) -> float:
         grain = film(torch.full((8, 3, 96, 96), 0.5), still(8, noise=sigma), rng())[:, 0].double() - 127.5

@@ -18,6 +18,7 @@ from torch import Tensor
 
 GAMMA = 2.2  # of the pictures' code: light is value ** GAMMA
 READ_NOISE = 0.02  # the light, white being 1, at which shot noise is as strong as the noise of reading the sensor
+DARK = 0.25  # darker values get the noise of this one: cameras smooth the dark, or dark faces would drown in noise
 COARSE_AT = 0.08  # noise this strong is smoothed over its neighbours completely, as cameras do in the dark
 CODES = 255  # the largest value of a byte
 
@@ -160,7 +161,7 @@ def _noisy(seen: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarr
     if sigma == 0:
         return seen
     value = np.arange(CODES + 1) / CODES
-    curve = np.maximum(value, 0.1)  # the steepness at black would be infinite; cameras cut it
+    curve = np.maximum(value, DARK)
     deviation = np.sqrt(curve**GAMMA + READ_NOISE) * curve ** (1 - GAMMA)
     strength = (deviation * sigma / np.interp(0.5, value, deviation)).astype(np.float32)
     codes = (seen.clip(0, 1) * CODES + 0.5).astype(np.uint8)
