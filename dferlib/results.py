@@ -34,7 +34,12 @@ CODE = (
     "data/transforms.py",
     "models/weights/*.safetensors",
     "losses.py",
+    "metric_losses.py",
     "metrics.py",
+    "objectives.py",
+    "optimise.py",
+    "loader.py",
+    "processes.py",
     "training.py",
 )
 

@@ -86,8 +86,9 @@ def train_and_record(
     torch.manual_seed(row.config.seed)
     model = create_model(row.model, scale=scale, **row.overrides)
     started = perf_counter()
-    history = train(model, sources["train"], sources["val"], row.config, checkpoint, progress)
-    predictions = evaluate(model, sources["test"], device=row.config.device, progress=progress)
+    history = train(model, sources["train"], sources[row.config.select], row.config, checkpoint, progress)
+    per_segment, device = row.config.per_segment, row.config.device
+    predictions = evaluate(model, sources["test"], device=device, per_segment=per_segment, progress=progress)
     return save_run(
         folder,
         name,
@@ -136,7 +137,7 @@ def run_study(
             chosen = replace(row, config=replace(row.config, lr=rate, backbone_lr_scale=backbone, seed=seed))
             done = known.get(f"{title}-seed{seed}")
             same = done is not None and done.is_current and done.record["data"] == fingerprints
-            if done is None or not same or done.record["config"]["train"] != asdict(chosen.config):
+            if done is None or not same or TrainConfig(**done.record["config"]["train"]) != chosen.config:
                 weights = folder / title if keep_weights and seed == study.seeds[0] else None
                 done = train_and_record(folder, f"{title}-seed{seed}", chosen, sources, "book", weights, progress)
             runs.append(done)

@@ -81,7 +81,8 @@ def test_train_evaluate_and_results_work_together(tiny_world, tmp_path, capsys):
     out = tmp_path / "run"
     assert call("train", "tiny", "--epochs", 3, "--out", out, "--device", "cpu", "--loss", "label_smoothing") == 0
     shown = capsys.readouterr()
-    assert sorted(path.name for path in out.iterdir()) == ["best.safetensors", "history.json", "run.json", "run.npz"]
+    written = ["best.safetensors", "history.json", "last.pt", "run.json", "run.npz"]
+    assert sorted(path.name for path in out.iterdir()) == written
     record = json.loads((out / "run.json").read_text())
     assert record["metrics"]["clips"] == 21 and record["config"]["train"]["loss"] == "label_smoothing"
     assert set(record["data"]) == {"train", "val", "test"}

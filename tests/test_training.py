@@ -11,6 +11,7 @@ from dferlib import training as training_module
 from dferlib.checkpoints import read_metadata
 from dferlib.data.table import ArraySource
 from dferlib.data.transforms import prepare
+from dferlib.objectives import LOSSES
 from dferlib.training import TrainConfig, evaluate, train
 
 
@@ -44,11 +45,12 @@ def test_training_overfits_sixteen_clips(tiny_model, tiny_source):
     model, clips = tiny_model(), tiny_source(16)
     history = train(model, clips, clips, quick(epochs=60, lr=3e-2), progress=False)
     assert evaluate(model, clips, device="cpu").metrics()["war"] == 1.0
-    assert history.epochs[-1].train_loss < 0.3 < history.epochs[0].train_loss
+    losses = [epoch.train_loss for epoch in history.epochs]
+    assert sum(losses[-10:]) / 10 < 0.5 < 1.5 < losses[0]
     assert [epoch.epoch for epoch in history.epochs] == list(range(1, 61))
 
 
-@pytest.mark.parametrize("loss", ["cross_entropy", "label_smoothing", "compact"])
+@pytest.mark.parametrize("loss", [name for name in LOSSES if name != "joint"])
 def test_the_same_seed_gives_the_same_weights_whatever_happened_before(tiny_model, tiny_source, loss):
     found = []
     for seed, before in ((3, 1), (3, 2), (4, 1)):
@@ -142,7 +144,7 @@ def test_a_source_too_large_to_hold_trains_the_same(tiny_model, tiny_source, mon
 
     found = []
     for limit in (0, 2**30):
-        monkeypatch.setattr(training_module, "HOLD_BYTES", limit)
+        monkeypatch.setattr("dferlib.loader.HOLD_BYTES", limit)
         model = tiny_model()
         train(model, OnDisk(tiny_source(16)), OnDisk(tiny_source(7, "val")), quick(), progress=False)
         found.append(weights(model))
@@ -155,9 +157,9 @@ def test_a_loss_that_is_no_number_stops_with_one_line_and_leaves_the_checkpoint(
 
         steps = 0
 
-        def forward(self, clips):
+        def features_from_maps(self, maps):
             self.steps += self.training
-            return super().forward(clips) * (float("nan") if self.steps > 5 else 1.0)
+            return super().features_from_maps(maps) * (float("nan") if self.steps > 5 else 1.0)
 
     model = Breaks()
     with pytest.raises(InputError, match=r"epoch 2/8: the loss is nan.*learning rate") as caught:
@@ -182,7 +184,7 @@ def test_an_interrupted_training_leaves_the_best_epoch_so_far(tiny_model, tiny_s
     assert best["epoch"] == 1
     assert same(load_file(tmp_path / "best.safetensors"), weights(model))
     assert evaluate(model, val, device="cpu").metrics()["uar"] == best["val_uar"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.safetensors", "history.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.safetensors", "history.json", "last.pt"]
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 22, 23, 64])
@@ -250,6 +252,16 @@ def test_data_and_model_must_fit(tiny_model, tiny_source):
         ({"epochs": 0}, "epochs is 0"),
         ({"lr": float("nan")}, "lr is nan"),
         ({"weight_decay": -1.0}, "weight_decay is -1"),
+        ({"clip_norm": -1.0}, "clip_norm is -1"),
+        ({"ema": 1.5}, "ema is 1.5"),
+        ({"erase": -0.1}, "erase is -0.1"),
+        ({"optimizer": "adam"}, "adamw, sgd"),
+        ({"schedule": "poly"}, "cosine, steps"),
+        ({"balance": "yes"}, "none, weights, sampling"),
+        ({"select": "train"}, "val, test"),
+        ({"milestones": (3,)}, "schedule='steps'"),
+        ({"sam": 0.05, "precision": "16-mixed"}, "bf16-mixed"),
+        ({"balance": "weights", "loss": "compact"}, "balance='sampling'"),
     ],
 )
 def test_impossible_settings_are_refused(change, message):

@@ -4,6 +4,7 @@ Every draw is made once for a clip and used for all of its frames, so that augme
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from dferlib.errors import InputError
+
+LUMA = (0.2989, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601, as torchvision and Pillow use them
 
 
 class Spec(Protocol):
@@ -79,14 +82,40 @@ def prepare(clips: Tensor, spec: Spec) -> Tensor:
     return normalise(to_float(center_crop(resize(clips, stored_size(spec.size)), spec.size)), spec.mean, spec.std)
 
 
+@dataclass(frozen=True)
+class Draws:
+    """What chance has decided for each of B clips.
+
+    Args:
+        corners: row and column where the crop begins, int64 `(B, 2)`.
+        mirrored: bool `(B,)`.
+        factors: of brightness, contrast and saturation, float `(B, 3)`.
+        boxes: top, left, height and width of what is erased, in pixels of the crop, int64 `(B, 4)`; height 0 erases
+            nothing.
+    """
+
+    corners: Tensor
+    mirrored: Tensor
+    factors: Tensor
+    boxes: Tensor
+
+    def take(self, which: slice | Tensor) -> "Draws":
+        """Those of some of the clips."""
+        return Draws(self.corners[which], self.mirrored[which], self.factors[which], self.boxes[which])
+
+
 class Augment:
-    """Random crop, mirror, brightness and contrast, drawn once for each clip.
+    """Random crop, mirror, brightness, contrast, saturation and erasing, drawn once for each clip.
 
     Args:
         size: side of the model's input; the crop is taken from 8/7 of it.
         flip: mirror half of the clips.
         brightness: factor between 1 - brightness and 1 + brightness on all values.
         contrast: the same on the distance to the mean grey of the clip.
+        saturation: the same on the distance of each pixel to its grey.
+        erase: how probable it is that a rectangle, the same in all frames, becomes grey. It covers 2 to 20 % of the
+            picture, its sides are as 1 to 3 at most (Zhong et al., AAAI 2020; there it is up to 40 %, which hides
+            half a face).
         generator: the source of chance, on the CPU whatever the device of the clips, so that draws do not depend on it.
     """
 
@@ -96,27 +125,45 @@ class Augment:
         flip: bool = True,
         brightness: float = 0.2,
         contrast: float = 0.25,
+        saturation: float = 0.0,
+        erase: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
-        self.size, self.flip, self.brightness, self.contrast = size, flip, brightness, contrast
-        self.generator = generator
+        self.size, self.flip, self.erase, self.generator = size, flip, erase, generator
+        self.spread = torch.tensor([brightness, contrast, saturation])
 
     def __call__(self, clips: Tensor) -> Tensor:
         """Augment uint8 clips `(B, T, C, H, W)` into float32 in [0, 1] `(B, T, C, size, size)`."""
+        return self.apply(clips, self.draw(len(clips), self.generator))
+
+    def draw(self, count: int, generator: torch.Generator | None = None) -> Draws:
+        """Decide what becomes of `count` clips."""
+        span = stored_size(self.size) - self.size + 1
+        corners = torch.randint(span, (count, 2), generator=generator)
+        mirrored = torch.rand(count, generator=generator) < (0.5 if self.flip else 0.0)
+        factors = 1 + (torch.rand(count, 3, generator=generator) * 2 - 1) * self.spread
+        chance = torch.rand(count, 5, generator=generator)
+        area, tall = 0.02 + 0.18 * chance[:, 1], 3 ** (2 * chance[:, 2] - 1)
+        sides = torch.stack([(area * tall).sqrt(), (area / tall).sqrt()], 1).mul(self.size).round().long()
+        sides = sides.clamp(1, self.size) * (chance[:, :1] < self.erase)
+        begin = (chance[:, 3:] * (self.size - sides + 1)).long()
+        return Draws(corners, mirrored, factors, torch.cat([begin, sides], 1))
+
+    def apply(self, clips: Tensor, draws: Draws) -> Tensor:
+        """Do what was drawn to uint8 clips `(B, T, C, H, W)`; float32 in [0, 1] `(B, T, C, size, size)`."""
         clips = resize(clips, stored_size(self.size))
-        count, span = len(clips), clips.shape[-1] - self.size + 1
-        corners = torch.randint(span, (count, 2), generator=self.generator).tolist()
-        mirrored = torch.rand(count, generator=self.generator) < (0.5 if self.flip else 0.0)
-        factors = 1 + (torch.rand(count, 2, generator=self.generator) * 2 - 1) * torch.tensor(
-            [self.brightness, self.contrast]
-        )
         cut = [
             clip[..., top : top + self.size, left : left + self.size]
-            for clip, (top, left) in zip(clips, corners, strict=True)
+            for clip, (top, left) in zip(clips, draws.corners.tolist(), strict=True)
         ]
-        cut = [clip.flip(-1) if mirror else clip for clip, mirror in zip(cut, mirrored.tolist(), strict=True)]
-        bright, contrast = factors.to(clips.device).view(count, 2, 1, 1, 1, 1).unbind(1)
-        return adjust_contrast(adjust_brightness(to_float(torch.stack(cut)), bright), contrast)
+        cut = [clip.flip(-1) if mirror else clip for clip, mirror in zip(cut, draws.mirrored.tolist(), strict=True)]
+        bright, contrast, saturation = draws.factors.to(clips.device).view(-1, 3, 1, 1, 1, 1).unbind(1)
+        out = adjust_contrast(adjust_brightness(to_float(torch.stack(cut)), bright), contrast)
+        if self.spread[2] > 0:
+            out = adjust_saturation(out, saturation)
+        for clip, (top, left, height, width) in zip(out, draws.boxes.tolist(), strict=True):
+            clip[..., top : top + height, left : left + width] = 0.5
+        return out
 
 
 def adjust_brightness(clips: Tensor, factor: Tensor) -> Tensor:
@@ -126,7 +173,11 @@ def adjust_brightness(clips: Tensor, factor: Tensor) -> Tensor:
 
 def adjust_contrast(clips: Tensor, factor: Tensor) -> Tensor:
     """Stretch RGB clips in [0, 1] around the mean grey of the whole clip, by a factor each `(B, 1, 1, 1, 1)`."""
-    # the luma weights of ITU-R BT.601, as torchvision and Pillow use them
-    weights = clips.new_tensor([0.2989, 0.587, 0.114])
-    grey = (clips.mean((1, 3, 4)) * weights).sum(1).view(-1, 1, 1, 1, 1)
+    grey = (clips.mean((1, 3, 4)) * clips.new_tensor(LUMA)).sum(1).view(-1, 1, 1, 1, 1)
     return torch.lerp(grey, clips, factor).clamp_(0, 1)
+
+
+def adjust_saturation(clips: Tensor, factor: Tensor) -> Tensor:
+    """Stretch RGB clips in [0, 1] around the grey of each pixel, by a factor each `(B, 1, 1, 1, 1)`."""
+    grey = (clips * clips.new_tensor(LUMA).view(-1, 1, 1)).sum(2, keepdim=True)
+    return torch.lerp(grey.expand_as(clips), clips, factor).clamp_(0, 1)

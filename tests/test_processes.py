@@ -1,0 +1,132 @@
+"""Two processes do what one does."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+ROOT = Path(__file__).parents[1]
+
+SCRIPT = """
+import json, os, sys
+sys.path.insert(0, {tests!r})
+import numpy as np
+import torch
+from conftest import TinyModel, make_source
+from dferlib.processes import is_first, place
+from dferlib.training import TrainConfig, evaluate, train
+torch.set_num_threads(1)
+torch.manual_seed(0)
+model = TinyModel()
+model.drop.p = 0.0
+changes = json.loads(sys.argv[2])
+config = TrainConfig(epochs=3, batch_size=9, lr=1e-2, device="cpu", **changes)
+history = train(model, make_source(37), make_source(23, "val"), config, sys.argv[1], progress=False)
+found = evaluate(model, make_source(31, "test"), batch_size=4, device="cpu", features=True)
+rank, count = place()
+np.savez(sys.argv[1] + f"/found{{rank}}of{{count}}.npz", ids=found.ids, logits=found.logits, features=found.features)
+"""
+
+
+def start(folder, processes, changes, **kwargs):
+    script = folder.parent / "script.py"
+    script.write_text(SCRIPT.format(tests=str(ROOT / "tests")))
+    folder.mkdir()
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    launch = [sys.executable]
+    if processes > 1:
+        launch += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    return subprocess.Popen([*launch, str(script), str(folder), json.dumps(changes)], env=env, **kwargs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"optimizer": "sgd", "sam": 0.05, "ema": 0.5, "loss": "label_smoothing", "balance": "weights"},
+        {"backbone_lr_scale": 0, "balance": "sampling"},
+    ],
+)
+def test_two_processes_give_what_one_gives(tmp_path, changes):
+    for processes in (1, 2):
+        assert start(tmp_path / str(processes), processes, changes).wait() == 0
+    one, two = (json.loads((tmp_path / name / "history.json").read_text())["epochs"] for name in "12")
+    for single, shared in zip(one, two, strict=True):
+        for key in ("train_loss", "train_accuracy", "val_uar", "val_war"):
+            assert shared[key] == pytest.approx(single[key], abs=1e-4), key
+    alone = np.load(tmp_path / "1" / "found0of1.npz")
+    for rank in range(2):  # each process has every clip once, in order, however uneven their shares
+        found = np.load(tmp_path / "2" / f"found{rank}of2.npz")
+        assert found["ids"].tolist() == alone["ids"].tolist() and len(set(found["ids"])) == 31
+        np.testing.assert_allclose(found["logits"], alone["logits"], atol=1e-3)
+        np.testing.assert_allclose(found["features"], alone["features"], atol=1e-3)
+
+
+@pytest.mark.slow
+def test_when_one_process_dies_all_end_and_the_state_is_whole(tmp_path):
+    changes = {"seed": 1}
+    launcher = start(tmp_path / "run", 2, changes, stderr=subprocess.DEVNULL)
+    path = tmp_path / "run" / "last.pt"
+    while not path.exists():
+        assert launcher.poll() is None
+        time.sleep(0.01)
+    workers = [int(pid) for pid in Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()]
+    os.kill(workers[-1], signal.SIGKILL)
+    assert launcher.wait(timeout=60) != 0
+    assert torch.load(path, weights_only=True)["state"]["history"]
+
+
+def share(rank, port, x, queue):
+    """One of two processes: batch normalisation of its part, and the gradients of a loss over all."""
+    from dferlib.processes import shared_batch_norm
+
+    torch.set_num_threads(1)
+    address = f"tcp://127.0.0.1:{port}"
+    torch.distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
+    mine = [x[:5], x[5:]][rank].clone().requires_grad_()
+    net = nn.Sequential(nn.BatchNorm2d(3))
+    nn.init.uniform_(net[0].weight, generator=torch.Generator().manual_seed(0))
+    with shared_batch_norm(net):
+        out = net(mine)
+        (out.pow(3) * torch.arange(4.0)).sum().backward()
+    assert type(net[0]) is nn.BatchNorm2d
+    found = (out, mine.grad, net[0].weight.grad, *net[0].buffers())
+    queue.put((rank, [value.detach().numpy() for value in found]))
+    torch.distributed.destroy_process_group()
+
+
+def test_shared_batch_normalisation_is_that_of_the_whole_batch():
+    import socket
+
+    x = torch.randn(8, 3, 2, 4, generator=torch.Generator().manual_seed(1)) * 3 + 100
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = torch.multiprocessing.get_context("spawn")
+    queue = context.SimpleQueue()
+    workers = [context.Process(target=share, args=(rank, port, x, queue)) for rank in range(2)]
+    for worker in workers:
+        worker.start()
+    parts = dict(queue.get() for _ in workers)
+    for worker in workers:
+        worker.join()
+    whole, net = x.clone().requires_grad_(), nn.BatchNorm2d(3)
+    nn.init.uniform_(net.weight, generator=torch.Generator().manual_seed(0))
+    out = net(whole)
+    (out.pow(3) * torch.arange(4.0)).sum().backward()
+    near = {"atol": 1e-3, "rtol": 1e-3}
+    np.testing.assert_allclose(np.concatenate([parts[0][0], parts[1][0]]), out.detach(), **near)
+    np.testing.assert_allclose(np.concatenate([parts[0][1], parts[1][1]]), whole.grad, **near)
+    np.testing.assert_allclose(parts[0][2] + parts[1][2], net.weight.grad, **near)
+    for rank in range(2):
+        for found, expected in zip(parts[rank][3:], net.buffers(), strict=True):
+            np.testing.assert_allclose(found, expected, **near)
