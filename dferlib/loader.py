@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 HOLD_BYTES = 2**30  # clips, or maps, that take no more than this are kept in memory
 HOLD_PART = 0.25  # clips that take no more than this part of a GPU's free memory are kept there
-VIEWS = 4  # augmented versions of each clip, where the maps of a frozen backbone are kept
+VIEWS = 8  # augmented versions of each clip, where the maps of a frozen backbone are kept
 Made = TypeVar("Made")
 
 

@@ -55,6 +55,36 @@ def war(labels: ArrayLike, predicted: ArrayLike, num_classes: int) -> float:
     return float(counts.trace() / counts.sum()) if counts.sum() else float("nan")
 
 
+def f1(labels: ArrayLike, predicted: ArrayLike, num_classes: int) -> np.ndarray:
+    """The harmonic mean of precision and recall of each class, float64 `(C,)`; nan for one without clips.
+
+    A class that has clips but is never right has 0. The mean over classes is the macro F1.
+    """
+    counts = confusion(labels, predicted, num_classes)  # refuses what does not fit
+    from sklearn.metrics import f1_score
+
+    found = f1_score(labels, predicted, labels=np.arange(num_classes), average=None, zero_division=0.0)
+    return np.where(counts.sum(1) > 0, found, np.nan)
+
+
+def calibration_error(labels: ArrayLike, logits: ArrayLike, bins: int = 15) -> float:
+    """The expected calibration error (Guo et al., ICML 2017), from 0 to 1.
+
+    Clips are put into equal bins by the probability of the predicted class. It is the mean gap between that probability
+    and the part of right predictions, weighted by how many clips a bin has.
+
+    Args:
+        labels: `(N,)`.
+        logits: `(N, C)`.
+        bins: how many.
+    """
+    import torch
+    from torchmetrics.functional.classification import multiclass_calibration_error
+
+    scores = torch.as_tensor(np.asarray(logits, dtype=np.float64)).softmax(1)
+    return float(multiclass_calibration_error(scores, torch.as_tensor(np.asarray(labels)), scores.shape[1], bins))
+
+
 def summary(labels: ArrayLike, logits: ArrayLike) -> dict[str, Any]:
     """Every metric of one evaluation, from the logits.
 

@@ -8,7 +8,7 @@ process for itself.
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
@@ -73,6 +73,22 @@ def gathered(items: list[Item]) -> list[Item]:
     return [item for part in everybody for item in part]
 
 
+class _Sum(torch.autograd.Function):
+    """The sum of a tensor over all processes; its gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> Tensor:
+        total = slopes[0].clone()
+        distributed.all_reduce(total)
+        return total
+
+
 class SharedBatchNorm(_BatchNorm):
     """Batch normalisation over the clips of all processes. Unlike torch's SyncBatchNorm it works on a CPU too."""
 
@@ -83,16 +99,14 @@ class SharedBatchNorm(_BatchNorm):
         """(N, C, ...) to the same shape."""
         if not self.training or place()[1] == 1:
             return super().forward(input)
-        from torch.distributed.nn.functional import all_reduce
-
         dims, shape = [0, *range(2, input.dim())], [1, -1, *[1] * (input.dim() - 2)]
         x = input.float()
         sums = torch.cat([x.sum(dims), x.new_full((1,), x.numel() / x.shape[1])])
-        sums = all_reduce(sums)
+        sums = _Sum.apply(sums)
         count = sums[-1].detach()
         mean = sums[:-1] / count
         away = x - mean.view(shape)
-        variance = all_reduce(away.square().sum(dims)) / count
+        variance = _Sum.apply(away.square().sum(dims)) / count
         if self.track_running_stats and self.running_mean is not None and self.running_var is not None:
             with torch.no_grad():
                 assert self.num_batches_tracked is not None

@@ -240,7 +240,7 @@ def train(
                 path.unlink()
     fabric = make_fabric(config.device, config.precision)
     with _lent(model, config), shared_batch_norm(model):
-        trainer = _Trainer(fabric, model, train_source, val_source, config, about)
+        trainer = Trainer(fabric, model, train_source, val_source, config, about)
         try:
             if folder is not None and resume and (folder / STATE).exists():
                 trainer.load(folder / STATE)
@@ -316,7 +316,7 @@ def evaluate(
     return Predictions(table.ids, table.labels, table.groups, scores, source.classes, embedded if features else None)
 
 
-class _Trainer:
+class Trainer:
     """The model, the optimiser, the clips, and how far it has come."""
 
     def __init__(
@@ -329,16 +329,14 @@ class _Trainer:
         about: dict[str, Any],
     ) -> None:
         self.fabric, self.model, self.config, self.about = fabric, model, config, about
-        self.source, self.val_source, self.maps = held(source), held(val_source), None
+        self.sources = source, val_source  # as they were given: what maps are kept with
+        self.source, self.val_source = held(source), held(val_source)
+        self.maps: Tensor | None = None  # of the validation clips, if the backbone is frozen
         # the layout that convolutions of GPUs and CPUs are fastest in; the clips have it too
         model.to(memory_format=torch.channels_last).to(self.fabric.device)
         self.loader = Loader(self.source, model, config, self.fabric.device)
-        if config.backbone_lr_scale == 0:
-            maps = frozen_maps(model, None, val_source, config)
-            self.loader.maps = frozen_maps(model, self.loader, source, config) if maps else []
-            self.maps = maps[0] if self.loader.maps else None
         weights = self._class_weights() if config.balance == "weights" else None
-        self.objective = Objective(model, make_loss(config.loss, model, weights), bool(self.loader.maps))
+        self.objective = Objective(model, make_loss(config.loss, model, weights))
         self.optimizer = make_optimizer(model, config)
         compiled = cast(Objective, torch.compile(self.objective)) if config.compile else self.objective
         self.module, self.stepper = self.fabric.setup(compiled, self.optimizer)
@@ -361,9 +359,18 @@ class _Trainer:
         counts = np.bincount(labels, minlength=classes)
         return torch.tensor(len(labels) / (classes * counts.clip(1)), dtype=torch.float32)
 
+    def _keep_maps(self) -> None:
+        """Have the frozen backbone look at every clip once, and train on its maps, if there is room for them."""
+        maps = frozen_maps(self.model, None, self.sources[1], self.config)
+        self.loader.maps = frozen_maps(self.model, self.loader, self.sources[0], self.config) if maps else []
+        self.objective.from_maps = bool(self.loader.maps)
+        self.maps = maps[0] if self.loader.maps else None
+
     def run(self, folder: Path | None, progress: bool) -> None:
         """Go through the epochs that are left, judge each on the validation clips, keep the best."""
         config, per_epoch = self.config, self.loader.per_epoch
+        if config.backbone_lr_scale == 0 and len(self.history.epochs) < config.epochs:
+            self._keep_maps()
         taken = len(self.history.epochs) * per_epoch + self.step
         with tqdm(total=config.epochs * per_epoch, initial=taken, unit="step", disable=not progress) as bar:
             for number in range(len(self.history.epochs) + 1, config.epochs + 1):
@@ -385,7 +392,7 @@ class _Trainer:
                     self.save(folder)
                 bar.set_postfix_str(f"loss {epoch.train_loss:.3f}, validation UAR {100 * epoch.val_uar:.1f} %")
 
-    def epoch(self, number: int, bar: tqdm, folder: Path | None) -> None:
+    def epoch(self, number: int, bar: tqdm | None = None, folder: Path | None = None) -> None:
         """Learn from the clips of an epoch, in random order, from the step on that was reached."""
         self.module.train()
         if self.config.backbone_lr_scale == 0:
@@ -416,7 +423,8 @@ class _Trainer:
             correct = int((logits.argmax(1) == batch.labels).sum())
             self.tally += torch.tensor([loss.item() * clips, correct, clips], dtype=torch.float64)
             self.step += 1
-            bar.update()
+            if bar is not None:
+                bar.update()
             if folder is not None and self.step % SAVE_STEPS == 0 and self.step < self.loader.per_epoch:
                 tally = torch.stack(gathered([self.tally])).sum(0)
                 if is_first():

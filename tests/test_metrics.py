@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dferlib import InputError
-from dferlib.metrics import confusion, per_class_recall, summary, uar, war
+from dferlib.metrics import calibration_error, confusion, f1, per_class_recall, summary, uar, war
 
 
 @st.composite
@@ -54,6 +54,38 @@ def test_summary_holds_everything_in_plain_numbers():
         "recalls": [1.0, None, 0.0],  # of the two equal logits the first counts
         "confusion": [[2, 0, 0], [0, 0, 0], [0, 1, 0]],
     }
+
+
+@given(judged())
+def test_f1_is_what_loops_count(case):
+    labels, predicted, classes = case
+    for k, found in enumerate(f1(labels, predicted, classes)):
+        hits = sum(true == guess == k for true, guess in zip(labels, predicted, strict=True))
+        if k not in labels:
+            assert math.isnan(found)
+        else:
+            assert found == pytest.approx(2 * hits / (labels.count(k) + predicted.count(k)))
+
+
+@given(st.integers(1, 80), st.integers(2, 7), st.integers(0, 99))
+def test_the_calibration_error_is_what_loops_count(count, classes, seed):
+    rng = np.random.default_rng(seed)
+    labels, logits = rng.integers(classes, size=count), rng.normal(size=(count, classes)) * 3
+    sums = [[0, 0.0, 0.0] for _ in range(15)]
+    for label, row in zip(labels, logits, strict=True):
+        p = np.exp(row) / np.exp(row).sum()
+        part = sums[min(int(p.max() * 15), 14)]
+        part[0] += 1
+        part[1] += p.max()
+        part[2] += int(p.argmax()) == label
+    expected = sum(abs(sure - right) for _, sure, right in sums) / count
+    assert calibration_error(labels, logits) == pytest.approx(expected, abs=1e-6)
+
+
+def test_sure_and_right_is_calibrated_and_sure_and_wrong_is_not():
+    logits = np.eye(3) * 100
+    assert calibration_error([0, 1, 2], logits) == pytest.approx(0, abs=1e-6)
+    assert calibration_error([1, 2, 0], logits) == pytest.approx(1, abs=1e-6)
 
 
 def test_labels_of_other_classes_and_unequal_lengths_are_refused():

@@ -10,6 +10,7 @@ from dferlib.data.transforms import (
     Augment,
     adjust_brightness,
     adjust_contrast,
+    adjust_saturation,
     center_crop,
     normalise,
     prepare,
@@ -72,6 +73,43 @@ def test_light_changes_within_the_stated_range_and_stays_in_zero_to_one():
     assert wild.min() >= 0 and wild.max() <= 1
 
 
+def test_saturation_changes_grey_pictures_in_nothing_and_others_within_the_range():
+    grey = noise(20, 2, 1, 16, 16).expand(-1, -1, 3, -1, -1)
+    plain = augment(grey, brightness=0, contrast=0)
+    torch.testing.assert_close(augment(grey, brightness=0, contrast=0, saturation=0.9), plain, atol=1e-3, rtol=0)
+    red = torch.tensor([140, 100, 100], dtype=torch.uint8).view(3, 1, 1).expand(300, 1, 3, 16, 16)
+    out = augment(red, brightness=0, contrast=0, saturation=0.5)[:, 0, :, 0, 0] * 255
+    factors = (out[:, 0] - out[:, 1]) / 40
+    assert 0.5 <= factors.min() < 0.53 and 1.47 < factors.max() <= 1.501
+
+
+def test_erasing_takes_a_rectangle_of_the_stated_area_from_all_frames_of_a_part_of_the_clips():
+    white = torch.full((600, 2, 3, 64, 64), 255, dtype=torch.uint8)
+    maker = Augment(56, brightness=0, contrast=0, erase=0.5, generator=torch.Generator().manual_seed(0))
+    gone = maker(white) == 0.5
+    assert torch.equal(gone, gone[:, :1, :1].expand_as(gone))
+    areas, corners = [], set()
+    for clip in gone[:, 0, 0]:
+        rows, columns = clip.any(1).nonzero().flatten(), clip.any(0).nonzero().flatten()
+        if len(rows):
+            assert clip[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+            assert 1 / 3.5 < len(rows) / len(columns) < 3.5
+            areas.append(float(clip.float().mean()))
+            corners.add((int(rows[0]), int(columns[0])))
+    assert 250 < len(areas) < 350  # of 600, half
+    assert 0.015 < min(areas) < 0.03 and 0.18 < max(areas) < 0.22 and 0.1 < np.mean(areas) < 0.12
+    assert len(corners) > 200
+
+
+def test_draws_of_some_clips_do_to_them_what_those_of_all_do():
+    clips = noise(10, 2, 3, 16, 16)
+    maker = Augment(14, erase=0.5, saturation=0.2)
+    draws = maker.draw(10, torch.Generator().manual_seed(1))
+    whole = maker.apply(clips, draws)
+    for which in (slice(3, 7), torch.tensor([8, 2])):
+        torch.testing.assert_close(maker.apply(clips[which], draws.take(which)), whole[which])
+
+
 def test_the_same_generator_gives_the_same_bytes():
     clips = noise(6, 3, 3, 16, 16)
     assert torch.equal(augment(clips, seed=3), augment(clips, seed=3))
@@ -86,6 +124,9 @@ def test_light_is_what_torchvision_calls_by_that_name(factor):
     # one frame a clip: torchvision takes the mean grey of each picture, we that of the clip
     expected = tv.adjust_contrast(clips, factor)
     torch.testing.assert_close(adjust_contrast(clips, factors), expected, atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        adjust_saturation(clips, factors), tv.adjust_saturation(clips, factor), atol=1e-3, rtol=0
+    )
 
 
 def test_contrast_pulls_all_frames_towards_one_grey():
