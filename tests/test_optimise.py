@@ -2,6 +2,7 @@
 
 import copy
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -303,3 +304,16 @@ def test_sixteen_bits_need_a_gpu(tiny_model, tiny_source):
     clips = tiny_source(7)
     with pytest.raises(InputError, match="16-mixed needs a GPU"):
         train(tiny_model(), clips, clips, quick(precision="16-mixed"), progress=False)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_a_compiled_training_is_the_same(tiny_model, tiny_source):
+    source, found = tiny_source(22), []
+    for compiled in (False, True):
+        model = no_dropout(tiny_model())
+        config = quick(optimizer="sgd", sam=0.05, compile=compiled)
+        history = train(model, source, source, config, progress=False)
+        found.append((weights(model), [epoch.train_loss for epoch in history.epochs]))
+    close(found[0][0], found[1][0], atol=1e-4, rtol=1e-3)
+    assert found[0][1] == pytest.approx(found[1][1], abs=1e-4)
