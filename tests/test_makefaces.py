@@ -17,6 +17,7 @@ from dferlib import EMOTIONS, InputError, MakeFaces
 from dferlib.data.makefaces import actions, generator, performance, protocol
 from dferlib.data.makefaces.actions import UNITS
 from dferlib.data.makefaces.assets import Part, load_head
+from dferlib.data.makefaces.camera import CameraStrengths
 from dferlib.data.makefaces.identity import sample_identity
 from dferlib.data.makefaces.knobs import Knobs
 from dferlib.data.makefaces.paint import paint
@@ -209,18 +210,57 @@ def test_mirrored_actions_mirror_the_picture(actor: Actor) -> None:
     torch.testing.assert_close(a.flip(1).sum(), b.sum(), rtol=0.15, atol=0)
 
 
-@settings(max_examples=12, deadline=None)
-@given(seed=st.integers(0, 2**31), label=st.integers(0, 6))
-def test_any_person_renders_without_a_hole(seed: int, label: int) -> None:
+shares, factors = st.floats(0, 1), st.floats(0, 2)
+
+
+def ranges(low: float, high: float) -> st.SearchStrategy[tuple[float, float]]:
+    return st.lists(st.floats(low, high), min_size=2, max_size=2).map(lambda two: (min(two), max(two)))
+
+
+cameras = st.builds(
+    CameraStrengths,
+    blur=ranges(0, 0.05),
+    smear=st.floats(0, 0.1),
+    noise=ranges(0, 0.2),
+    quality=st.none() | ranges(1, 100).map(lambda two: (round(two[0]), round(two[1]))),
+    shrink=ranges(1, 4),
+    dropped=st.floats(0, 0.9),
+)
+any_knobs = st.builds(
+    Knobs,
+    intensity=ranges(0, 1),
+    **dict.fromkeys(("carry_over", "talking", "flicker", "glasses", "sunglasses", "hand", "hair"), shares),
+    **dict.fromkeys(("movements", "turn", "sway"), factors),
+    misaligned=st.floats(0, 0.01),
+    camera=cameras,
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(knobs=any_knobs, seed=st.integers(0, 2**31), task=st.sampled_from(list(protocol.TASKS)), which=st.integers(0, 7))
+def test_any_knobs_and_any_person_make_a_clip_whose_truth_is_in_its_ranges(
+    knobs: Knobs, seed: int, task: str, which: int
+) -> None:
     rng = np.random.default_rng(seed)
     someone = Actor(sample_identity(rng, load_head().shape_names), 24)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(protocol.SIZES, "tiny", TINY)
-        pictures, truth = generator.make_clip(someone, Version("tiny"), label, rng)
+        version = Version("tiny", task=task, knobs=knobs)
+        pictures, truth = generator.make_clip(someone, version, which % len(version.classes), rng)
     assert pictures.shape == (3, 3, 24, 24)
     assert pictures.dtype == np.uint8
-    assert pictures.std() > 5
-    assert np.abs(truth["pose"]).max() <= 0.6
+    if "hand" not in truth["in_front"]:
+        assert pictures.std() > 1, "a picture of one colour"
+    for name in ("units", "expression", "earlier", "hidden"):
+        assert 0 <= truth[name].min() <= truth[name].max() <= 1, name
+    assert np.abs(truth["pose"]).max() <= generator.LARGEST_TURN + 1e-6
+    assert np.abs(truth["gaze"]).max() <= 0.6 + 1e-6
+    assert 0 < 24 * truth["motion"].mean() < 24 * 255
+    eyes_and_mouth = truth["landmarks"][:, 36:]
+    assert (eyes_and_mouth > 0).all() and (eyes_and_mouth < 24).all(), "the face is not inside the picture"
+    assert not truth["dropped"][0]
+    for name in ("blur", "noise", "quality", "shrink", "light", "offset", "smear"):
+        assert np.isfinite(truth[name]).all(), name
 
 
 def test_people_differ_and_a_person_is_himself() -> None:
@@ -320,12 +360,11 @@ def worker_command(folder: Path, worker: int, workers: int) -> list[str]:
 @pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
     reference = MakeFaces("val", "mini", root=tmp_path / "calm", workers=2, progress=False)
-    version = Version("mini")
-    folder = generator.folder_of(tmp_path / "killed", version)
+    folder = generator.folder_of(tmp_path / "killed", Version("mini"))
     rng = np.random.default_rng(0)
-    for _ in range(4):
+    for _ in range(10):
         process = subprocess.Popen(worker_command(folder, 0, 1), stdin=subprocess.PIPE)
-        time.sleep(rng.uniform(1.5, 6))
+        time.sleep(rng.uniform(0.5, 5))
         process.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
         process.communicate()
         for stem in (generator.part_stem(folder, "val", part) for part in range(2)):

@@ -38,6 +38,7 @@ from dferlib.data.makefaces.shadows import mouth_light
 
 CAMERA_DISTANCE = 1.1  # metres from the face
 EYES_TO_MOUTH = 0.0684  # metres on the template; the crop scales with it, as an aligner's would
+LARGEST_MISS = 0.02  # metres: eyes and mouth stay inside the picture
 SUPERSAMPLE = 2  # samples along each side of a pixel
 EYE_SHINE, EYE_SHARPNESS = 2.2, 800  # of the lamps' reflections in the eyes
 
@@ -364,7 +365,7 @@ def sample_scene(
         exposure=rng.uniform(0.85, 1.15),
         background=_background(size * SUPERSAMPLE, rng),
         half_width=half_width * rng.uniform(0.92, 1.12),
-        offset=rng.normal(0, misaligned, 2) + wander - wander.mean(0),
+        offset=np.clip(rng.normal(0, misaligned, 2) + wander - wander.mean(0), -LARGEST_MISS, LARGEST_MISS),
         light=1 + flicker * rng.uniform(0.3, 1, len(lamps)) * waves,
     )
 
