@@ -73,7 +73,7 @@ DIFFICULTIES = {
         hand=0.25,
         hair=0.2,
         camera=CameraStrengths(
-            blur=(0.002, 0.016), smear=0.03, noise=(0.01, 0.05), quality=(20, 60), shrink=(1, 2), dropped=0.1
+            blur=(0.002, 0.014), smear=0.02, noise=(0.01, 0.045), quality=(25, 60), shrink=(1, 1.7), dropped=0.1
         ),
     ),
 }
