@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dferlib.data.makefaces import raster
-from dferlib.data.makefaces.raster import Lamps, Surface
+from dferlib.data.makefaces.raster import Lamps, Samples, Surface
 
 njit: Callable | None
 try:
@@ -31,6 +31,7 @@ SKY, FALLS, SHINES = (tuple(map(np.float32, pair)) for pair in (raster.SKY, rast
 RED, BLUE = np.float32(raster.RED_REACHES), np.float32(raster.BLUE_REACHES)
 SHEEN, SHEEN_EDGE = np.float32(raster.SHEEN), np.float32(raster.SHEEN_EDGE)
 TINY = np.float32(1e-12)  # where torch's `normalize` stops dividing
+FURROW, RIDGE = np.float32(raster.FURROW), np.float32(raster.RIDGE)
 SHOULDER, GAMMA = np.float32(raster.SHOULDER), np.float32(1 / raster.GAMMA)
 
 
@@ -126,11 +127,13 @@ def _rasterise(points: np.ndarray, triangles: np.ndarray, size: int, two_sided: 
                     px = np.float32(x) + HALF - ax
                     w1 = (px * acy - acx * py) * one_over
                     w2 = (abx * py - px * aby) * one_over
-                    if w1 >= ZERO and w2 >= ZERO and ONE - w1 - w2 >= ZERO:
-                        depth = az + w1 * abz + w2 * acz
-                        key = (np.int64(depth / MICROMETRE) << 32) | m
-                        if key < row[np.uint64(x)]:
-                            row[np.uint64(x)] = key
+                    # every sample of the box does all of it: that takes half the time of jumping out, which is
+                    # hard to foresee for the processor
+                    inside = (w1 >= ZERO) & (w2 >= ZERO) & (ONE - w1 - w2 >= ZERO)
+                    depth = az + w1 * abz + w2 * acz
+                    key = (np.int64(depth / MICROMETRE) << 32) | m
+                    before = row[np.uint64(x)]
+                    row[np.uint64(x)] = key if inside & (key < before) else before
         for y in range(size):
             for x in range(size):
                 key = nearest[y, x]
@@ -138,8 +141,8 @@ def _rasterise(points: np.ndarray, triangles: np.ndarray, size: int, two_sided: 
 
 
 def rasterise(points: Tensor, triangles: Tensor, size: int, two_sided: Tensor) -> Tensor:
-    """The compiled twin of `raster.rasterise`."""
-    found = torch.empty(len(points), size, size, dtype=torch.int64)
+    """The compiled twin of `raster.rasterise`; its indices are int32."""
+    found = torch.empty(len(points), size, size, dtype=torch.int32)
     _rasterise(_array(points), triangles.numpy(), size, two_sided.numpy(), found.numpy())
     return found
 
@@ -175,14 +178,14 @@ def _barycentric(
                 n += 1
 
 
-def barycentric(points: Tensor, triangles: Tensor, found: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The compiled twin of `raster.barycentric`."""
+def barycentric(points: Tensor, triangles: Tensor, found: Tensor) -> Samples:
+    """The compiled twin of `raster.barycentric`; its indices are int32, which halves what later loops read."""
     count = int((found >= 0).sum())
-    place, triangle = torch.empty(count, dtype=torch.int64), torch.empty(count, dtype=torch.int64)
-    corners, weights = torch.empty(count, 3, dtype=torch.int64), torch.empty(count, 3)
-    outs = (place.numpy(), triangle.numpy(), corners.numpy(), weights.numpy())
-    _barycentric(_array(points), triangles.numpy(), found.numpy(), *outs)
-    return place, triangle, corners, weights
+    place, triangle = torch.empty(2, count, dtype=torch.int32)
+    corners, weights = torch.empty(count, 3, dtype=torch.int32), torch.empty(count, 3)
+    samples = Samples(place, triangle, corners, weights)
+    _barycentric(_array(points), triangles.numpy(), found.numpy(), *map(_array, samples))
+    return samples
 
 
 @_compiled
@@ -193,12 +196,20 @@ def _illuminate(
     lean: np.ndarray,
     surface: tuple[np.ndarray, ...],
     lamps: tuple[np.ndarray, ...],
+    corners: np.ndarray,
     out: np.ndarray,
 ) -> None:
+    vertices = world.shape[1]
+    seen = np.zeros(len(world) * vertices, dtype=np.bool_)
+    for n in range(len(corners)):
+        for c in range(3):
+            seen[np.uint32(corners[n, c])] = True
     turns, open_, wrap, strength, sharpness, hair = surface
     ambient, toward, colour, reach = lamps
     for t in range(len(world)):
-        for v in range(world.shape[1]):
+        for v in range(vertices):
+            if not seen[t * vertices + v]:
+                continue
             ex, ey, ez = _unit(eye[t, 0] - world[t, v, 0], eye[t, 1] - world[t, v, 1], eye[t, 2] - world[t, v, 2])
             nx, ny, nz = normal[t, v, 0], normal[t, v, 1], normal[t, v, 2]
             if turns[v] and nx * ex + ny * ey + nz * ez < ZERO:
@@ -230,13 +241,13 @@ def _illuminate(
                     out[t, v, 3 + c] += (mirrored + hair[v, c] * sheen) * colour[t, k, c] * reach[t, k, v]
 
 
-def illuminate(world: Tensor, normal: Tensor, eye: Tensor, surface: Surface, lamps: Lamps) -> Tensor:
+def illuminate(world: Tensor, normal: Tensor, eye: Tensor, surface: Surface, lamps: Lamps, corners: Tensor) -> Tensor:
     """The compiled twin of `raster.illuminate`."""
-    out = torch.empty(*world.shape[:2], 6)
+    out = torch.zeros(*world.shape[:2], 6)
     lean = np.array(raster.STRANDS_LEAN, dtype=np.float32)
     materials, lights = (tuple(_array(value) for value in vars(what).values()) for what in (surface, lamps))
     places = (_array(world), _array(normal), _array(eye), lean / np.linalg.norm(lean))
-    _illuminate(*places, materials, lights, out.numpy())
+    _illuminate(*places, materials, lights, _array(corners), out.numpy())
     return out
 
 
@@ -257,71 +268,102 @@ def interpolate(values: Tensor, corners: Tensor, weights: Tensor) -> Tensor:
 
 
 @_compiled
-def _texels(
+def _select(triangle: np.ndarray, wanted: np.ndarray, out: np.ndarray) -> int:
+    count = 0
+    for n in range(len(triangle)):
+        out[count] = n
+        count += wanted[np.uint32(triangle[n])]
+    return count
+
+
+def select(triangle: Tensor, wanted: Tensor) -> Tensor:
+    """The compiled twin of `raster.select`."""
+    out = torch.empty(len(triangle), dtype=torch.int64)
+    return out[: _select(_array(triangle), _array(wanted), out.numpy())]
+
+
+@_compiled
+def _skin(
     atlas: np.ndarray,
     uv: np.ndarray,
+    region: np.ndarray,
+    place: np.ndarray,
     triangle: np.ndarray,
     weights: np.ndarray,
-    which: np.ndarray,
+    size: int,
     strengths: np.ndarray,
-    colour: np.ndarray,
-    wrinkled: np.ndarray,
+    out: np.ndarray,
 ) -> None:
-    height, width = atlas.shape[:2]
+    height, width, per_frame = atlas.shape[0], atlas.shape[1], np.uint32(size * size)
     right, bottom = np.float32(width - 1), np.float32(height - 1)
     for n in range(len(triangle)):
-        m, w0, w1, w2 = np.uint64(triangle[n]), weights[n, 0], weights[n, 1], weights[n, 2]
+        m, w0, w1, w2 = np.uint32(triangle[n]), weights[n, 0], weights[n, 1], weights[n, 2]
+        if region[m] < 0:
+            out[n, 0] = out[n, 1] = out[n, 2] = ZERO
+            continue
         x = uv[m, 0, 0] * w0 + uv[m, 1, 0] * w1 + uv[m, 2, 0] * w2
         y = uv[m, 0, 1] * w0 + uv[m, 1, 1] * w1 + uv[m, 2, 1] * w2
         x = min(max(((x + ONE) * np.float32(width) - ONE) / TWO, ZERO), right)
         y = min(max(((y + ONE) * np.float32(height) - ONE) / TWO, ZERO), bottom)
-        column, row = np.uint64(x), np.uint64(y)
-        east, south = x - np.float32(column), y - np.float32(row)
-        a, b = atlas[row, column], atlas[row, np.uint64(min(column + 1, width - 1))]
-        below = np.uint64(min(row + 1, height - 1))
-        c, d = atlas[below, column], atlas[below, np.uint64(min(column + 1, width - 1))]
-        wa, wb, wc, wd = (ONE - east) * (ONE - south), east * (ONE - south), (ONE - east) * south, east * south
+        i, j = np.uint32(y), np.uint32(x)
+        below, beside = np.uint32(min(i + 1, height - 1)), np.uint32(min(j + 1, width - 1))
+        south, east = y - np.float32(i), x - np.float32(j)
+        north, west = ONE - south, ONE - east
+        nw, ne, sw, se = north * west, north * east, south * west, south * east
+        frame, r = np.uint32(place[n]) // per_frame, np.uint32(region[m])
+        wrinkled = ZERO
+        for c in range(strengths.shape[2]):
+            k = 3 + c
+            fold = (
+                atlas[i, j, k] * nw + atlas[i, beside, k] * ne + atlas[below, j, k] * sw + atlas[below, beside, k] * se
+            )
+            wrinkled += fold * strengths[frame, r, c]
+        shade = min(max(ONE - wrinkled, FURROW), RIDGE)
         for k in range(3):
-            colour[n, k] = a[k] * wa + b[k] * wb + c[k] * wc + d[k] * wd
-        depth, total = strengths[which[n]], ZERO
-        for k in range(len(depth)):
-            total += (a[3 + k] * wa + b[3 + k] * wb + c[3 + k] * wc + d[3 + k] * wd) * depth[k]
-        wrinkled[n] = total
+            texel = (
+                atlas[i, j, k] * nw + atlas[i, beside, k] * ne + atlas[below, j, k] * sw + atlas[below, beside, k] * se
+            )
+            out[n, k] = texel * shade
 
 
-def texels(
-    atlas: Tensor, uv: Tensor, triangle: Tensor, weights: Tensor, which: Tensor, strengths: Tensor
-) -> tuple[Tensor, Tensor]:
-    """The compiled twin of `raster.texels`."""
-    colour, wrinkled = torch.empty(len(triangle), 3), torch.empty(len(triangle))
-    given = (atlas, uv, triangle, weights, which, strengths)
-    arrays = [_array(value) for value in (*given, colour, wrinkled)]
-    _texels(*arrays)
-    return colour, wrinkled
+def skin(atlas: Tensor, uv: Tensor, region: Tensor, samples: Samples, size: int, strengths: Tensor) -> Tensor:
+    """The compiled twin of `raster.skin`."""
+    out = torch.empty(len(samples.place), 3)
+    place, triangle, _, weights = map(_array, samples)
+    look_up = (_array(atlas), _array(uv), _array(region))
+    _skin(*look_up, place, triangle, weights, size, _array(strengths), out.numpy())
+    return out
 
 
 @_compiled
-def _average(samples: np.ndarray, place: np.ndarray, behind: np.ndarray, fine: int, out: np.ndarray) -> None:
-    frames, channels, side, _ = out.shape
+def _expose(
+    colour: np.ndarray, carried: np.ndarray, place: np.ndarray, behind: np.ndarray, fine: int, out: np.ndarray
+) -> None:
+    frames, side = len(out), out.shape[2]
     size, share = side * fine, ONE / np.float32(fine * fine)
-    first = np.zeros((channels, side, side), dtype=np.float32)
+    width = np.uint32(size)
+    first = np.zeros((3, side, side), dtype=np.float32)
     for y in range(size):
         for x in range(size):
-            for c in range(channels):
+            for c in range(3):
                 first[c, y // fine, x // fine] += behind[y, x, c] * share
     for t in range(frames):
-        out[t] = first
+        out[t, :3], out[t, 3:] = first, ZERO
     for n in range(len(place)):
-        row, x = divmod(place[n], size)
-        t, y = divmod(row, size)
-        for c in range(channels):
-            out[t, c, y // fine, x // fine] += (samples[n, c] - behind[y, x, c]) * share
+        row = np.uint32(place[n]) // width
+        t, column = row // width, np.uint32(place[n]) - row * width
+        line = row - t * width
+        i, j, lit = line // np.uint32(fine), column // np.uint32(fine), carried[n]
+        for c in range(3):
+            out[t, c, i, j] += (colour[n, c] * lit[c] + lit[3 + c] - behind[line, column, c]) * share
+        out[t, 3, i, j] += lit[6] * lit[7] * share
+        out[t, 4, i, j] += lit[7] * share
 
 
-def average(samples: Tensor, place: Tensor, behind: Tensor, frames: int, side: int) -> Tensor:
-    """The compiled twin of `raster.average`."""
-    out = torch.empty(frames, behind.shape[-1], side, side)
-    _average(_array(samples), place.numpy(), _array(behind), len(behind) // side, out.numpy())
+def expose(colour: Tensor, carried: Tensor, place: Tensor, behind: Tensor, frames: int, side: int) -> Tensor:
+    """The compiled twin of `raster.expose`."""
+    out = torch.empty(frames, 5, side, side)
+    _expose(_array(colour), _array(carried), _array(place), _array(behind), len(behind) // side, out.numpy())
     return out
 
 

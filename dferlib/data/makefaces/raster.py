@@ -10,6 +10,7 @@ the low half).
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -25,8 +26,22 @@ FALLS, SHINES = (0.7, 0.3), (0.3, 0.7)  # of a lamp's light, scattered and mirro
 RED_REACHES, BLUE_REACHES = 0.85, 1.08  # exponents: light that enters skin comes out redder, so a shadow's edge is warm
 SHEEN, SHEEN_EDGE = 20, 0.2  # exponent of the light that hair mirrors, and how far round the head it reaches
 STRANDS_LEAN = (0.0, 0.3, 1.0)  # hair lies along the part of this direction that follows the surface
+FURROW, RIDGE = 0.35, 1.25  # the darkest and the lightest that wrinkles make the skin
 SHOULDER = 0.18  # of the tone curve: how much brightness costs contrast
 GAMMA = 2.2
+
+
+class Samples(NamedTuple):
+    """The K samples of T pictures that see something, in order."""
+
+    place: Tensor  # (K,) index into the flattened (T, S, S)
+    triangle: Tensor  # (K,) what it sees
+    corners: Tensor  # (K, 3) the triangle's vertices as indices into the flattened (T, V)
+    weights: Tensor  # (K, 3) barycentric coordinates, summing to one
+
+    def of(self, chosen: Tensor) -> "Samples":
+        """Some of them, by number."""
+        return Samples(*(values[chosen] for values in self))
 
 
 @dataclass(frozen=True)
@@ -111,7 +126,7 @@ def _keep_nearest(
     nearest.scatter_reduce_(0, place, key, "amin")
 
 
-def barycentric(points: Tensor, triangles: Tensor, found: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def barycentric(points: Tensor, triangles: Tensor, found: Tensor) -> Samples:
     """Where in its triangle each covered sample lies.
 
     Args:
@@ -119,11 +134,6 @@ def barycentric(points: Tensor, triangles: Tensor, found: Tensor) -> tuple[Tenso
         triangles: (M, 3).
         found: (T, S, S), from `rasterise`.
 
-    Returns:
-        place: (K,) index of each covered sample in the flattened (T, S, S).
-        triangle: (K,) what it sees.
-        corners: (K, 3) the triangle's vertices as indices into the flattened (T, V).
-        weights: (K, 3) barycentric coordinates, summing to one.
     """
     frames, vertices = points.shape[:2]
     size = found.shape[-1]
@@ -136,7 +146,7 @@ def barycentric(points: Tensor, triangles: Tensor, found: Tensor) -> tuple[Tenso
     p = torch.stack([within % size, within // size], 1) + 0.5
     area = _twice_area(a, b, c)
     w1, w2 = _twice_area(a, p, c) / area, _twice_area(a, b, p) / area
-    return place, triangle, corners, torch.stack([1 - w1 - w2, w1, w2], 1)
+    return Samples(place, triangle, corners, torch.stack([1 - w1 - w2, w1, w2], 1))
 
 
 def normals(vertices: Tensor, triangles: Tensor) -> Tensor:
@@ -149,7 +159,7 @@ def normals(vertices: Tensor, triangles: Tensor) -> Tensor:
     return F.normalize(out, dim=-1)
 
 
-def illuminate(world: Tensor, normal: Tensor, eye: Tensor, surface: Surface, lamps: Lamps) -> Tensor:
+def illuminate(world: Tensor, normal: Tensor, eye: Tensor, surface: Surface, lamps: Lamps, corners: Tensor) -> Tensor:
     """Light at each vertex.
 
     Args:
@@ -158,9 +168,11 @@ def illuminate(world: Tensor, normal: Tensor, eye: Tensor, surface: Surface, lam
         eye: (T, 3) place of the camera.
         surface: what the vertices are made of.
         lamps: where the light comes from.
+        corners: (K, 3) indices into the flattened (T, V) of the vertices that are seen.
 
     Returns:
-        (T, V, 6): RGB of the light that is scattered, which the colour multiplies, and RGB of what is mirrored.
+        (T, V, 6): RGB of the light that is scattered, which the colour multiplies, and RGB of what is mirrored; 0 at
+        vertices that are not seen.
     """
     view = F.normalize(eye[:, None] - world, dim=-1)
     away = ((normal * view).sum(-1) < 0) & surface.turns
@@ -182,7 +194,14 @@ def illuminate(world: Tensor, normal: Tensor, eye: Tensor, surface: Surface, lam
         sheen = (1 - across**2).clamp(min=0) ** SHEEN * (facing + SHEEN_EDGE).clamp(min=0)
         mirrored = surface.strength[:, None] * mirrored * (SHINES[0] + SHINES[1] * open_)
         gloss = gloss + (mirrored + surface.hair * sheen) * colour
-    return torch.cat([diffuse, gloss], -1)
+    seen = torch.zeros(world.shape[:2], device=world.device)
+    seen.view(-1)[corners.reshape(-1)] = 1
+    return torch.cat([diffuse, gloss], -1) * seen[..., None]
+
+
+def select(triangle: Tensor, wanted: Tensor) -> Tensor:
+    """(J,) int64: the numbers of the samples that see a wanted triangle; triangle (K,), wanted (M,) bool."""
+    return wanted[triangle].nonzero()[:, 0]
 
 
 def interpolate(values: Tensor, corners: Tensor, weights: Tensor) -> Tensor:
@@ -190,47 +209,51 @@ def interpolate(values: Tensor, corners: Tensor, weights: Tensor) -> Tensor:
     return (values[corners] * weights[..., None]).sum(1)
 
 
-def texels(
-    atlas: Tensor, uv: Tensor, triangle: Tensor, weights: Tensor, which: Tensor, strengths: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Look up the skin's colour and its wrinkles in the atlas, between the four nearest texels.
+def skin(atlas: Tensor, uv: Tensor, region: Tensor, samples: Samples, size: int, strengths: Tensor) -> Tensor:
+    """The colour of skin: looked up in the atlas between the four nearest texels, darker or lighter in wrinkles.
 
     Args:
-        atlas: (h, w, 3 + C): linear RGB, and C channels of wrinkles.
+        atlas: (h, w, 3 + C) linear RGB and C channels of wrinkles.
         uv: (M, 3, 2) place of each triangle's corners in the atlas, -1 to 1, x and y.
-        triangle: (K,) which triangle each sample lies in.
-        weights: (K, 3) where in it.
-        which: (K,) row of `strengths` for each sample.
-        strengths: (N, C) how deep each channel's wrinkles are.
+        region: (M,) row of `strengths`, -1 where there is no skin.
+        samples: K samples.
+        size: S, samples along each side of a picture.
+        strengths: (T, R, C) how much the wrinkles of each region and channel darken the skin.
 
     Returns:
-        colour: (K, 3).
-        wrinkled: (K,) the sum of the wrinkles, each times its strength.
+        (K, 3) linear RGB; 0 where there is no skin.
     """
-    place = (uv[triangle] * weights[..., None]).sum(1)
-    found = F.grid_sample(
-        atlas.permute(2, 0, 1)[None], place[None, :, None], align_corners=False, padding_mode="border"
-    )[0, :, :, 0].T
-    return found[:, :3], (found[:, 3:] * strengths[which]).sum(1)
+    out = torch.zeros(len(samples.place), 3, device=atlas.device)
+    chosen = select(samples.triangle, region >= 0)
+    place, triangle, _, weights = samples.of(chosen)
+    at = (uv[triangle] * weights[..., None]).sum(1)
+    texel = F.grid_sample(atlas.permute(2, 0, 1)[None], at[None, :, None], align_corners=False, padding_mode="border")
+    colour, wrinkles = texel[0, :, :, 0].T.split([3, atlas.shape[2] - 3], 1)
+    wrinkled = (wrinkles * strengths[place // size**2, region[triangle]]).sum(1, keepdim=True)
+    out[chosen] = colour * (1 - wrinkled).clamp(FURROW, RIDGE)
+    return out
 
 
-def average(samples: Tensor, place: Tensor, behind: Tensor, frames: int, side: int) -> Tensor:
-    """Average samples into pixels.
+def expose(colour: Tensor, carried: Tensor, place: Tensor, behind: Tensor, frames: int, side: int) -> Tensor:
+    """Light the samples and average them into pixels.
 
     Args:
-        samples: (K, C) values of the covered samples.
-        place: (K,) where each lies in the flattened (T, S, S), from `barycentric`.
-        behind: (S, S, C) values of the samples that nothing covers.
+        colour: (K, 3) of each sample, linear RGB.
+        carried: (K, 8) what was carried to each sample: RGB of the light that its colour multiplies, RGB of the light
+            that is added, how far the surface moved, and how much it belongs to the face.
+        place: (K,) where each lies in the flattened (T, S, S).
+        behind: (S, S, 3) linear RGB of the samples that see nothing else.
         frames: T.
-        side: of the picture in pixels; S is a multiple of it.
+        side: of the pictures in pixels; S is a multiple of it.
 
     Returns:
-        (T, C, side, side).
+        (T, 5, side, side): linear RGB, movement times face, face.
     """
-    size, channels = behind.shape[1:]
-    picture = behind.expand(frames, -1, -1, -1).reshape(-1, channels).clone()
-    picture[place] = samples
-    return F.avg_pool2d(picture.view(frames, size, size, channels).permute(0, 3, 1, 2), size // side)
+    size = len(behind)
+    picture = F.pad(behind, (0, 2)).expand(frames, -1, -1, -1).reshape(-1, 5).clone()
+    falls, added, moved, face = carried.split([3, 3, 1, 1], 1)
+    picture[place] = torch.cat([colour * falls + added, moved * face, face], 1)
+    return F.avg_pool2d(picture.view(frames, size, size, 5).permute(0, 3, 1, 2), size // side)
 
 
 def develop(light: Tensor, exposure: float) -> Tensor:

@@ -32,7 +32,7 @@ from dferlib.data.makefaces.paint import (
     tooth_colour,
     wrinkle_strengths,
 )
-from dferlib.data.makefaces.raster import Lamps, Surface
+from dferlib.data.makefaces.raster import Lamps, Samples, Surface
 from dferlib.data.makefaces.rig import load_rig
 from dferlib.data.makefaces.shadows import mouth_light
 
@@ -117,6 +117,7 @@ class Actor:
         painted = paint(person, atlas_shrink(size, SUPERSAMPLE)).to(device)
         self.atlas = torch.cat([painted[: BLUE + 1], painted[FIRST_WRINKLE:]]).permute(1, 2, 0).contiguous()
         self.action_index = rig.action_index
+        self.painted = torch.where(rig.part == Part.SKIN, rig.region, -1)
         self.surface = self._surface()
         # two versions of the same inner loops: compiled where that is possible
         self.loops = kernel if device == "cpu" and kernel.available() else raster
@@ -155,17 +156,14 @@ class Actor:
         loops, triangles = self.loops, self.rig.triangles
         normal = loops.normals(world, triangles)
         found = loops.rasterise(points, triangles, samples, self.rig.two_sided)
-        place, triangle, corners, weights = loops.barycentric(points, triangles, found)
-        light = loops.illuminate(world, normal, eye, self.surface, self._lamps(turn, scene))
+        seen = loops.barycentric(points, triangles, found)
+        light = loops.illuminate(world, normal, eye, self.surface, self._lamps(turn, scene), seen.corners)
         light[..., :3] *= mouth_light(act, self.action_index, self.rig.in_mouth)
         truth = torch.stack([moved, self.rig.face.expand_as(moved)], -1)
-        carried = loops.interpolate(torch.cat([light, truth], -1).flatten(0, 1), corners, weights)
-        light, moved, face = carried[:, :6], carried[:, 6:7], carried[:, 7:]
-        part = self.rig.part[triangle]
-        shaded = self._colour(place // samples**2, triangle, part, corners, weights, act) * light[:, :3] + light[:, 3:]
-        self._shine_eyes(shaded, part, corners, weights, world, normal, eye, scene)
-        seen = torch.cat([shaded, face * moved, face], 1)
-        pixels = loops.average(seen, place, self._behind(scene, samples), len(act), self.size)
+        carried = loops.interpolate(torch.cat([light, truth], -1).flatten(0, 1), seen.corners, seen.weights)
+        self._shine_eyes(carried[:, 3:6], seen, world, normal, eye, scene)
+        colour = self._colour(seen, samples, act)
+        pixels = loops.expose(colour, carried, seen.place, self._behind(scene, samples), len(act), self.size)
         pictures, motion, face = loops.develop(pixels[:, :3], scene.exposure), pixels[:, 3], pixels[:, 4]
         landmarks = find_landmarks(self.rig).of(points[..., :2]) / SUPERSAMPLE
         return Rendered(pictures, landmarks, motion / face.clamp(min=1e-6), face)
@@ -236,32 +234,24 @@ class Actor:
             for name in ("direction", "colour")
         )
         toward, turn = F.normalize(direction, dim=1), _rotation(pose)
-        reach = torch.empty(len(pose), len(toward), len(self.rest), device=self.device)
-        for k, lamp in enumerate(toward):
-            reach[:, k] = self.rig.reach.of(lamp, turn)
         factor = torch.from_numpy(np.asarray(scene.light, dtype=np.float32)).to(self.device)
-        return Lamps(_vector(scene.ambient, self.device), toward, factor[..., None] * colour, reach)
+        return Lamps(
+            _vector(scene.ambient, self.device), toward, factor[..., None] * colour, self.rig.reach.of(toward, turn)
+        )
 
-    def _colour(
-        self, frame: Tensor, triangle: Tensor, part: Tensor, corners: Tensor, weights: Tensor, actions: Tensor
-    ) -> Tensor:
+    def _colour(self, seen: Samples, size: int, actions: Tensor) -> Tensor:
         """(K, 3) the colour of each sample before light."""
-        person, rig = self.person, self.rig
-        colour = torch.zeros(len(part), 3, device=self.device)
-        other = (part != Part.SKIN).nonzero()[:, 0]
-        kind, at = part[other], self.loops.interpolate(rig.template, corners[other] % len(rig.template), weights[other])
+        person, rig, vertices = self.person, self.rig, len(self.rest)
+        strengths = wrinkle_strengths(actions, self.action_index) * (0.34 + 0.14 * person.old)
+        colour = self.loops.skin(self.atlas, rig.uv, self.painted, seen, size, strengths)
+        other = self.loops.select(seen.triangle, self.painted < 0)
+        _, triangle, corners, weights = seen.of(other)
+        part, at = rig.part[triangle], self.loops.interpolate(rig.template, corners % vertices, weights)
 
         def where(which: Part) -> tuple[Tensor, Tensor]:
             """The samples that see `which`, and where on the template head they lie."""
-            chosen = (kind == which).nonzero()[:, 0]
+            chosen = (part == which).nonzero()[:, 0]
             return other[chosen], at[chosen]
-
-        s = (part == Part.SKIN).nonzero()[:, 0]
-        strengths = wrinkle_strengths(actions, self.action_index)
-        row = frame[s] * strengths.shape[1] + rig.region[triangle[s]]
-        bare, folds = self.loops.texels(self.atlas, rig.uv, triangle[s], weights[s], row, strengths.flatten(0, 1))
-        wrinkled = folds * (0.34 + 0.14 * person.old)
-        colour[s] = bare * (1 - wrinkled)[:, None].clamp(0.35, 1.25)
 
         skin, dark = _vector(person.skin, self.device), 0.30 if person.male else 0.16
         s, p = where(Part.BODY)
@@ -285,19 +275,12 @@ class Actor:
         return colour
 
     def _shine_eyes(
-        self,
-        shaded: Tensor,
-        part: Tensor,
-        corners: Tensor,
-        weights: Tensor,
-        world: Tensor,
-        normal: Tensor,
-        eye: Tensor,
-        scene: Scene,
+        self, added: Tensor, seen: Samples, world: Tensor, normal: Tensor, eye: Tensor, scene: Scene
     ) -> None:
-        """Add the sharp highlights of wet eyes, in place."""
-        s = ((part == Part.LEFT_EYE) | (part == Part.RIGHT_EYE)).nonzero()[:, 0]
-        corners, weights = corners[s], weights[s]
+        """Add the sharp highlights of wet eyes to the light (K, 3) that is added to the samples, in place."""
+        part = self.rig.part
+        s = self.loops.select(seen.triangle, (part == Part.LEFT_EYE) | (part == Part.RIGHT_EYE))
+        _, _, corners, weights = seen.of(s)
         position = self.loops.interpolate(world.flatten(0, 1), corners, weights)
         normal = self.loops.interpolate(normal.flatten(0, 1), corners, weights)
         frame = corners[:, 0] // world.shape[1]
@@ -308,13 +291,13 @@ class Actor:
             toward = F.normalize(_vector(lamp.direction, self.device), dim=0)
             half = F.normalize(toward + view, dim=-1)
             shine = EYE_SHINE * (normal * half).sum(1).clamp(min=0) ** EYE_SHARPNESS * ((normal @ toward) > 0)
-            shaded[s] += (shine * factor)[:, None] * _vector(lamp.colour, self.device)
+            added[s] += (shine * factor)[:, None] * _vector(lamp.colour, self.device)
 
     def _behind(self, scene: Scene, samples: int) -> Tensor:
-        """(samples, samples, 5): what is seen where there is no person: the background, no motion and no face."""
-        behind = torch.zeros(samples, samples, 5, device=self.device)
-        behind[..., :3] = 0.25 if scene.background is None else scene.background.to(self.device)
-        return behind
+        """(samples, samples, 3): the background."""
+        if scene.background is None:
+            return torch.full((samples, samples, 3), 0.25, device=self.device)
+        return scene.background.to(self.device)
 
 
 def _vector(numbers: Sequence[float] | np.ndarray, device: str) -> Tensor:

@@ -96,14 +96,14 @@ class Reach:
         """How much of a lamp's light reaches each vertex, whichever way the surface there faces.
 
         Args:
-            toward: (3,) unit vector to the lamp.
+            toward: (3,) unit vector to a lamp, or (L, 3) to several.
             turn: (T, 3, 3) rotation of the head.
 
         Returns:
-            (T, V) 0 to 1.
+            (T, V) 0 to 1, or (T, L, V).
         """
         blend = ((toward @ turn) @ self.directions.T - 1) / SOFTNESS**2
-        return blend.softmax(1) @ self.share
+        return blend.softmax(-1) @ self.share
 
 
 def reach_of_light(vertices: Tensor, triangles: Tensor, part: Tensor) -> Reach:
