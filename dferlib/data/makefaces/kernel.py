@@ -351,13 +351,13 @@ def _expose(
         out[t, :3], out[t, 3:] = first, ZERO
     for n in range(len(place)):
         row = np.uint32(place[n]) // width
-        t, column = row // width, np.uint32(place[n]) - row * width
-        line = row - t * width
+        frame, column = row // width, np.uint32(place[n]) - row * width
+        line = row - frame * width
         i, j, lit = line // np.uint32(fine), column // np.uint32(fine), carried[n]
         for c in range(3):
-            out[t, c, i, j] += (colour[n, c] * lit[c] + lit[3 + c] - behind[line, column, c]) * share
-        out[t, 3, i, j] += lit[6] * lit[7] * share
-        out[t, 4, i, j] += lit[7] * share
+            out[frame, c, i, j] += (colour[n, c] * lit[c] + lit[3 + c] - behind[line, column, c]) * share
+        out[frame, 3, i, j] += lit[6] * lit[7] * share
+        out[frame, 4, i, j] += lit[7] * share
 
 
 def expose(colour: Tensor, carried: Tensor, place: Tensor, behind: Tensor, frames: int, side: int) -> Tensor:

@@ -18,8 +18,6 @@ from dferlib.data.makefaces.assets import Part, load_head
 from dferlib.data.makefaces.identity import Identity
 from dferlib.data.makefaces.landmarks import find_landmarks
 from dferlib.data.makefaces.paint import (
-    BLUE,
-    FIRST_WRINKLE,
     atlas_shrink,
     eyeball,
     hair_colour,
@@ -114,8 +112,8 @@ class Actor:
         self.pivot = load_head(device).pivot + (rest - rig.template)[on_skin].mean(0)
         self.scalp = hair_mask(rig.template, person) * rig.skin * (1 - rig.ears) + rig.hanging
         self.rest = rest + self._hair_volume(rest)
-        painted = paint(person, atlas_shrink(size, SUPERSAMPLE)).to(device)
-        self.atlas = torch.cat([painted[: BLUE + 1], painted[FIRST_WRINKLE:]]).permute(1, 2, 0).contiguous()
+        # (h, w, 7): what belongs to one texel lies together, as the loops read it
+        self.atlas = paint(person, atlas_shrink(size, SUPERSAMPLE)).to(device).permute(1, 2, 0).contiguous()
         self.action_index = rig.action_index
         self.painted = torch.where(rig.part == Part.SKIN, rig.region, -1)
         self.surface = self._surface()
