@@ -23,7 +23,7 @@ from dferlib.models.base import ClipModel, InputSpec
 from dferlib.processes import place
 
 if TYPE_CHECKING:
-    from dferlib.training import TrainConfig
+    from dferlib.config import TrainConfig
 
 HOLD_BYTES = 2**30  # clips, or maps, that take no more than this are kept in memory
 HOLD_PART = 0.25  # clips that take no more than this part of a GPU's free memory are kept there

@@ -14,7 +14,7 @@ from dferlib.models.base import ClipModel
 from dferlib.objectives import Objective
 
 if TYPE_CHECKING:
-    from dferlib.training import TrainConfig
+    from dferlib.config import TrainConfig
 
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("cosine", "steps")

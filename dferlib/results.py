@@ -38,6 +38,7 @@ CODE = (
     "metrics.py",
     "objectives.py",
     "optimise.py",
+    "evaluation.py",
     "loader.py",
     "processes.py",
     "training.py",

@@ -1,4 +1,4 @@
-"""Training and evaluation: one readable loop."""
+"""Training: one readable loop. How it is set stands in `config`, how a model is judged in `evaluation`."""
 
 import json
 import math
@@ -16,119 +16,26 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from dferlib.checkpoints import load_state, load_weights, save_model, save_state
+from dferlib.config import TrainConfig as TrainConfig
 from dferlib.data.table import ClipSource
-from dferlib.data.transforms import prepare
-from dferlib.devices import DEVICES, pick_device
-from dferlib.errors import InputError, choose
+from dferlib.errors import InputError
+from dferlib.evaluation import Predictions as Predictions
+from dferlib.evaluation import check_fits
+from dferlib.evaluation import evaluate as evaluate
 from dferlib.files import make_folder, written_whole
-from dferlib.loader import Clips, Loader, ahead, frozen_maps, held, middle_frames
-from dferlib.metrics import summary
+from dferlib.loader import Loader, frozen_maps, held
 from dferlib.models.base import ClipModel
-from dferlib.objectives import LOSSES, WEIGHABLE, Objective, make_loss
-from dferlib.optimise import OPTIMIZERS, SCHEDULES, climbed, make_optimizer, rate, statistics_kept
-from dferlib.processes import gathered, is_first, make_fabric, place, shared_batch_norm
+from dferlib.objectives import Objective, make_loss
+from dferlib.optimise import climbed, make_optimizer, rate, statistics_kept
+from dferlib.processes import gathered, is_first, make_fabric, shared_batch_norm
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
-PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
-BALANCES = ("none", "weights", "sampling")
-SELECTS = ("val", "test")
 CHECKPOINT = "best.safetensors"
 STATE = "last.pt"
 HISTORY = "history.json"
 SAVE_STEPS = 500  # the state is written at the end of each epoch, and in a long one after so many steps
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How to train. The defaults are the recipe of the book-scale models; `dferlib.recipes` has those of the papers.
-
-    Args:
-        epochs: passes over the training clips.
-        batch_size: clips a step, in all processes together.
-        lr: learning rate of everything but the backbone.
-        backbone_lr_scale: what part of it the backbone gets; 0 freezes it (in evaluation mode). The maps of a frozen
-            backbone are computed once and kept, see `dferlib.loader.KeptMaps`.
-        weight_decay: of the optimiser.
-        warmup: part of all steps in which the rate rises from 0.
-        clip_norm: largest norm of the gradient; 0 for any.
-        loss: "cross_entropy", "label_smoothing" (0.1), "compact" (STT, Eq. 17, beta 0.2), "center" and "ec_stfl" (cross
-            entropy and 0.003 or 10 times that loss of the features), or "joint", the model's own (STANER, Eq. 15).
-        per_segment: consecutive frames of each segment of a clip (T of STT, 3.2); there are frames / T segments.
-        seed: of the order of clips, their frames, augmentation and dropout.
-        device: "auto", "cpu", "cuda" or "mps".
-        precision: "auto" (bf16-mixed on a CUDA device, otherwise 32-true), "32-true", "bf16-mixed" or "16-mixed".
-        optimizer: "adamw", or "sgd" with momentum 0.9.
-        sam: how far sharpness-aware minimisation looks, rho (0.05 in its paper); 0 does without.
-        schedule: "cosine" falls as half a cosine to 0; "steps" stays, and is divided by 10 at each milestone.
-        milestones: after how many epochs.
-        ema: decay of an exponential moving average of the weights, which is what is validated and kept; 0 for none.
-        balance: "weights" weighs each class in the loss by N / (C n), "sampling" draws the clips of an epoch so that
-            all classes are equally frequent, "none" does neither.
-        saturation: how much the colours of a clip are strengthened or weakened at most, as a part.
-        erase: how probable it is that a rectangle of a clip is erased.
-        compile: let torch compile the model: minutes at the start, faster steps on a GPU.
-        start: checkpoint whose weights to start from (fine-tuning); the head is new if it has other classes.
-        select: "val", or "test" only to show what choosing the epoch on the test clips does to the numbers.
-
-    Raises:
-        InputError: a name is unknown, a number is out of range, or two settings exclude each other.
-    """
-
-    epochs: int = 8
-    batch_size: int = 32
-    lr: float = 1e-3
-    backbone_lr_scale: float = 0.5
-    weight_decay: float = 0.05
-    warmup: float = 0.1
-    clip_norm: float = 1.0
-    loss: str = "cross_entropy"
-    per_segment: int = 1
-    seed: int = 0
-    device: str = "auto"
-    precision: str = "auto"
-    optimizer: str = "adamw"
-    sam: float = 0.0
-    schedule: str = "cosine"
-    milestones: tuple[int, ...] = ()
-    ema: float = 0.0
-    balance: str = "none"
-    saturation: float = 0.0
-    erase: float = 0.0
-    compile: bool = False
-    start: str = ""
-    select: str = "val"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "milestones", tuple(self.milestones))  # JSON gives a list
-        choose("loss", self.loss, LOSSES)
-        choose("device", self.device, DEVICES)
-        choose("precision", self.precision, PRECISIONS)
-        choose("optimizer", self.optimizer, OPTIMIZERS)
-        choose("schedule", self.schedule, SCHEDULES)
-        choose("balance", self.balance, BALANCES)
-        choose("select", self.select, SELECTS)
-        for name in ("epochs", "batch_size", "per_segment"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}: it must be 1 or more")
-        if not self.lr > 0:
-            raise InputError(f"lr is {self.lr}: it must be above 0")
-        for name in ("backbone_lr_scale", "weight_decay", "warmup", "clip_norm", "sam", "saturation", "seed"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name} is {getattr(self, name)}: it must not be negative")
-        for name in ("ema", "erase"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} is {getattr(self, name)}: it must be between 0 and 1")
-        self._check_pairs()
-
-    def _check_pairs(self) -> None:
-        if self.milestones and self.schedule != "steps":
-            raise InputError(f"milestones belong to schedule='steps', not {self.schedule!r}: leave them out")
-        if self.sam and self.precision == "16-mixed":
-            raise InputError("sharpness-aware minimisation does not work with 16-mixed: choose bf16-mixed")
-        if self.balance == "weights" and self.loss not in WEIGHABLE:
-            raise InputError(f"the loss {self.loss!r} takes no class weights: choose balance='sampling'")
 
 
 @dataclass(frozen=True)
@@ -157,36 +64,6 @@ class History:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: `best_epoch` and the list `epochs`."""
         return {"best_epoch": self.best.epoch, "epochs": [asdict(epoch) for epoch in self.epochs]}
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What a model says of each clip of a source, in its order.
-
-    Args:
-        ids: text `(N,)`.
-        labels: int64 `(N,)`.
-        groups: who is seen, text `(N,)`.
-        logits: float32 `(N, C)`.
-        classes: names of the C classes.
-        features: clip embeddings, float32 `(N, D)`, where they were asked for.
-    """
-
-    ids: np.ndarray
-    labels: np.ndarray
-    groups: np.ndarray
-    logits: np.ndarray
-    classes: tuple[str, ...]
-    features: np.ndarray | None = None
-
-    @property
-    def predicted(self) -> np.ndarray:
-        """The most probable class of each clip, int64 `(N,)`."""
-        return self.logits.argmax(1)
-
-    def metrics(self) -> dict[str, Any]:
-        """UAR, WAR, recalls and confusion matrix, see `dferlib.metrics.summary`."""
-        return summary(self.labels, self.logits)
 
 
 def train(
@@ -222,7 +99,7 @@ def train(
     """
     config = config or TrainConfig()
     for source in (train_source, val_source):
-        _check(model, source, config.per_segment)
+        check_fits(model, source, config.per_segment)
     if resume and out is None:
         raise InputError("there is nothing to resume from: give the folder of the training as out")
     folder = make_folder(Path(out)) if out is not None else None
@@ -235,9 +112,7 @@ def train(
         "data": {"train": train_source.fingerprint, "val": val_source.fingerprint},
     }
     if folder is not None and is_first():
-        for name in (CHECKPOINT, STATE, HISTORY):  # what a killed training has left half written
-            for path in folder.glob(f".{Path(name).stem}.*.tmp{Path(name).suffix}"):
-                path.unlink()
+        _sweep(folder)
     fabric = make_fabric(config.device, config.precision)
     with _lent(model, config), shared_batch_norm(model):
         trainer = Trainer(fabric, model, train_source, val_source, config, about)
@@ -251,73 +126,17 @@ def train(
     return trainer.history
 
 
-def evaluate(
-    model: ClipModel,
-    source: ClipSource,
-    batch_size: int = 64,
-    device: str = "auto",
-    per_segment: int = 1,
-    shuffle_frames: bool = False,
-    features: bool = False,
-    progress: bool = False,
-    maps: Tensor | None = None,
-) -> Predictions:
-    """Run a model over every clip of a source, once each, on the middle frames of its segments.
-
-    Where several processes train together, each must call this, does a share of the clips and gets all results.
+class Trainer:
+    """The model, the optimiser, the clips, and how far it has come.
 
     Args:
-        model: made by `create_model` or `load_model`.
-        source: the clips.
-        batch_size: clips at once; it does not change the result.
-        device: where to compute; the model returns to where it was.
-        per_segment: consecutive frames of each segment, as in training.
-        shuffle_frames: put the chosen frames of each clip into a random order, to see whether order matters.
-        features: keep the clip embeddings too.
-        progress: show a bar if it takes more than two seconds.
-        maps: what the model's backbone gives for each of these clips (N, ...), if that is known already.
-
-    Raises:
-        InputError: the classes or the number of frames do not fit, or a logit is nan or infinite.
+        fabric: from `make_fabric`.
+        model: made by `create_model`; moved to the device and trained in place.
+        source: the clips to learn from.
+        val_source: the clips by which the epoch is chosen.
+        config: how.
+        about: what the training is, for its files; a state is for no other.
     """
-    _check(model, source, per_segment)
-    target, rng = pick_device(device), np.random.default_rng(0)
-    home, was_training = next(model.parameters()).device, model.training
-    frames = middle_frames(source, model.input_spec, per_segment)
-    if shuffle_frames:
-        frames = rng.permuted(frames, axis=1)
-    rank, processes = place()
-    mine = np.array_split(np.arange(len(source)), processes)[rank]
-    shares = [mine[start : start + batch_size] for start in range(0, len(mine), batch_size)]
-    clips, found = Clips(source, target, hold=False), []
-
-    def make(number: int) -> Tensor:
-        if maps is not None:
-            return maps[torch.from_numpy(shares[number])].to(target)
-        return prepare(clips.take(shares[number], frames[shares[number]]), model.input_spec)
-
-    model.to(target).eval()
-    try:
-        with torch.inference_mode(), tqdm(total=len(mine), unit="clip", disable=not progress, delay=2) as bar:
-            for inputs in ahead(make, range(len(shares))):
-                embedding = model.forward_features(inputs) if maps is None else model.features_from_maps(inputs)
-                found.append((model.head(embedding).float().cpu().numpy(), embedding.float().cpu().numpy()))
-                bar.update(len(inputs))
-    finally:
-        model.to(home).train(was_training)
-    everything = gathered(found)
-    scores, embedded = (np.concatenate(part) for part in zip(*everything, strict=True))
-    table = source.table
-    if not np.isfinite(scores).all():
-        first = str(table.ids[~np.isfinite(scores).all(1)][0])
-        raise InputError(
-            f"the model gives nan or infinity for clip {first!r}: train it again, with a lower learning rate"
-        )
-    return Predictions(table.ids, table.labels, table.groups, scores, source.classes, embedded if features else None)
-
-
-class Trainer:
-    """The model, the optimiser, the clips, and how far it has come."""
 
     def __init__(
         self,
@@ -444,8 +263,8 @@ class Trainer:
         """Write what an epoch has changed: the history, the state, and the best weights if they are new."""
         best = self.history.best
         if best is self.history.epochs[-1]:
-            weights, about = {**self.best}, {key: self.about[key] for key in ("train", "data")}
-            save_model(self.model, folder / CHECKPOINT, self.source.classes, weights, **about, best=asdict(best))
+            about = {key: self.about[key] for key in ("train", "data")}
+            save_model(self.model, folder / CHECKPOINT, self.source.classes, self.best, **about, best=asdict(best))
         with written_whole(folder / HISTORY) as path:
             path.write_text(json.dumps(self.history.to_dict(), indent=1))
         self.save_state(folder, self.tally)
@@ -484,23 +303,19 @@ class Trainer:
 
     def _parts(self) -> dict[str, Any]:
         """What has a state of its own."""
-        scaler = self.fabric.strategy.precision
         return {
             "objective": self.objective,
             "optimizer": self.optimizer,
             "schedule": self.schedule,
-            "precision": scaler,
+            "precision": self.fabric.strategy.precision,  # the scale of the loss in 16-mixed
         }
 
 
-def _check(model: ClipModel, source: ClipSource, per_segment: int) -> None:
-    outputs, frames = model.config["num_classes"], model.input_spec.frames
-    if not len(source):
-        raise InputError("the data set holds no clips: there is nothing to train or evaluate on")
-    if len(source.classes) != outputs:
-        raise InputError(f"the data has {len(source.classes)} classes, the model {outputs}: they must be the same")
-    if frames % per_segment:
-        raise InputError(f"the model takes {frames} frames, which {per_segment} per segment does not divide")
+def _sweep(folder: Path) -> None:
+    """Remove what a killed training has left half written."""
+    for name in map(Path, (CHECKPOINT, STATE, HISTORY)):
+        for path in folder.glob(f".{name.stem}.*.tmp{name.suffix}"):
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

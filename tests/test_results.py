@@ -139,7 +139,7 @@ def test_the_code_hash_covers_the_modules_that_make_a_result():
 
     root = Path(results_module.__file__).parent
     covered = {path.relative_to(root).as_posix() for pattern in results_module.CODE for path in root.glob(pattern)}
-    wanted = {"training.py", "losses.py", "metrics.py", "data/sampling.py"}
+    wanted = {"training.py", "loader.py", "optimise.py", "losses.py", "metrics.py", "data/sampling.py"}
     wanted.add("models/weights/slim_resnet_makefaces.safetensors")
     assert wanted <= covered
     *classes, settings = model_code("stt")
