@@ -250,7 +250,7 @@ def _endless(pattern: Tensor) -> Tensor:
 def _jaw(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
     """Where a beard grows, and how early: 0 to 1 at a distance x from the middle of the face."""
     chin = smooth(-z, -0.684, -0.648) * smooth(z, 0.585, 0.600) * smooth(-y, 0.035, 0.055)
-    sideburns = smooth(x, 0.052, 0.062) * smooth(-z, -0.715, -0.70) * smooth(-y, 0.045, 0.055)
+    sideburns = smooth(x, 0.048, 0.067) * smooth(-z, -0.728, -0.692) * smooth(-y, 0.045, 0.055)
     bare = 0.5 * torch.exp(-((x / 0.012) ** 2 + ((z - 0.645) / 0.005) ** 2))
     return (chin + sideburns * smooth(y, -0.105, -0.085)) * (1 - bare)
 
@@ -341,7 +341,8 @@ def _skin(c: _Canvas) -> None:
 def _beard(c: _Canvas) -> None:
     person, g = c.person, c.ground
     # a beard's edge lies higher on the cheeks, and is sharper, the fuller the beard is
-    grown = smooth(g.jaw, 0.45 * (1 - person.beard), 0.9 - 0.6 * person.beard) + g.moustache * person.moustache
+    ragged = g.jaw * (1 + 0.10 * c.blotches + 0.25 * c.fine)
+    grown = smooth(ragged, 0.45 * (1 - person.beard), 0.9 - 0.6 * person.beard) + g.moustache * person.moustache
     amount = grown.clamp(0, 1) * (1 - g.masks[LIPS]) * (person.beard**0.8 + 0.25 * c.fine + 0.05 * c.blotches)
     # beards are darker than the hair of the head and redder, where that has a colour
     hair = _rgb(person.hair_colour)
