@@ -335,4 +335,4 @@ def _lent(model: ClipModel, config: TrainConfig) -> Iterator[None]:
             torch.backends.cudnn.deterministic = deterministic
             for parameter, flag in zip(model.backbone.parameters(), wanted, strict=True):
                 parameter.requires_grad_(flag)
-            model.to(memory_format=torch.contiguous_format).to(home).train(was_training)
+            model.to(home).train(was_training)
