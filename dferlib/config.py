@@ -1,5 +1,6 @@
 """How to train: every setting, its default, and what it may be."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dferlib.devices import DEVICES
@@ -63,7 +64,7 @@ class TrainConfig:
     optimizer: str = "adamw"
     sam: float = 0.0
     schedule: str = "cosine"
-    milestones: tuple[int, ...] = ()
+    milestones: Sequence[int] = ()
     ema: float = 0.0
     balance: str = "none"
     saturation: float = 0.0
@@ -73,7 +74,7 @@ class TrainConfig:
     select: str = "val"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "milestones", tuple(self.milestones))  # JSON gives a list
+        object.__setattr__(self, "milestones", list(self.milestones))  # as JSON will give it back
         choose("loss", self.loss, LOSSES)
         choose("device", self.device, DEVICES)
         choose("precision", self.precision, PRECISIONS)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 HOLD_BYTES = 2**30  # clips, or maps, that take no more than this are kept in memory
 HOLD_PART = 0.25  # clips that take no more than this part of a GPU's free memory are kept there
 VIEWS = 8  # augmented versions of each clip, where the maps of a frozen backbone are kept
+KEPT = 4  # sources whose maps are kept at once: those that were trained on and validated with last
 Made = TypeVar("Made")
 
 
@@ -217,6 +218,9 @@ class KeptMaps:
                     return []
                 parts.append(part)
             found.append(torch.cat(parts))
+        self._kept.pop(source, None)
+        while len(self._kept) >= KEPT:
+            del self._kept[next(iter(self._kept))]
         self._kept[source] = name, found
         return found
 

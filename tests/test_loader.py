@@ -10,7 +10,7 @@ import torch
 from dferlib import InputError, create_model
 from dferlib.data.table import ArraySource
 from dferlib.data.transforms import Augment, normalise, prepare
-from dferlib.loader import VIEWS, Clips, Loader, ahead, held, middle_frames
+from dferlib.loader import KEPT, VIEWS, Clips, KeptMaps, Loader, ahead, held, middle_frames
 from dferlib.training import TrainConfig, evaluate, train
 
 CPU = torch.device("cpu")
@@ -161,6 +161,21 @@ def test_a_frozen_backbone_looks_at_each_view_once_and_rows_and_seeds_share_its_
     passes.clear()
     train(watched(tiny_model(seed=1)), source, val, quick(backbone_lr_scale=0, erase=1.0), progress=False)
     assert sum(passes) >= 4 * VIEWS * 16, "other augmentation has other maps"
+
+
+def test_the_maps_of_few_sources_are_kept_at_once_and_none_of_a_source_that_is_gone(tiny_source):
+    kept, sources, made = KeptMaps(), [tiny_source(3) for _ in range(KEPT + 1)], []
+
+    def of(source):
+        return kept.of(source, "maps", lambda view: iter([made.append(view) or torch.zeros(3, 2)]), 2)
+
+    for source in (*sources, *sources[1:]):
+        assert [part.shape for part in of(source)] == [(3, 2)] * 2
+    assert len(made) == 2 * (KEPT + 1)
+    of(sources[0])
+    assert len(made) == 2 * (KEPT + 2), "the oldest had to go"
+    del source, sources
+    assert len(kept._kept) == 0
 
 
 def test_kept_maps_are_those_of_augmented_clips(tiny_model, tiny_source, monkeypatch):

@@ -1,5 +1,6 @@
 import copy
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -267,6 +268,12 @@ def test_data_and_model_must_fit(tiny_model, tiny_source):
 def test_impossible_settings_are_refused(change, message):
     with pytest.raises(InputError, match=message):
         TrainConfig(**change)
+
+
+def test_a_config_comes_back_from_json_as_it_was():
+    for config in (quick(), quick(schedule="steps", milestones=(2, 5))):
+        back = json.loads(json.dumps(asdict(config)))
+        assert back == asdict(config) and TrainConfig(**back) == config
 
 
 def test_a_folder_that_cannot_be_made_is_named_before_training_starts(tiny_model, tiny_source, tmp_path):
