@@ -96,6 +96,33 @@ def test_export_gives_the_same_numbers_for_another_batch_size(name):
     torch.testing.assert_close(program.module()(clips), model(clips), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list_models())
+@torch.no_grad()
+def test_export_captures_the_papers_sizes_too(name):
+    """Shapes will do here: no number is computed."""
+    with torch.device("meta"):
+        model = make(name, "paper").eval()
+        clips = torch.zeros(2, model.input_spec.frames, 3, model.input_spec.size, model.input_spec.size)
+    batch = torch.export.Dim("batch", min=1, max=64)
+    program = torch.export.export(model, (clips,), dynamic_shapes=({0: batch},))
+    assert program.module()(torch.cat([clips, clips[:1]])).shape == (3, 7)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list_models())
+def test_the_papers_sizes_learn_from_an_odd_batch_of_shorter_clips(name):
+    model = make(name, "paper", frames=4).train()
+    clips = make_clips(model, 3)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        half = model(clips)
+    logits = model(clips)
+    assert half.shape == logits.shape == (3, 7)
+    assert half.isfinite().all()
+    nn.functional.cross_entropy(logits, torch.arange(3)).backward()
+    assert not [key for key, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+
+
 @pytest.mark.parametrize("name", list_models())
 @torch.no_grad()
 def test_compiles_in_one_piece_unless_it_is_recurrent(name):
