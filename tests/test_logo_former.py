@@ -10,7 +10,7 @@ from dferlib import InputError, attention_maps, create_model
 from dferlib.complexity import complexity
 from dferlib.models.attention import Attention, GlobalAttention, LocalAttention, SpatialAttention, TemporalAttention
 from dferlib.models.logo_former import VARIANTS, LOGOFormer
-from dferlib.training import LOSSES
+from dferlib.objectives import LOSSES
 
 
 def tiny(**overrides) -> LOGOFormer:
