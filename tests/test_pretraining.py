@@ -1,10 +1,11 @@
 """How the packaged backbone is made: what it is shown, what it is asked, and how its answers are judged."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
 from sklearn.metrics import r2_score
 from torch import nn
 
@@ -14,6 +15,7 @@ from dferlib.data.makefaces.generator import HALF_WIDTH, shoot
 from dferlib.data.makefaces.identity import sample_identity
 from dferlib.data.makefaces.knobs import DIFFICULTIES
 from dferlib.data.makefaces.render import Actor
+from dferlib.models import backbones
 from dferlib.models.backbones import SlimResNet
 from dferlib.models.weights import pretrain
 from dferlib.models.weights.pretrain import FRAMES_PER_LIGHT, FRAMINGS, TARGETS, Examples
@@ -86,7 +88,7 @@ def test_r2_is_that_of_scikit_learn():
     np.testing.assert_allclose(pretrain.r2(net, examples).numpy(), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_it_learns_what_frames_show_and_says_so_in_the_file(tmp_path):
+def test_it_learns_what_frames_show_and_says_so_in_the_file(tmp_path, monkeypatch):
     backbone, scores = pretrain.fit(coloured(640, seed=0), coloured(80, seed=1), epochs=2)
     assert scores.keys() == FRAMINGS.keys()
     for score in scores.values():
@@ -94,11 +96,13 @@ def test_it_learns_what_frames_show_and_says_so_in_the_file(tmp_path):
         assert score["AU1"] > 0.5
         assert max(value for name, value in score.items() if name != "AU1") < 0.3
     path = tmp_path / "weights.safetensors"
-    pretrain.write(backbone, path, {"people": "7"})
-    with safe_open(path, "pt") as file:
-        assert file.metadata()["people"] == "7"
-        again = SlimResNet()
-        again.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    pretrain.write(backbone, path, {"people": "7", "held_out_r2": json.dumps(scores)})
+    monkeypatch.setattr(backbones, "FACE_WEIGHTS", path)
+    about = backbones.face_weights_about()
+    assert about["people"] == "7"
+    assert about["held_out_r2"] == scores
+    again = SlimResNet()
+    backbones.load_face_weights(again)
     frame = torch.randn(1, 3, 56, 56)
     with torch.no_grad():
         torch.testing.assert_close(again.eval()(frame), backbone.eval()(frame))
@@ -112,3 +116,11 @@ def test_rendering_is_kept_and_goes_person_by_person(tmp_path, monkeypatch):
     assert torch.equal(first.frames[len(first.frames) // 2 :], torch.from_numpy(one["frames"]))
     monkeypatch.setattr(pretrain, "ProcessPoolExecutor", None)  # nothing is rendered twice
     assert torch.equal(pretrain.render(2, workers=1).targets, first.targets)
+
+
+def test_the_packaged_weights_say_how_they_were_made():
+    about = backbones.face_weights_about()
+    assert int(about["people"]) > 1000
+    assert int(about["frames"]) > 10 * int(about["people"])
+    assert about["recipe"]
+    assert about["held_out_r2"]

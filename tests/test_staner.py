@@ -135,6 +135,12 @@ def test_the_decision_is_the_average_of_both_and_each_is_its_branch(alpha):
     torch.testing.assert_close(model.loss_from_features(model.forward_features(clips), labels), joint)
 
 
+def test_labels_out_of_range_are_told():
+    model = make("staner", num_classes=5)
+    with pytest.raises(InputError, match="label 5 is out of range: 5 classes have labels 0 to 4"):
+        model.joint_loss(make_clips(model), torch.tensor([5, 0]))
+
+
 def test_a_sure_branch_leaves_the_decision_finite():
     head = make("staner").head
     for layer in (head.spatial, head.temporal):

@@ -1,8 +1,10 @@
 """Networks that turn one frame into feature maps: the book's small one, the papers' ResNet18, dlib's, and VGG."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import as_file, files
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -15,6 +17,7 @@ FACE_MEAN, FACE_STD = (110 / 255,) * 3, (60 / 255,) * 3
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 WEIGHTS = {"slim": ("makefaces",), "resnet18": ("imagenet",), "dlib_face": ("dlib",)}
 NORMALS = {"slim": (FACE_MEAN, FACE_STD), "dlib_face": (DLIB_MEAN, DLIB_STD)}  # ImageNet's for all others
+FACE_WEIGHTS = files("dferlib.models") / "weights" / "slim_resnet_makefaces.safetensors"
 STAGED = ("slim", "resnet18")  # those that fall into a stem and four stages
 
 
@@ -183,8 +186,22 @@ def load_face_weights(backbone: SlimResNet) -> None:
     """Fill a backbone with the packaged weights, which know action units (see `weights/pretrain.py`)."""
     from safetensors.torch import load_file
 
-    with as_file(files("dferlib.models") / "weights" / "slim_resnet_makefaces.safetensors") as path:
+    with as_file(FACE_WEIGHTS) as path:
         backbone.load_state_dict(load_file(path))
+
+
+def face_weights_about() -> dict[str, Any]:
+    """What the file of the packaged weights says of them.
+
+    Returns:
+        Among other things `people` and `frames` that they were learnt on, `recipe`, which names the code that rendered
+        them, and `held_out_r2`: what share of each target's variance they explain on other people.
+    """
+    from safetensors import safe_open
+
+    with as_file(FACE_WEIGHTS) as path, safe_open(path, "np") as file:
+        about = file.metadata()
+    return {**about, "held_out_r2": json.loads(about["held_out_r2"])}
 
 
 def spec_of(kind: str, size: int, frames: int) -> InputSpec:

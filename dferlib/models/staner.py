@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dferlib.errors import InputError, choose
+from dferlib.losses import check_labels
 from dferlib.models.backbones import build_staged, build_vgg, spec_of, stages_of
 from dferlib.models.base import ClipModel
 
@@ -337,6 +338,11 @@ class STANER(ClipModel):
         return self.loss_from_features(self.forward_features(clips), labels)
 
     def loss_from_features(self, features: Tensor, labels: Tensor) -> Tensor:
-        """The same from clip features (B, D)."""
+        """The same from clip features (B, D).
+
+        Raises:
+            InputError: a label is out of range.
+        """
         spatial, temporal = self.head.both(features)
+        check_labels(labels, spatial.shape[1])
         return F.cross_entropy(spatial.float(), labels) + F.cross_entropy(temporal.float(), labels)  # Eq. 4 and 13
