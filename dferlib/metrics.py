@@ -81,8 +81,8 @@ def calibration_error(labels: ArrayLike, logits: ArrayLike, bins: int = 15) -> f
     import torch
     from torchmetrics.functional.classification import multiclass_calibration_error
 
-    scores = torch.as_tensor(np.asarray(logits, dtype=np.float64)).softmax(1)
-    return float(multiclass_calibration_error(scores, torch.as_tensor(np.asarray(labels)), scores.shape[1], bins))
+    scores = torch.tensor(np.asarray(logits, dtype=np.float64)).softmax(1)
+    return float(multiclass_calibration_error(scores, torch.tensor(np.asarray(labels)), scores.shape[1], bins))
 
 
 def summary(labels: ArrayLike, logits: ArrayLike) -> dict[str, Any]:
