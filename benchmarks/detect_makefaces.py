@@ -1,0 +1,143 @@
+"""Do other people's detectors see the faces of MakeFaces as faces, and is anybody seen less often?
+
+Films one frame of each of `PEOPLE` people at standard difficulty, of an expression at its apex, and shows it to two
+detectors that were trained on photographs: dlib's frontal face detector (gradients and a linear classifier) and dlib's
+max-margin network (King 2015). Where the first finds the face, dlib's predictor of 68 landmarks, trained on iBUG 300-W,
+is compared with the rendered truth. The people are in no split of the data set. The record goes to
+results/makefaces_detection/detection.json: a row for each face.
+
+pip install "dferlib[faces,face-weights]"; python benchmarks/detect_makefaces.py   (5 minutes on one thread)
+"""
+
+import json
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import dlib
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from tqdm.auto import tqdm
+
+from dferlib import EMOTIONS
+from dferlib.data.makefaces import generator
+from dferlib.data.makefaces.assets import load_head
+from dferlib.data.makefaces.identity import sample_identity
+from dferlib.data.makefaces.knobs import DIFFICULTIES
+from dferlib.data.makefaces.landmarks import OUTER_CORNERS
+from dferlib.data.makefaces.performance import perform, shape_weights
+from dferlib.data.makefaces.render import Actor
+from dferlib.files import written_whole
+
+PEOPLE, SIDE, DIFFICULTY, SEED = 280, 448, "standard", 2026
+FRAMES = 25  # of the clip whose apex is filmed
+FRONTAL = 10.0  # degrees of yaw and pitch
+RECORD = Path(__file__).parents[1] / "results" / "makefaces_detection" / "detection.json"
+
+
+def film_apex(number: int) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """One face: the picture (SIDE, SIDE, 3) uint8, its landmarks (68, 2), and who and what it shows."""
+    knobs, emotion = DIFFICULTIES[DIFFICULTY], EMOTIONS[number % len(EMOTIONS)]
+    key = [SEED, len(generator.SPLITS), number]  # no split has this number
+    rng = np.random.default_rng([*key, 1])
+    actor = Actor(sample_identity(np.random.default_rng(key), load_head().shape_names), SIDE)
+    performance = perform(emotion, FRAMES, rng, knobs)
+    # a neutral face has no apex: take it in the middle
+    at = int(performance.expression.argmax()) if emotion != "neutral" else FRAMES // 2
+    pose = generator.draw_pose(FRAMES, knobs, rng)[at : at + 1]
+    weights = shape_weights(performance, actor.action_index)[at : at + 1]
+    pictures, truth = generator.shoot(actor, weights, pose, knobs, rng)
+    facts = {"emotion": emotion, "intensity": performance.intensity, **actor.person.summary()}
+    facts |= {name: float(angle) for name, angle in zip(("yaw", "pitch", "roll"), np.rad2deg(pose[0]), strict=True)}
+    facts |= {"in_front": str(truth["in_front"]), "hidden": float(truth["hidden"][0])}
+    return pictures[0].transpose(1, 2, 0).copy(), truth["landmarks"][0], facts
+
+
+@lru_cache(maxsize=1)
+def detectors() -> dict[str, Callable[[np.ndarray], list[Any]]]:
+    """What finds the boxes of faces in a picture (S, S, 3), by name."""
+    gradients = dlib.get_frontal_face_detector()
+    network = dlib.cnn_face_detection_model_v1(model_file("mmod_human_face_detector.dat"))
+
+    def half(picture: np.ndarray) -> np.ndarray:
+        """The network finds faces from 80 pixels on; in half the size, it takes a quarter of the time."""
+        return np.asarray(Image.fromarray(picture).reduce(2))
+
+    return {"gradients": lambda picture: list(gradients(picture, 0)), "network": lambda p: list(network(half(p), 0))}
+
+
+def model_file(name: str) -> str:
+    """The path of one of dlib's models, in the package that brings them."""
+    return str(metadata.distribution("face_recognition_models").locate_file(f"face_recognition_models/models/{name}"))
+
+
+@lru_cache(maxsize=1)
+def _predictor() -> Any:
+    return dlib.shape_predictor(model_file("shape_predictor_68_face_landmarks.dat"))
+
+
+def landmark_errors(picture: np.ndarray, box: Any, truth: np.ndarray) -> np.ndarray:
+    """(68,) how far dlib's landmarks are from the truth (68, 2), in distances between the outer corners of the eyes."""
+    # dlib counts from the centre of the first pixel, the truth from its edge
+    found = np.array([(point.x + 0.5, point.y + 0.5) for point in _predictor()(picture, box).parts()])
+    left, right = truth[list(OUTER_CORNERS)]
+    return np.linalg.norm(found - truth, axis=1) / np.linalg.norm(right - left)
+
+
+def examine(number: int) -> dict[str, Any]:
+    """Film one face and ask everybody: a row of the record."""
+    picture, truth, row = film_apex(number)
+    found = {name: find(picture) for name, find in detectors().items()}
+    row |= {name: bool(boxes) for name, boxes in found.items()}
+    row["landmark_error"] = None
+    if found["gradients"]:
+        largest = max(found["gradients"], key=lambda box: box.area())
+        row["landmark_error"] = round(float(landmark_errors(picture, largest, truth).mean()), 5)
+    return row
+
+
+def table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Faces, share found and mean error of the landmarks on frontal faces, by group."""
+    faces = pd.DataFrame(rows)
+    frontal = faces[["yaw", "pitch"]].abs().max(axis=1) < FRONTAL
+    faces["frontal_error"] = faces["landmark_error"].astype(float).where(frontal)
+    quarters = ["lightest quarter", "second quarter", "third quarter", "darkest quarter"]
+    ages = pd.cut(faces["age"], 3, labels=["younger third", "middle third", "older third"])
+    groups = {
+        "all": pd.Series("everybody", faces.index),
+        "skin": pd.qcut(faces["skin_tone"], 4, labels=quarters),
+        "sex": faces["female"].map(lambda female: "women" if female >= 0.5 else "men"),
+        "age": ages,
+        "hair": faces["hairstyle"],
+        "emotion": pd.Categorical(faces["emotion"], EMOTIONS),
+        "in front": faces["in_front"].replace("", "nothing"),
+    }
+    parts = {}
+    for name, group in groups.items():
+        by = faces.groupby(group, observed=True)
+        columns = {"faces": by.size(), **{d: by[d].mean() for d in ("gradients", "network")}}
+        parts[name] = pd.DataFrame({**columns, "frontal_error": by["frontal_error"].mean()})
+    return pd.concat(parts, names=["by", "group"])
+
+
+def main() -> None:
+    """Film, ask, print and write the record."""
+    torch.set_num_threads(1)
+    begin = time.perf_counter()
+    rows = [examine(number) for number in tqdm(range(PEOPLE), unit="face")]
+    record = {
+        **{"recipe": generator.recipe(), "dlib": dlib.__version__, "seconds": round(time.perf_counter() - begin)},
+        **{"difficulty": DIFFICULTY, "side": SIDE, "seed": SEED, "faces": rows},
+    }
+    with written_whole(RECORD) as path:
+        path.write_text(json.dumps(record, indent=1) + "\n")
+    print(table(rows).to_string(float_format="{:.3f}".format))
+
+
+if __name__ == "__main__":
+    main()
