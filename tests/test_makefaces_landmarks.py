@@ -148,11 +148,11 @@ def test_pixels_show_the_motion_of_the_landmark_that_lies_there() -> None:
     actions[:, [names.index(n) for n in ("jawOpen", "browInnerUp", "mouthSmileLeft")]] = [[0.5, 1, 1], [0.2, 0.5, 0]]
     pose = np.array([[0.15, -0.1, 0.1], [-0.1, 0.05, 0]], dtype=np.float32)
     scene = Scene((0.3, 0.3, 0.3), (), 1.0, None, 0.1, np.full((2, 2), 0.004), np.ones((2, 0)))
-    motion = actor.render(actions, pose, scene).motion
-    world, middle, moved = actor._posed(torch.from_numpy(actions), torch.from_numpy(pose))
-    found = find_landmarks(actor.rig)
-    pixels = found.of(actor._project(world, middle, scene, 160)[0])[..., :2]
-    truth = found.of(moved[..., None])[..., 0]
+    rendered = actor.render(actions, pose, scene)
+    motion, pixels = rendered.motion, rendered.landmarks
+    assert pixels.shape == (2, 68, 2)
+    moved = (torch.from_numpy(actions) @ actor.rig.action_shapes).view(2, -1, 3).norm(dim=-1, keepdim=True)
+    truth = find_landmarks(actor.rig).of(moved)[..., 0]
     in_sight = [7, 8, 9, *range(17, 36), *range(48, 60)]  # lids and teeth move by themselves beside their landmarks
     for frame in range(2):
         x, y = pixels[frame, in_sight].floor().long().unbind(1)
