@@ -37,6 +37,7 @@ from dferlib.files import written_whole
 PEOPLE, SIDE, DIFFICULTY, SEED = 280, 448, "standard", 2026
 FRAMES = 25  # of the clip whose apex is filmed
 FRONTAL = 10.0  # degrees of yaw and pitch
+HIDDEN = 0.25  # share of the face; whoever holds a hand before more of it need not be found
 RECORD = Path(__file__).parents[1] / "results" / "makefaces_detection" / "detection.json"
 
 
@@ -102,24 +103,29 @@ def examine(number: int) -> dict[str, Any]:
 
 
 def table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Faces, share found and mean error of the landmarks on frontal faces, by group."""
+    """Faces, share found and mean error of the landmarks on frontal faces, by group.
+
+    The groups by "hidden" and "in front" count all faces, the others those of which at most `HIDDEN` is hidden.
+    """
     faces = pd.DataFrame(rows)
     frontal = faces[["yaw", "pitch"]].abs().max(axis=1) < FRONTAL
     faces["frontal_error"] = faces["landmark_error"].astype(float).where(frontal)
+    much = faces["hidden"] > HIDDEN
+    clear = faces[~much]
     quarters = ["lightest quarter", "second quarter", "third quarter", "darkest quarter"]
-    ages = pd.cut(faces["age"], 3, labels=["younger third", "middle third", "older third"])
     groups = {
-        "all": pd.Series("everybody", faces.index),
-        "skin": pd.qcut(faces["skin_tone"], 4, labels=quarters),
-        "sex": faces["female"].map(lambda female: "women" if female >= 0.5 else "men"),
-        "age": ages,
-        "hair": faces["hairstyle"],
-        "emotion": pd.Categorical(faces["emotion"], EMOTIONS),
+        "all": pd.Series("everybody", clear.index),
+        "skin": pd.qcut(clear["skin_tone"], 4, labels=quarters),
+        "sex": clear["female"].map(lambda female: "women" if female >= 0.5 else "men"),
+        "age": pd.cut(clear["age"], 3, labels=["younger third", "middle third", "older third"]),
+        "hair": clear["hairstyle"],
+        "emotion": clear["emotion"].astype(pd.CategoricalDtype(EMOTIONS)),
+        "hidden": much.map({False: f"at most {HIDDEN:.0%}", True: "more"}),
         "in front": faces["in_front"].replace("", "nothing"),
     }
     parts = {}
     for name, group in groups.items():
-        by = faces.groupby(group, observed=True)
+        by = faces.loc[group.index].groupby(group, observed=True)
         columns = {"faces": by.size(), **{d: by[d].mean() for d in ("gradients", "network")}}
         parts[name] = pd.DataFrame({**columns, "frontal_error": by["frontal_error"].mean()})
     return pd.concat(parts, names=["by", "group"])

@@ -66,28 +66,32 @@ def test_errors_of_landmarks_are_distances_in_eye_widths() -> None:
 
 
 def test_the_record_meets_what_the_data_set_promises() -> None:
-    darkest = FACES["skin_tone"] >= FACES["skin_tone"].quantile(0.75)
+    clear = FACES[FACES["hidden"] <= 0.25]  # a hand may hide so much of a face that nobody need find it
+    assert len(clear) > 0.9 * len(FACES) > 180
+    darkest = clear["skin_tone"] >= clear["skin_tone"].quantile(0.75)
     for detector in ("gradients", "network"):
-        assert FACES[detector].mean() >= 0.99
-        assert FACES[detector][darkest].mean() >= 0.97
+        assert clear[detector].mean() >= 0.99
+        assert clear[detector][darkest].mean() >= 0.97
+        assert FACES[detector].mean() >= 0.97
     errors = FACES["landmark_error"][FRONTAL & FACES["gradients"]]
     assert len(errors) >= 50
     assert errors.mean() < 0.06
     for emotion in EMOTIONS:
         assert errors[FACES["emotion"] == emotion].mean() < 0.06
-    assert len(FACES) == len(FACES.drop_duplicates(["skin_tone", "female", "age"])) >= 200  # nobody twice
+    assert not FACES.duplicated(["skin_tone", "female", "age"]).any()  # nobody twice
 
 
 def test_the_table_counts_every_face_once() -> None:
     shown = script().table(RECORD["faces"])
-    by = shown.groupby("by")
-    assert (by["faces"].sum() == len(FACES)).all()
-    for detector in ("gradients", "network"):
-        found = (shown[detector] * shown["faces"]).groupby("by").sum()
-        assert found.to_numpy() == pytest.approx(FACES[detector].sum())
-    dark = FACES.nlargest(len(FACES) // 4, "skin_tone")
-    assert shown.loc[("skin", "darkest quarter"), "gradients"] == pytest.approx(dark["gradients"].mean())
-    women = FACES[FACES["female"] >= 0.5]
+    clear = FACES[FACES["hidden"] <= 0.25]
+    for by, rows in shown.groupby("by"):
+        counted = FACES if by in ("hidden", "in front") else clear
+        assert rows["faces"].sum() == len(counted)
+        for detector in ("gradients", "network"):
+            assert (rows[detector] * rows["faces"]).sum() == pytest.approx(counted[detector].sum())
+    dark = clear[clear["skin_tone"] > clear["skin_tone"].quantile(0.75)]
+    assert shown.loc[("skin", "darkest quarter"), "network"] == pytest.approx(dark["network"].mean())
+    women = clear[clear["female"] >= 0.5]
     assert shown.loc[("sex", "women"), "faces"] == len(women)
     expected = women["landmark_error"][FRONTAL].mean()
     assert shown.loc[("sex", "women"), "frontal_error"] == pytest.approx(expected)
