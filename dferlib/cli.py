@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -156,9 +156,9 @@ def predict(
     run(videos, checkpoint, out, device)
 
 
-@app.command(epilog="Example: dferlib study stt_against_controls")
+@app.command(epilog="Example: dferlib study stt_table1")
 def study(
-    name: Annotated[str, typer.Argument(help="Name of the study, such as stt_against_controls.")],
+    name: Annotated[str, typer.Argument(help="Name of the study, such as stt_table1.")],
     out: Annotated[Path, typer.Option(help="The records go to a folder of the study's name in here.")] = Path(
         "results"
     ),
@@ -171,8 +171,14 @@ def study(
     from dferlib.studies import STUDIES, run_study
 
     print(STUDIES[choose("study", name, STUDIES)].question)
-    sources: dict[str, ClipSource] = {split: MakeFaces(split, "book", root=root) for split in SPLITS}
-    run_study(name, sources, out, keep_weights)
+    loaded: dict[str, dict[str, ClipSource]] = {}
+
+    def clips(data: dict[str, Any]) -> dict[str, ClipSource]:
+        if repr(data) not in loaded:  # rows with the same clips share them, and the maps that are kept with them
+            loaded[repr(data)] = {split: MakeFaces(split, "book", root=root, **data) for split in SPLITS}
+        return loaded[repr(data)]
+
+    run_study(name, clips, out, keep_weights)
 
 
 @app.command(epilog="Example: dferlib results results --check")

@@ -2,10 +2,12 @@
 
 A study is a list of rows. Each row is trained with every seed, and the rows share the seeds, so that differences can be
 taken seed by seed. Before that each row chooses its learning rate, on the validation split, from the same few values:
-a baseline with a rate that suits another model proves nothing.
+a baseline with a rate that suits another model proves nothing. The backbones are frozen: their maps are computed once,
+so that a run takes seconds, and the rows differ in what comes after.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -13,24 +15,38 @@ from typing import Any
 
 import torch
 
+from dferlib.data.makefaces.knobs import DIFFICULTIES
 from dferlib.data.table import ClipSource
 from dferlib.errors import choose
 from dferlib.files import written_whole
 from dferlib.models import create_model
-from dferlib.results import Run, device_name, load_runs, save_run
+from dferlib.results import Run, code_hash, device_name, load_runs, save_run
 from dferlib.training import TrainConfig, evaluate, train
 
-# learning rate of the head, and what part of it the backbone gets
-RATES = ((1e-3, 0.5), (3e-3, 0.2), (1e-2, 0.05), (3e-2, 0.02))
+RATES = (3e-4, 1e-3, 3e-3, 1e-2)
+FROZEN = TrainConfig(backbone_lr_scale=0.0)
+TIMED = ("onset", "direction", "order")  # the tasks of MakeFaces that only time can solve
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: a model and how it differs from its default."""
+    """One line of a table.
+
+    Attributes:
+        model: name of the model.
+        overrides: how it differs from its default.
+        config: how it is trained; the learning rate is chosen from `RATES`.
+        data: which clips, as arguments of `MakeFaces`; its defaults where nothing is said.
+    """
 
     model: str
     overrides: dict[str, Any] = field(default_factory=dict)
-    config: TrainConfig = field(default_factory=TrainConfig)
+    config: TrainConfig = FROZEN
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+# what gives a row its clips: from `Row.data` to the "train", "val" and "test" splits
+Clips = Callable[[dict[str, Any]], dict[str, ClipSource]]
 
 
 @dataclass(frozen=True)
@@ -49,13 +65,29 @@ class Study:
 
 
 STUDIES = {
-    "stt_against_controls": Study(
-        "How much of STT's recall does its attention bring?",
+    "stt_table1": Study(
+        "What do STT's two attentions bring, and does the order of the paper's Table 1 show?",
         {
+            "lstm": Row("resnet18_lstm"),
+            "spatial": Row("stt", {"temporal": False}),
+            "temporal": Row("stt", {"spatial": False}),
             "stt": Row("stt"),
             "no_attention": Row("stt", {"spatial": False, "temporal": False}),
             "single_frame": Row("single_frame"),
         },
+        seeds=(0, 1, 2, 3, 4),
+    ),
+    "makefaces_difficulty": Study(
+        "How hard are the three levels of MakeFaces, for a clip and for its middle frame?",
+        {
+            f"{model}-{level}": Row(model, data={"difficulty": level})
+            for model in ("stt", "single_frame")
+            for level in DIFFICULTIES
+        },
+    ),
+    "makefaces_dynamics": Study(
+        "Can the tasks that only time can solve be solved, and is a single frame at chance?",
+        {f"{model}-{task}": Row(model, data={"task": task}) for model in ("stt", "single_frame") for task in TIMED},
     ),
 }
 
@@ -95,6 +127,7 @@ def train_and_record(
         config={
             "model": {"name": row.model, "scale": scale, "overrides": row.overrides},
             "train": asdict(row.config),
+            "data": row.data,
         },
         seed=row.config.seed,
         data={split: source.fingerprint for split, source in sources.items()},
@@ -106,17 +139,13 @@ def train_and_record(
 
 
 def run_study(
-    name: str,
-    sources: dict[str, ClipSource],
-    root: Path = Path("results"),
-    keep_weights: bool = False,
-    progress: bool = True,
+    name: str, clips: Clips, root: Path = Path("results"), keep_weights: bool = False, progress: bool = True
 ) -> list[Run]:
     """Make the records of a study that are missing or that older code has made.
 
     Args:
         name: one of `STUDIES`.
-        sources: the "train", "val" and "test" splits.
+        clips: gives each row its "train", "val" and "test" splits.
         root: the records go to `root/name`.
         keep_weights: also write the weights of the first seed's runs, beside the records.
         progress: say what is done.
@@ -129,37 +158,46 @@ def run_study(
     """
     study = STUDIES[choose("study", name, STUDIES)]
     folder, runs = root / name, []
-    fingerprints = {split: source.fingerprint for split, source in sources.items()}
     known = {run.name: run for run in load_runs(folder)} if folder.is_dir() else {}
     for title, row in study.rows.items():
-        rate, backbone = _tuned(folder, title, row, sources, progress)
+        sources = clips(row.data)
+        tuned = replace(row, config=replace(row.config, lr=_tuned(folder, title, row, sources)))
         for seed in study.seeds:
-            chosen = replace(row, config=replace(row.config, lr=rate, backbone_lr_scale=backbone, seed=seed))
+            chosen = replace(tuned, config=replace(tuned.config, seed=seed))
             done = known.get(f"{title}-seed{seed}")
-            same = done is not None and done.is_current and done.record["data"] == fingerprints
-            if done is None or not same or TrainConfig(**done.record["config"]["train"]) != chosen.config:
+            if done is None or not _same_run(done, chosen, sources):
                 weights = folder / title if keep_weights and seed == study.seeds[0] else None
                 done = train_and_record(folder, f"{title}-seed{seed}", chosen, sources, "book", weights, progress)
             runs.append(done)
             if progress:
-                print(
-                    f"{done.name}: test UAR {100 * done.metrics['uar']:.1f} %, {done.record['seconds']:.0f} s",
-                    flush=True,
-                )
+                uar, seconds = 100 * done.metrics["uar"], done.record["seconds"]
+                print(f"{done.name}: test UAR {uar:.1f} %, {seconds:.0f} s", flush=True)
     return runs
 
 
-def _tuned(folder: Path, title: str, row: Row, sources: dict[str, ClipSource], progress: bool) -> tuple[float, float]:
-    """The pair of `RATES` with the best validation UAR, seed 100; every pair's result is written beside the records."""
+def _fingerprints(sources: dict[str, ClipSource]) -> dict[str, str]:
+    return {split: source.fingerprint for split, source in sources.items()}
+
+
+def _same_run(done: Run, row: Row, sources: dict[str, ClipSource]) -> bool:
+    """Whether a record is what training the row now would give."""
+    same = done.is_current and done.record["data"] == _fingerprints(sources)
+    return same and TrainConfig(**done.record["config"]["train"]) == row.config
+
+
+def _tuned(folder: Path, title: str, row: Row, sources: dict[str, ClipSource]) -> float:
+    """Which of `RATES` has the best validation UAR, with seed 100; what each gave is written beside the records."""
     path = folder / f"{title}-rates.json"
-    found: list[dict[str, float]] = json.loads(path.read_text()) if path.exists() else []
-    for rate, backbone in RATES[len(found) :]:
-        config = replace(row.config, lr=rate, backbone_lr_scale=backbone, seed=100)
+    made_with = {"code": code_hash(row.model), "data": _fingerprints(sources), "train": asdict(row.config)}
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    if {key: found.get(key) for key in made_with} != made_with:
+        found = {**made_with, "rates": []}
+    for rate in RATES[len(found["rates"]) :]:
+        config = replace(row.config, lr=rate, seed=100)
         torch.manual_seed(config.seed)
         model = create_model(row.model, **row.overrides)
-        best = train(model, sources["train"], sources["val"], config, progress=progress).best
-        found.append({"lr": rate, "backbone_lr_scale": backbone, "val_uar": best.val_uar})
+        best = train(model, sources["train"], sources["val"], config, progress=False).best
+        found["rates"].append({"lr": rate, "val_uar": best.val_uar})
         with written_whole(path) as temporary:
             temporary.write_text(json.dumps(found, indent=1) + "\n")
-    best_pair = max(found, key=lambda f: f["val_uar"])
-    return best_pair["lr"], best_pair["backbone_lr_scale"]
+    return max(found["rates"], key=lambda one: one["val_uar"])["lr"]
