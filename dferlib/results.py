@@ -73,6 +73,11 @@ class Run:
         """Whether the code that made this run is the code of this library."""
         return self.record["code"] == code_hash(self.record["config"]["model"]["name"])
 
+    @property
+    def chosen_on_test(self) -> bool:
+        """Whether the epoch was chosen on the test clips: that shows what it does to the numbers, and nothing else."""
+        return self.record["config"].get("train", {}).get("select") == "test"
+
     def predictions(self) -> "Predictions":
         """Read id, group, label and logits of every test clip.
 
