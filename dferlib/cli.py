@@ -10,6 +10,7 @@ from dferlib.errors import InputError
 
 if TYPE_CHECKING:
     from dferlib.data.table import ClipSource
+    from dferlib.results import Run
     from dferlib.training import Predictions
 
 SPLITS = ("train", "val", "test")
@@ -86,39 +87,52 @@ def check_data(
     print("nothing is wrong")
 
 
-@app.command(epilog="Example: dferlib train stt --epochs 8 --seed 0 --out runs/stt")
+@app.command(epilog="Example: dferlib train stt --epochs 8 --seed 0 --out runs/stt --set ema=0.99")
 def train(
     model: Annotated[str, typer.Argument(help="Name of the model, such as stt or frame_average.")],
     scale: Scale = "book",
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training clips.")] = 8,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training clips.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the weights, the order of clips and augmentation.")] = 0,
     size: Size = "book",
     data_seed: DataSeed = 0,
     root: Root = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results; runs/MODEL-SEED if not given.")] = None,
-    loss: Annotated[str, typer.Option(help="cross_entropy, label_smoothing or compact.")] = "cross_entropy",
-    lr: Annotated[float, typer.Option(help="Learning rate of everything but the backbone.")] = 1e-3,
-    backbone_lr_scale: Annotated[float, typer.Option(help="Part of it for the backbone; 0 freezes it.")] = 0.5,
+    loss: Annotated[str | None, typer.Option(help="cross_entropy, label_smoothing, compact, center, ...")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate of everything but the backbone.")] = None,
+    backbone_lr_scale: Annotated[float | None, typer.Option(help="Part of it for the backbone; 0 freezes it.")] = None,
     device: Device = "auto",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting of TrainConfig; may be given often."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped training was.")] = False,
 ) -> None:
     """Train a model on MakeFaces, choose the epoch on the validation split, test it once.
 
-    Writes best.safetensors, history.json and the record of the run into the folder.
+    What is not given is as `dferlib.recipes` has it for the scale. Writes best.safetensors, last.pt, history.json and
+    the record of the run into the folder. `torchrun --nproc-per-node 2 -m dferlib.cli train ...` uses two processes.
     """
     from dferlib.data.makefaces import MakeFaces
     from dferlib.files import make_folder
     from dferlib.models import create_model
+    from dferlib.processes import is_first
+    from dferlib.recipes import changed, recipe
     from dferlib.studies import Row, train_and_record
-    from dferlib.training import CHECKPOINT, TrainConfig
+    from dferlib.training import CHECKPOINT
 
-    config = TrainConfig(epochs=epochs, lr=lr, backbone_lr_scale=backbone_lr_scale, loss=loss, seed=seed, device=device)
+    given = {"epochs": epochs, "loss": loss, "lr": lr, "backbone_lr_scale": backbone_lr_scale}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    config = changed(recipe(model, scale), settings or [], seed=seed, device=device, **chosen)
     create_model(model, scale=scale)  # a wrong name is told before any clip is rendered
     folder = make_folder(out or Path("runs") / f"{model}-{seed}")
     sources: dict[str, ClipSource] = {split: MakeFaces(split, size, data_seed, root=root) for split in SPLITS}
-    run = train_and_record(folder, "run", Row(model, {}, config), sources, scale, folder)
+    run = train_and_record(folder, "run", Row(model, {}, config), sources, scale, folder, is_first(), resume)
+    if not is_first():
+        return
     history = run.record["history"]
     best = history["epochs"][history["best_epoch"] - 1]
-    print(f"kept epoch {best['epoch']} of {epochs}: validation UAR {100 * best['val_uar']:.1f} %")
+    name = {"val": "validation", "test": "TEST"}[config.select]
+    print(f"kept epoch {best['epoch']} of {config.epochs}: {name} UAR {100 * best['val_uar']:.1f} %")
     _print_metrics(run.predictions(), "test")
     print(f"checkpoint {folder / CHECKPOINT}, record {run.path}, {run.record['seconds']:.0f} s")
 
@@ -185,14 +199,23 @@ def study(
 def results(
     folder: Annotated[Path, typer.Argument(help="Where the records are, in any depth.")] = Path("results"),
     check: Annotated[bool, typer.Option("--check", help="Compute every metric again from the logits.")] = False,
+    compare: Annotated[
+        tuple[str, str] | None, typer.Option(metavar="RUN RUN", help="Test two of them against each other.")
+    ] = None,
 ) -> None:
-    """List the records of finished runs; `old` marks one that other code than this has made."""
+    """List the records of finished runs; `old` marks one that other code than this has made.
+
+    `select=test` marks one whose epoch was chosen on the test clips: its numbers are no results.
+    """
     from dferlib.results import load_runs
 
     runs = load_runs(folder)
     if not runs:
         raise InputError(f"no records in {folder}: `dferlib train` writes one")
     names = [str(run.path.relative_to(folder).with_suffix("")) for run in runs]
+    if compare is not None:
+        _print_comparison(dict(zip(names, runs, strict=True)), compare)
+        return
     width = max(len(name) for name in names)
     head = f"{'model':14} {'scale':6} {'seed':>4} {'epoch':>5} {'clips':>6} {'UAR %':>6} {'WAR %':>6}  code"
     print(f"{'run':{width}} {head}")
@@ -204,14 +227,41 @@ def results(
             f"{name:{width}} {model['name']:14} {model['scale']:6} {record['seed']:4}"
             f" {record['history']['best_epoch']:5} {metrics['clips']:6}"
             f" {100 * metrics['uar']:6.1f} {100 * metrics['war']:6.1f}  {'current' if run.is_current else 'old'}"
+            f"{' select=test' if run.chosen_on_test else ''}"
         )
     if check:
         print(f"checked {len(runs)}: every metric is what the logits give")
 
 
+def _print_comparison(runs: dict[str, "Run"], names: tuple[str, str]) -> None:
+    from dferlib.errors import choose
+    from dferlib.statistics import compare
+
+    one, other = (runs[choose("run", name, runs)].predictions() for name in names)
+    found = compare(one, other)
+    print(f"{names[0]} minus {names[1]}, {len(one.ids)} clips of {len(set(one.groups))} people, 95 % intervals:")
+    for metric, gap, p, test in (
+        ("UAR", found.uar, found.p_uar, "swapping the answers for each person"),
+        ("WAR", found.war, found.p_war, "McNemar's exact test over clips"),
+    ):
+        low, high = (f"{100 * end:+.1f}" for end in (gap.low, gap.high))
+        print(f"{metric} {100 * gap.value:+.1f} points ({low} to {high}), p = {p:.4f} by {test}")
+
+
 def _print_metrics(predictions: "Predictions", split: str) -> None:
+    import numpy as np
+
+    from dferlib.metrics import calibration_error, f1
+    from dferlib.statistics import interval
+
     metrics, classes = predictions.metrics(), predictions.classes
+    sure = interval(predictions)
     print(f"{split}: {metrics['clips']} clips, UAR {100 * metrics['uar']:.1f} %, WAR {100 * metrics['war']:.1f} %")
+    print(f"95 % interval of the UAR over people: {100 * sure.low:.1f} to {100 * sure.high:.1f} %")
+    print(
+        f"macro F1 {100 * np.nanmean(f1(predictions.labels, predictions.predicted, len(classes))):.1f} %, "
+        f"calibration error {100 * calibration_error(predictions.labels, predictions.logits):.1f} %"
+    )
     width = max(map(len, (*classes, "class")))
     print("\nRecall of each class, and how many of its clips were taken for which:")
     print(f"{'class':{width}} recall  " + "  ".join(f"{name:>5}" for name in classes))

@@ -100,6 +100,7 @@ def train_and_record(
     scale: str = "book",
     checkpoint: Path | None = None,
     progress: bool = True,
+    resume: bool = False,
 ) -> Run:
     """Train one row with the seed of its config, test it once, and write the record.
 
@@ -111,6 +112,7 @@ def train_and_record(
         scale: of the model.
         checkpoint: folder for the weights of the chosen epoch; not kept if not given.
         progress: show a bar.
+        resume: go on from the state in the folder of the weights, if there is one.
 
     Raises:
         InputError: see `train` and `save_run`.
@@ -118,7 +120,7 @@ def train_and_record(
     torch.manual_seed(row.config.seed)
     model = create_model(row.model, scale=scale, **row.overrides)
     started = perf_counter()
-    history = train(model, sources["train"], sources[row.config.select], row.config, checkpoint, progress)
+    history = train(model, sources["train"], sources[row.config.select], row.config, checkpoint, progress, resume)
     per_segment, device = row.config.per_segment, row.config.device
     predictions = evaluate(model, sources["test"], device=device, per_segment=per_segment, progress=progress)
     return save_run(

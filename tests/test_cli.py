@@ -77,6 +77,68 @@ def test_every_command_shows_an_example(command, capsys):
     assert f"Example: dferlib {command}" in capsys.readouterr().out
 
 
+def test_training_takes_every_setting_and_goes_on_where_it_was(tiny_world, tmp_path, capsys):
+    out = tmp_path / "run"
+    settings = [
+        part
+        for text in ("ema=0.5", "milestones=1,2", "schedule=steps", "compile=false", "balance=sampling", "batch_size=4")
+        for part in ("--set", text)
+    ]
+    command = ["train", "tiny", "--epochs", 2, "--out", out, "--device", "cpu", *settings]
+    assert call(*command) == 0
+    told = json.loads((out / "run.json").read_text())["config"]["train"]
+    assert (told["ema"], told["milestones"], told["batch_size"], told["epochs"]) == (0.5, [1, 2], 4, 2)
+    first = (out / "last.pt").read_bytes()
+    capsys.readouterr()
+    assert call(*command, "--resume") == 0  # all is done already
+    assert (out / "last.pt").read_bytes() == first
+    capsys.readouterr()
+    fails(capsys, *command, "--lr", "0.5", "--resume", words=["train lr was 0.001, now 0.5"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("ema", ["ema takes float"]),
+        ("ema=much", ["ema takes float"]),
+        ("compile=yes", ["compile takes true or false"]),
+        ("milestones=1,x", ["milestones takes numbers with commas between"]),
+        ("speed=9", ["unknown setting 'speed'", "batch_size"]),
+        ("ema=7", ["ema is 7.0"]),
+    ],
+)
+def test_a_setting_that_cannot_be_is_told(tiny_world, tmp_path, capsys, setting, words):
+    fails(capsys, "train", "tiny", "--out", tmp_path, "--set", setting, words=words)
+
+
+def test_choosing_on_the_test_clips_marks_the_record_and_uses_them(tiny_world, tmp_path, capsys):
+    for select in ("val", "test"):
+        out = ["--out", tmp_path / select, "--device", "cpu", "--set", f"select={select}"]
+        assert call("train", "tiny", "--epochs", 3, *out) == 0
+    shown = capsys.readouterr().out
+    assert "validation UAR" in shown and "TEST UAR" in shown
+    record = json.loads((tmp_path / "test" / "run.json").read_text())
+    best = record["history"]["epochs"][record["history"]["best_epoch"] - 1]
+    assert best["val_uar"] == record["metrics"]["uar"]
+    assert call("results", tmp_path) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert lines["test/run"].endswith("select=test") and not lines["val/run"].endswith("select=test")
+
+
+def test_two_records_are_tested_against_each_other(tiny_world, tmp_path, capsys):
+    for seed, epochs in ((0, 1), (1, 12)):
+        out = ["--out", tmp_path / str(seed), "--device", "cpu", "--lr", "0.01", "--seed", seed]
+        assert call("train", "tiny", "--epochs", epochs, *out) == 0
+    metrics = [json.loads((tmp_path / name / "run.json").read_text())["metrics"] for name in "10"]
+    capsys.readouterr()
+    assert call("results", tmp_path, "--compare", "1/run", "0/run") == 0
+    shown = capsys.readouterr().out
+    assert "21 clips of 3 people" in shown
+    for name in ("uar", "war"):
+        assert f"{name.upper()} {100 * (metrics[0][name] - metrics[1][name]):+.1f} points" in shown
+    fails(capsys, "results", tmp_path, "--compare", "1/run", "2/run", words=["unknown run '2/run'", "0/run"])
+
+
 def test_train_evaluate_and_results_work_together(tiny_world, tmp_path, capsys):
     out = tmp_path / "run"
     assert call("train", "tiny", "--epochs", 3, "--out", out, "--device", "cpu", "--loss", "label_smoothing") == 0
@@ -88,6 +150,7 @@ def test_train_evaluate_and_results_work_together(tiny_world, tmp_path, capsys):
     assert set(record["data"]) == {"train", "val", "test"}
     line = f"test: 21 clips, UAR {100 * record['metrics']['uar']:.1f} %, WAR {100 * record['metrics']['war']:.1f} %"
     assert line in shown.out and str(out / "best.safetensors") in shown.out
+    assert "95 % interval of the UAR over people: " in shown.out and "calibration error" in shown.out
 
     assert call("evaluate", out / "best.safetensors", "--device", "cpu") == 0
     shown = capsys.readouterr().out
