@@ -14,6 +14,7 @@ import threading
 import time
 from functools import lru_cache
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,8 +41,8 @@ MOTION_UNIT = 1e-4  # metres: motion maps are stored in tenths of a millimetre
 
 @lru_cache(maxsize=1)
 def recipe() -> str:
-    """A short hash of everything that decides the pixels: the code in this folder and the assets."""
-    digest = hashlib.sha256()
+    """A short hash of everything that decides the pixels: the code in this folder, the assets, compiled or not."""
+    digest = hashlib.sha256(b"compiled" if find_spec("numba") else b"")
     folder = files("dferlib.data.makefaces")
     for item in sorted([*folder.iterdir(), *(folder / "assets").iterdir()], key=lambda f: f.name):
         if item.name.endswith((".py", ".npz")):
@@ -90,31 +91,37 @@ def shoot(
     """
     import torch
 
-    from dferlib.data.makefaces.occluders import KINDS, occlude, possible_kinds, sample_occluder
+    from dferlib.data.makefaces.occluders import occlude, possible_kinds, sample_occluder
     from dferlib.data.makefaces.render import sample_scene
 
     frames = len(pose)
     scene = sample_scene(rng, frames, actor.size, half_width, knobs.misaligned, knobs.flicker)
     done = actor.render(weights, pose, scene)
-    pictures, open_ = done.pictures, torch.ones_like(done.face)
-    in_front: list[str] = []
-    wanted = {kind: rng.random() < getattr(knobs, kind) for kind in KINDS}
-    for kind in possible_kinds(actor.person):
-        if wanted[kind] and not (kind == "sunglasses" and wanted["glasses"]):
-            pictures, hidden = occlude(pictures, sample_occluder(kind, actor, rng), actor, pose, scene)
-            open_, in_front = open_ * (1 - hidden), [*in_front, kind]
+    pictures, hidden = done.pictures, torch.zeros_like(done.face)
+    kind = draw_occluder(knobs, rng)
+    if kind in possible_kinds(actor.person):
+        pictures, hidden = occlude(pictures, sample_occluder(kind, actor, rng), actor, pose, scene)
+    else:
+        kind = ""
     camera = sample_camera(knobs.camera, frames, actor.size, rng)
-    hidden_share = 1 - (open_ * done.face).sum((1, 2)) / done.face.sum((1, 2)).clamp(min=1)
+    hidden_share = (hidden * done.face).sum((1, 2)) / done.face.sum((1, 2)).clamp(min=1)
     return film(pictures, camera, rng).numpy(), {
         "pose": pose,
         "motion": (done.motion / MOTION_UNIT).round().clamp(0, 255).to(torch.uint8).cpu().numpy(),
         "landmarks": done.landmarks.cpu().numpy().astype(np.float32),
         "hidden": hidden_share.clamp(0, 1).cpu().numpy().astype(np.float32),
-        "in_front": ", ".join(in_front),
+        "in_front": kind,
         "light": scene.light.astype(np.float32),
         "offset": scene.offset.astype(np.float32),
         **camera_truth(camera),
     }
+
+
+def draw_occluder(knobs: Knobs, rng: np.random.Generator) -> str:
+    """What comes in front of the face in a clip: one kind at most, "" for nothing."""
+    kinds = ("glasses", "sunglasses", "hand", "hair")
+    reached = np.cumsum([getattr(knobs, kind) for kind in kinds]) > rng.random()
+    return kinds[int(reached.argmax())] if reached.any() else ""
 
 
 def camera_truth(camera: Camera) -> dict[str, np.ndarray | float]:

@@ -11,7 +11,8 @@ FAINT_NOISE = CameraStrengths(noise=(0.003, 0.02))
 class Knobs:
     """What happens in the clips besides the expression, and how strong the expression is.
 
-    Shares are of clips, from 0 to 1. The truth of every clip says what each of them came to.
+    Shares are of clips, from 0 to 1. At most one thing is in front of a face, so the shares of glasses, sunglasses,
+    hands and hair add up to 1 at most. The truth of every clip says what each knob came to.
 
     Attributes:
         intensity: range of the strength of an expression at its apex, 0 to 1.
@@ -25,7 +26,7 @@ class Knobs:
         glasses: share in which the person wears glasses.
         sunglasses: share in which they are dark.
         hand: share in which a hand comes in front of the face.
-        hair: share in which hair falls in front of the face, of those who have enough of it.
+        hair: share in which hair falls in front of the face, where the person has enough of it.
         camera: what the camera and the file do: blur, smear, noise, compression, few pixels, lost frames.
     """
 
