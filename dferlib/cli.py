@@ -125,7 +125,10 @@ def train(
     config = changed(recipe(model, scale), settings or [], seed=seed, device=device, **chosen)
     create_model(model, scale=scale)  # a wrong name is told before any clip is rendered
     folder = make_folder(out or Path("runs") / f"{model}-{seed}")
-    sources: dict[str, ClipSource] = {split: MakeFaces(split, size, data_seed, root=root) for split in SPLITS}
+    clips = {split: MakeFaces(split, size, data_seed, root=root) for split in SPLITS}
+    for source in clips.values():
+        source.verify()  # before hours are spent on pictures that a disk has spoilt
+    sources: dict[str, ClipSource] = {**clips}
     run = train_and_record(folder, "run", Row(model, {}, config), sources, scale, folder, is_first(), resume)
     if not is_first():
         return

@@ -118,7 +118,7 @@ def train_and_record(
         InputError: see `train` and `save_run`.
     """
     torch.manual_seed(row.config.seed)
-    model = create_model(row.model, scale=scale, **row.overrides)
+    model = create_model(row.model, len(sources["train"].classes), scale, **row.overrides)
     started = perf_counter()
     history = train(model, sources["train"], sources[row.config.select], row.config, checkpoint, progress, resume)
     per_segment, device = row.config.per_segment, row.config.device
@@ -197,7 +197,7 @@ def _tuned(folder: Path, title: str, row: Row, sources: dict[str, ClipSource]) -
     for rate in RATES[len(found["rates"]) :]:
         config = replace(row.config, lr=rate, seed=100)
         torch.manual_seed(config.seed)
-        model = create_model(row.model, **row.overrides)
+        model = create_model(row.model, len(sources["train"].classes), **row.overrides)
         best = train(model, sources["train"], sources["val"], config, progress=False).best
         found["rates"].append({"lr": rate, "val_uar": best.val_uar})
         with written_whole(path) as temporary:

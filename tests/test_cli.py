@@ -36,7 +36,9 @@ def tiny_world(tiny_source, tiny_model, monkeypatch):
     def make_faces(split="train", size="book", seed=0, root=None, **kwargs):
         if size not in ("mini", "book"):
             raise InputError(f"unknown size {size!r}: choose one of mini, book")
-        return tiny_source(counts[split], split, seed=list(counts).index(split))
+        source = tiny_source(counts[split], split, seed=list(counts).index(split))
+        source.verify = lambda: None
+        return source
 
     def create_model(name, num_classes=7, scale="book", **overrides):
         if name != "tiny":
@@ -94,6 +96,26 @@ def test_training_takes_every_setting_and_goes_on_where_it_was(tiny_world, tmp_p
     assert (out / "last.pt").read_bytes() == first
     capsys.readouterr()
     fails(capsys, *command, "--lr", "0.5", "--resume", words=["train lr was 0.001, now 0.5"])
+
+
+def test_spoilt_clips_are_told_before_training_and_the_last_files_stay(tiny_world, tmp_path, capsys, monkeypatch):
+    command = ["train", "tiny", "--epochs", 1, "--out", tmp_path, "--device", "cpu"]
+    assert call(*command) == 0
+    before, whole = {path: path.read_bytes() for path in tmp_path.iterdir()}, makefaces.MakeFaces
+    capsys.readouterr()
+
+    def spoilt(split, *args, **kwargs):
+        source = whole(split, *args, **kwargs)
+
+        def verify():
+            raise InputError(f"{split}-0.npy does not match its checksum: delete it and run again")
+
+        source.verify = verify
+        return source
+
+    monkeypatch.setattr(makefaces, "MakeFaces", spoilt)
+    fails(capsys, *command, words=["train-0.npy does not match its checksum", "delete it"])
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize(

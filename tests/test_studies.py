@@ -18,7 +18,9 @@ def small(monkeypatch, tiny_source, tiny_model):
     study = Study("Does it work?", {"a": Row("tiny", {}, config), "b": Row("tiny", {}, config)}, seeds=(0, 1))
     monkeypatch.setitem(studies.STUDIES, "small", study)
     monkeypatch.setattr(
-        studies, "create_model", lambda name, scale="book", **kwargs: tiny_model(seed=torch.initial_seed())
+        studies,
+        "create_model",
+        lambda name, num_classes=7, scale="book", **kwargs: tiny_model(seed=torch.initial_seed()),
     )
     trained = []
     real = studies.train

@@ -1,0 +1,80 @@
+"""Folds and hold-outs: nobody on two sides, everything tested once, nothing chosen on what is tested."""
+
+import numpy as np
+import pytest
+from conftest import make_source
+from hypothesis import given
+from hypothesis import strategies as st
+
+import dferlib.protocols as protocols
+from dferlib import InputError
+from dferlib.protocols import Part, cross_validate, folds, hold_out
+from dferlib.training import TrainConfig
+
+
+@given(st.integers(2, 9), st.integers(2, 12), st.integers(0, 50))
+def test_folds_test_every_clip_once_and_nobody_is_on_both_sides(count, people, seed):
+    source = make_source(7 * people, side=2, frames=1)  # seven clips of each
+    if count > people:
+        with pytest.raises(InputError, match=f"{count} folds of {people} people"):
+            folds(source, count, seed)
+        return
+    pairs = folds(source, count, seed)
+    assert len(pairs) == count
+    tested = np.concatenate([part.table.ids for _, part in pairs])
+    assert sorted(tested) == sorted(source.table.ids)
+    for rest, part in pairs:
+        assert not set(rest.table.groups) & set(part.table.groups)
+        assert sorted([*rest.table.ids, *part.table.ids]) == sorted(source.table.ids)
+        assert len(part) in (7 * (people // count), 7 * -(-people // count))
+        assert len(set(np.bincount(part.table.labels, minlength=7))) == 1  # everybody shows every class once
+        assert set(part.table.rows["split"]) == {"test"} and set(rest.table.rows["split"]) == {"train"}
+
+
+def test_a_part_reads_the_clips_that_its_table_names():
+    source = make_source(21)
+    part = Part(source, np.array([20, 3, 7]), "val")
+    assert part.table.ids.tolist() == source.table.ids[[20, 3, 7]].tolist() and len(part) == 3
+    for index, where in enumerate((20, 3, 7)):
+        frames = np.array([2, 0])
+        assert np.array_equal(part.read(index, frames), source.read(where, frames))
+    prints = {Part(source, np.array(which), "val").fingerprint for which in ([1, 2], [2, 1], [1, 3])}
+    assert len(prints) == 3 and part.fingerprint != source.fingerprint
+
+
+@pytest.mark.parametrize(("share", "people"), [(0.5, 5), (0.2, 2), (0.1, 1)])
+def test_holding_out_sets_whole_people_aside(share, people):
+    source = make_source(70)
+    rest, aside = hold_out(source, share)
+    assert len(set(aside.table.groups)) == people and len(rest) + len(aside) == 70
+    assert not set(rest.table.groups) & set(aside.table.groups)
+    assert set(aside.table.rows["split"]) == {"val"}
+    for bad in (0, 0.6, -1, float("nan")):
+        with pytest.raises(InputError, match="share is"):
+            hold_out(source, bad)
+    with pytest.raises(InputError, match="10 folds of 2 people"):
+        hold_out(make_source(14), 0.1)
+
+
+@pytest.mark.parametrize("select", ["val", "test"])
+def test_cross_validation_tests_on_what_no_model_has_learnt_or_chosen_by(tiny_model, monkeypatch, select):
+    source, seen = make_source(42), []
+    real = protocols.train
+    monkeypatch.setattr(protocols, "train", lambda *args, **kwargs: seen.append(args) or real(*args, **kwargs))
+    config = TrainConfig(epochs=2, lr=1e-2, batch_size=8, device="cpu", select=select, seed=4)
+    pairs = folds(source, 3)
+    found = cross_validate(tiny_model, pairs, config, share=0.5, progress=False)
+    assert sorted(found.ids) == sorted(source.table.ids) and found.metrics()["clips"] == 42
+    labels = dict(zip(source.table.ids, source.table.labels, strict=True))
+    assert all(labels[name] == label for name, label in zip(found.ids, found.labels, strict=True))
+    assert len({id(args[0]) for args in seen}) == 3 and [args[3].seed for args in seen] == [4, 5, 6]
+    for (rest, tested), (model, learnt, judge, _) in zip(pairs, seen, strict=True):
+        assert not set(learnt.table.groups) & set(tested.table.groups)
+        if select == "val":
+            assert not set(judge.table.groups) & (set(tested.table.groups) | set(learnt.table.groups))
+            assert len(learnt) + len(judge) == len(rest)
+        else:
+            assert judge is tested and learnt is rest
+        logits = protocols.evaluate(model, tested, device="cpu").logits
+        rows = [found.ids.tolist().index(name) for name in tested.table.ids]
+        np.testing.assert_allclose(found.logits[rows], logits, atol=1e-6)
