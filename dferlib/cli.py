@@ -115,7 +115,7 @@ def train(
     from dferlib.data.makefaces import MakeFaces
     from dferlib.files import make_folder
     from dferlib.models import create_model
-    from dferlib.processes import is_first
+    from dferlib.processes import is_first, make_fabric
     from dferlib.recipes import changed, recipe
     from dferlib.studies import Row, train_and_record
     from dferlib.training import CHECKPOINT
@@ -125,7 +125,8 @@ def train(
     config = changed(recipe(model, scale), settings or [], seed=seed, device=device, **chosen)
     create_model(model, scale=scale)  # a wrong name is told before any clip is rendered
     folder = make_folder(out or Path("runs") / f"{model}-{seed}")
-    clips = {split: MakeFaces(split, size, data_seed, root=root) for split in SPLITS}
+    with make_fabric(device, config.precision).rank_zero_first():  # the first process makes them, all others find them
+        clips = {split: MakeFaces(split, size, data_seed, root=root) for split in SPLITS}
     for source in clips.values():
         source.verify()  # before hours are spent on pictures that a disk has spoilt
     sources: dict[str, ClipSource] = {**clips}

@@ -1,7 +1,8 @@
 """Which clips to learn from, to choose by and to test on: hold-out, k folds, folds of people.
 
 Public data sets bring folds of their own (`DFEW(fold=2)`, `CKPlus(fold=7)`, `MakeFaces(fold=3)`). These functions do
-the same for any source of clips. No person is ever on two sides; where every clip is a group of its own, they are k folds.
+the same for any source of clips. No person is ever on two sides; where every clip is a group of its own, they are
+k folds.
 """
 
 import hashlib

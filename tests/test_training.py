@@ -282,3 +282,17 @@ def test_a_folder_that_cannot_be_made_is_named_before_training_starts(tiny_model
     with pytest.raises(InputError, match="cannot create the folder"):
         train(tiny_model(), watched, watched, quick(), tmp_path / "file" / "run", progress=False)
     assert watched.reads == []
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
+def test_a_gpu_learns_what_a_cpu_learns(tiny_model, tiny_source, precision, tmp_path):
+    clips, found = tiny_source(28), []
+    for device, exact in (("cpu", "32-true"), ("cuda", precision)):
+        model = tiny_model()
+        config = quick(epochs=20, lr=3e-2, device=device, precision=exact)
+        found.append(train(model, clips, clips, config, tmp_path / device, progress=False).best.val_uar)
+        assert next(model.parameters()).device.type == "cpu"  # it comes back to where it was
+    assert found[1] == pytest.approx(found[0], abs=0.2) and found[1] > 0.7
+    again = train(tiny_model(), clips, clips, config, tmp_path / "cuda", progress=False, resume=True)
+    assert again.best.val_uar == found[1]
