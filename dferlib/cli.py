@@ -28,6 +28,8 @@ Difficulty = Annotated[str, typer.Option(help="How hard the clips are: easy, sta
 Scale = Annotated[str, typer.Option(help="book (a laptop trains it in minutes) or paper (as published).")]
 DataSeed = Annotated[int, typer.Option(help="Seed of the clips.")]
 Root = Annotated[Path | None, typer.Option(help="Folder of the clips; the user's cache folder if not given.")]
+Data = Annotated[str, typer.Option(help="MakeFaces, or with --root the name of a public data set, such as DFEW.")]
+Fold = Annotated[int | None, typer.Option(min=1, help="Which fold; of MakeFaces, its own split if not given.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 
@@ -93,6 +95,8 @@ def train(
     scale: Scale = "book",
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training clips.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the weights, the order of clips and augmentation.")] = 0,
+    data: Data = "MakeFaces",
+    fold: Fold = None,
     size: Size = "book",
     data_seed: DataSeed = 0,
     root: Root = None,
@@ -107,12 +111,11 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped training was.")] = False,
 ) -> None:
-    """Train a model on MakeFaces, choose the epoch on the validation split, test it once.
+    """Train a model, choose the epoch on the validation split, test it once.
 
     What is not given is as `dferlib.recipes` has it for the scale. Writes best.safetensors, last.pt, history.json and
     the record of the run into the folder. `torchrun --nproc-per-node 2 -m dferlib.cli train ...` uses two processes.
     """
-    from dferlib.data.makefaces import MakeFaces
     from dferlib.files import make_folder
     from dferlib.models import create_model
     from dferlib.processes import is_first, make_fabric
@@ -123,14 +126,13 @@ def train(
     given = {"epochs": epochs, "loss": loss, "lr": lr, "backbone_lr_scale": backbone_lr_scale}
     chosen = {name: value for name, value in given.items() if value is not None}
     config = changed(recipe(model, scale), settings or [], seed=seed, device=device, **chosen)
-    create_model(model, scale=scale)  # a wrong name is told before any clip is rendered
+    side = create_model(model, scale=scale).input_spec.size  # a wrong name is told before any clip is rendered
     folder = make_folder(out or Path("runs") / f"{model}-{seed}")
     with make_fabric(device, config.precision).rank_zero_first():  # the first process makes them, all others find them
-        clips = {split: MakeFaces(split, size, data_seed, root=root) for split in SPLITS}
-    for source in clips.values():
-        source.verify()  # before hours are spent on pictures that a disk has spoilt
-    sources: dict[str, ClipSource] = {**clips}
-    run = train_and_record(folder, "run", Row(model, {}, config), sources, scale, folder, is_first(), resume)
+        sources = _splits(data, fold, size, data_seed, root, side)
+    about = {} if data == "MakeFaces" and fold is None else {"name": data, "fold": fold or 1}
+    row = Row(model, {}, config, about)
+    run = train_and_record(folder, "run", row, sources, scale, folder, is_first(), resume)
     if not is_first():
         return
     history = run.record["history"]
@@ -145,19 +147,22 @@ def train(
 def evaluate(
     checkpoint: Annotated[Path, typer.Argument(help="A file that `dferlib train` wrote.")],
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    data: Data = "MakeFaces",
+    fold: Fold = None,
     size: Size = "book",
     data_seed: DataSeed = 0,
     root: Root = None,
     device: Device = "auto",
 ) -> None:
-    """Test a checkpoint on MakeFaces: UAR, WAR, the recall of each class, the confusion matrix."""
+    """Test a checkpoint: UAR, WAR, the recall of each class, the confusion matrix."""
     from dferlib.checkpoints import load_model, read_metadata
-    from dferlib.data.makefaces import MakeFaces
+    from dferlib.errors import choose
     from dferlib.training import evaluate as test
 
     model = load_model(checkpoint)
     per_segment = read_metadata(checkpoint)["metadata"].get("train", {}).get("per_segment", 1)
-    clips = MakeFaces(split, size, data_seed, root=root)
+    choose("split", split, SPLITS)
+    clips = _splits(data, fold, size, data_seed, root, model.input_spec.size, (split,))[split]
     _print_metrics(test(model, clips, device=device, per_segment=per_segment, progress=True), split)
 
 
@@ -235,6 +240,25 @@ def results(
         )
     if check:
         print(f"checked {len(runs)}: every metric is what the logits give")
+
+
+def _splits(
+    data: str, fold: int | None, size: str, seed: int, root: Path | None, side: int, wanted: tuple[str, ...] = SPLITS
+) -> dict[str, "ClipSource"]:
+    """The clips of each wanted split, for a model that takes pictures of a side."""
+    if data != "MakeFaces":
+        from dferlib.data.transforms import stored_size
+        from dferlib.protocols import public_splits
+
+        if root is None:
+            raise InputError(f"where is {data}? Give its folder as --root")
+        return public_splits(data, root, fold or 1, stored_size(side))
+    from dferlib.data.makefaces import MakeFaces
+
+    clips = {split: MakeFaces(split, size, seed, fold=fold, root=root) for split in wanted}
+    for source in clips.values():
+        source.verify()  # before hours are spent on pictures that a disk has spoilt
+    return {**clips}
 
 
 def _print_comparison(runs: dict[str, "Run"], names: tuple[str, str]) -> None:

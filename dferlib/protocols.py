@@ -8,12 +8,14 @@ k folds.
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from dferlib.config import TrainConfig
+from dferlib.data.benchmarks import BENCHMARKS
 from dferlib.data.table import ClipSource, ClipTable
-from dferlib.errors import InputError
+from dferlib.errors import InputError, choose
 from dferlib.evaluation import Predictions, evaluate
 from dferlib.models import ClipModel
 from dferlib.training import train
@@ -93,6 +95,29 @@ def hold_out(source: ClipSource, share: float = 0.1, seed: int = 0) -> tuple[Par
         raise InputError(f"share is {share}: give a part above 0 and up to 0.5, such as 0.1")
     rest, aside = folds(source, round(1 / share), seed)[0]
     return rest, Part(source, aside.which, "val")
+
+
+def public_splits(name: str, root: Path | str, fold: int = 1, size: int = 128) -> dict[str, ClipSource]:
+    """What a public data set gives to learn from, to choose by and to test on.
+
+    A tenth of the people, or of the clips where nobody knows who is in them, is held out of the training clips to
+    choose the epoch by. The test clips are those that papers report: of AFEW, the validation clips.
+
+    Args:
+        name: DFEW, FERV39k, AFEW, MAFW, CREMAD, CKPlus or OuluCASIA.
+        root: its folder.
+        fold: which one.
+        size: side to which the pictures are scaled.
+
+    Returns:
+        "train", "val" and "test".
+
+    Raises:
+        InputError: an unknown name, or the folder does not hold that data set.
+    """
+    kind = BENCHMARKS[choose("data set", name, BENCHMARKS)]
+    rest, aside = kind(root, fold, "train", size=size).hold_out()
+    return {"train": rest, "val": aside, "test": kind(root, fold, kind.SPLITS[-1], size=size)}
 
 
 def cross_validate(

@@ -133,6 +133,23 @@ def test_a_setting_that_cannot_be_is_told(tiny_world, tmp_path, capsys, setting,
     fails(capsys, "train", "tiny", "--out", tmp_path, "--set", setting, words=words)
 
 
+def test_a_public_data_set_is_trained_and_tested_by_its_folds(tiny_world, tmp_path, capsys, monkeypatch):
+    calls = []
+
+    def splits(name, root, fold, size):
+        calls.append((name, root, fold, size))
+        return {split: makefaces.MakeFaces(split) for split in ("train", "val", "test")}
+
+    monkeypatch.setattr("dferlib.protocols.public_splits", splits)
+    where = ["--data", "DFEW", "--root", tmp_path, "--fold", 3, "--device", "cpu"]
+    assert call("train", "tiny", "--epochs", 1, "--out", tmp_path / "run", *where) == 0
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["config"]["data"] == {"name": "DFEW", "fold": 3}
+    assert call("evaluate", tmp_path / "run" / "best.safetensors", *where) == 0
+    assert calls == [("DFEW", tmp_path, 3, 16)] * 2  # pictures of 16 for a model that takes 14
+    capsys.readouterr()
+    fails(capsys, "train", "tiny", "--data", "DFEW", words=["where is DFEW?", "--root"])
+
+
 def test_choosing_on_the_test_clips_marks_the_record_and_uses_them(tiny_world, tmp_path, capsys):
     for select in ("val", "test"):
         out = ["--out", tmp_path / select, "--device", "cpu", "--set", f"select={select}"]

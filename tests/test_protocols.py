@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+import trees
 from conftest import make_source
 from hypothesis import given
 from hypothesis import strategies as st
 
 import dferlib.protocols as protocols
 from dferlib import InputError
-from dferlib.protocols import Part, cross_validate, folds, hold_out
+from dferlib.data.benchmarks import BENCHMARKS
+from dferlib.protocols import Part, cross_validate, folds, hold_out, public_splits
 from dferlib.training import TrainConfig
 
 
@@ -54,6 +56,20 @@ def test_holding_out_sets_whole_people_aside(share, people):
             hold_out(source, bad)
     with pytest.raises(InputError, match="10 folds of 2 people"):
         hold_out(make_source(14), 0.1)
+
+
+@pytest.mark.parametrize(("name", "fold", "tested"), [("DFEW", 2, "test"), ("AFEW", 1, "val"), ("CKPlus", 3, "test")])
+def test_public_splits_are_those_that_papers_report(name, fold, tested, tmp_path):
+    root = getattr(trees, name.lower())(tmp_path)
+    kind = BENCHMARKS[name]
+    found = public_splits(name, root, fold, size=20)
+    assert found["test"].table.ids.tolist() == kind(root, fold, tested).table.ids.tolist()
+    learnt, judged = (set(found[split].table.ids) for split in ("train", "val"))
+    assert learnt and judged and not learnt & judged
+    assert learnt | judged == set(kind(root, fold, "train").table.ids)
+    assert found["val"].read(0, np.array([0])).shape == (1, 3, 20, 20)
+    with pytest.raises(InputError, match="unknown data set 'dfew'"):
+        public_splits("dfew", root)
 
 
 @pytest.mark.parametrize("select", ["val", "test"])
