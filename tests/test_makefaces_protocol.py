@@ -105,7 +105,7 @@ def test_a_version_survives_the_way_to_another_process(size: str, seed: int, tas
 
 def test_versions_have_folders_of_their_own() -> None:
     ways = [Version(), Version(seed=1), Version(task="order"), Version(prior="dfew"), Version("mini")]
-    ways += [Version(knobs=DIFFICULTIES["hard"]), Version(knobs=Knobs(blur=0.011)), Version(knobs=Knobs(blur=0.012))]
+    ways += [Version(knobs=DIFFICULTIES["hard"]), Version(knobs=Knobs(hand=0.011)), Version(knobs=Knobs(hand=0.012))]
     assert len({version.name for version in ways}) == len(ways)
     assert PRIORS["dfew"] is not None
 

@@ -16,7 +16,6 @@ from dferlib.data.makefaces.assets import EARS, EYELIDS, LIPS, atlas_at
 from dferlib.data.makefaces.identity import Identity
 from dferlib.data.makefaces.rig import REGIONS, region_of
 
-RED, GREEN, BLUE, FIRST_WRINKLE = range(4)
 UPPER, MIDDLE, LOWER = range(3)  # the heights of `rig.REGIONS`
 BROW_ENDS = (0.011, 0.054)  # metres from the middle of the face
 # metres across the front teeth from the middle outwards, as the camera sees them on the curved row

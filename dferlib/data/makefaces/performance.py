@@ -48,6 +48,8 @@ HOLD = (0.25, 0.8)
 APEX = (0.05, 0.95)  # where in the clip the middle of the apex may lie
 EARLIER, LATER = (-0.15, 0.15), (0.55, 0.95)  # the same where a clip holds two expressions
 
+STRONGER_SIDE = 1.2  # of its even strength at most: what is one-sided is weak on the other side
+
 NEUTRAL, ONSET, PEAK, OFFSET = range(4)  # the phases of an expression
 PHASES = ("neutral", "onset", "apex", "offset")
 
@@ -340,7 +342,7 @@ def face_shapes(
     for row, recipe in enumerate(ACTION_UNITS.values()):
         for name, weight in recipe.items():
             left = name.endswith("Left") - name.endswith("Right")  # 1, -1, or 0 for a shape of the whole face
-            mix[row, shape_index[name]] += weight * (1 + left * lean[row])
+            mix[row, shape_index[name]] += weight * min(1 + left * lean[row], STRONGER_SIDE)
     weights = units @ mix
     right, up = gaze.T
     for side in LEFT_RIGHT:
