@@ -46,9 +46,9 @@ class Knobs:
 
 
 DIFFICULTIES = {
-    "easy": Knobs(),
+    "easy": Knobs(intensity=(0.6, 1.0), movements=0.5, talking=0.4, turn=0.8, sway=0.8),
     "standard": Knobs(
-        intensity=(0.35, 0.85),
+        intensity=(0.4, 0.9),
         carry_over=0.3,
         sway=1.25,
         flicker=0.25,
