@@ -196,7 +196,7 @@ def study(
     print(STUDIES[choose("study", name, STUDIES)].question)
     loaded: dict[str, dict[str, ClipSource]] = {}
 
-    def clips(data: dict[str, Any]) -> dict[str, ClipSource]:
+    def clips(data: dict[str, Any]) -> "dict[str, ClipSource]":
         if repr(data) not in loaded:  # rows with the same clips share them, and the maps that are kept with them
             loaded[repr(data)] = {split: MakeFaces(split, "book", root=root, **data) for split in SPLITS}
         return loaded[repr(data)]

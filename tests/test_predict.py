@@ -244,7 +244,7 @@ def test_a_long_film_takes_no_more_memory_than_a_short_one(
 
 @needs_real
 def test_a_smile_is_seen_where_it_is() -> None:
-    trained = Path(__file__).parents[1] / "results" / "stt_against_controls" / "stt" / "best.safetensors"
+    trained = Path(__file__).parents[1] / "results" / "stt_table1" / "stt" / "best.safetensors"
     got = predict_video(REAL / "video" / "single_face.mp4", trained)
     happy = got.probabilities[:, EMOTIONS.index("happiness")]
     third = got.duration / 3

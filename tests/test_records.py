@@ -29,11 +29,14 @@ def test_a_study_is_whole_and_its_rows_saw_the_same_clips(name):
     study = STUDIES[name]
     runs = {run.name: run for run in RUNS if run.path.parent.name == name}
     assert set(runs) == {f"{row}-seed{seed}" for row in study.rows for seed in study.seeds}
-    assert len({str(run.record["data"]) for run in runs.values()}) == 1
-    assert len({run.predictions().ids.tobytes() for run in runs.values()}) == 1
-    for row in study.rows:
-        rates = {run.record["config"]["train"]["lr"] for key, run in runs.items() if key.startswith(f"{row}-seed")}
-        assert len(rates) == 1, "the seeds of a row share its learning rate"
+    seen = {}  # what the clips were asked for with, and which they were
+    for name, row in study.rows.items():
+        mine = [run for key, run in runs.items() if key.startswith(f"{name}-seed")]
+        assert len({run.record["config"]["train"]["lr"] for run in mine}) == 1, "the seeds share a learning rate"
+        clips = {(str(run.record["data"]), run.predictions().ids.tobytes()) for run in mine}
+        assert len(clips) == 1
+        assert seen.setdefault(str(row.data), clips) == clips, "rows that ask for the same clips saw the same"
+    assert len({str(clips) for clips in seen.values()}) == len(seen), "rows that ask for other clips saw others"
 
 
 def test_attention_and_the_clip_are_worth_what_the_chapter_says():
