@@ -28,7 +28,9 @@ Difficulty = Annotated[str, typer.Option(help="How hard the clips are: easy, sta
 Scale = Annotated[str, typer.Option(help="book (a laptop trains it in minutes) or paper (as published).")]
 DataSeed = Annotated[int, typer.Option(help="Seed of the clips.")]
 Root = Annotated[Path | None, typer.Option(help="Folder of the clips; the user's cache folder if not given.")]
-Data = Annotated[str, typer.Option(help="MakeFaces, or with --root the name of a public data set, such as DFEW.")]
+Data = Annotated[
+    str, typer.Option(help="MakeFaces; with --root a public data set, such as DFEW; or a folder that `pack` wrote.")
+]
 Fold = Annotated[int | None, typer.Option(min=1, help="Which fold; of MakeFaces, its own split if not given.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
@@ -87,6 +89,31 @@ def check_data(
         count = len(report.problems)
         raise InputError(f"{count} thing{'s are' if count > 1 else ' is'} wrong with {root}: they are listed above")
     print("nothing is wrong")
+
+
+@app.command(epilog="Example: dferlib pack MAFW ~/data/MAFW packed/mafw --size 128 --align")
+def pack(
+    name: Annotated[str, typer.Argument(help="DFEW, FERV39k, AFEW, MAFW, CREMAD, CKPlus or OuluCASIA.")],
+    root: Annotated[Path, typer.Argument(help="The folder of the data set.")],
+    out: Annotated[Path, typer.Argument(help="The folder of the packed store.")],
+    size: Annotated[int, typer.Option(help="Side of the frames in pixels: 8/7 of what the model takes.")] = 128,
+    align: Annotated[bool, typer.Option("--align", help="Find the face, turn it upright and cut it out.")] = False,
+    layout: Annotated[str | None, typer.Option(help="Which layout, where the folder holds several.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a core if not given.")] = None,
+) -> None:
+    """Turn a public data set into a packed store, from which training reads at once; go on if it was stopped.
+
+    What cannot be read is left out and listed in skipped.txt. Train with `dferlib train MODEL --data OUT --fold 1`.
+    """
+    from dferlib.data.pack import SKIPPED
+    from dferlib.data.pack import pack as run
+
+    packed = run(name, root, out, size, align, layout, workers)
+    folds = packed.about["folds"]
+    print(f"{len(packed)} clips of {packed.name} in {out}, fold{'s' if len(folds) > 1 else ''} {folds[0]}", end="")
+    print(f" to {folds[-1]}" if len(folds) > 1 else "")
+    if packed.skipped:
+        print(f"{len(packed.skipped)} things are wrong with it: {out / SKIPPED} lists them", file=sys.stderr)
 
 
 @app.command(epilog="Example: dferlib train stt --epochs 8 --seed 0 --out runs/stt --set ema=0.99")
@@ -247,11 +274,12 @@ def _splits(
 ) -> dict[str, "ClipSource"]:
     """The clips of each wanted split, for a model that takes pictures of a side."""
     if data != "MakeFaces":
+        from dferlib.data.pack import is_packed
         from dferlib.data.transforms import stored_size
         from dferlib.protocols import public_splits
 
-        if root is None:
-            raise InputError(f"where is {data}? Give its folder as --root")
+        if root is None and not is_packed(data):
+            raise InputError(f"where is {data}? Give its folder as --root, or one that `dferlib pack` wrote as --data")
         return public_splits(data, root, fold or 1, stored_size(side))
     from dferlib.data.makefaces import MakeFaces
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from dferlib.config import TrainConfig
 from dferlib.data.benchmarks import BENCHMARKS
+from dferlib.data.pack import PackedClips
 from dferlib.data.table import ClipSource, ClipTable
 from dferlib.errors import InputError, choose
 from dferlib.evaluation import Predictions, evaluate
@@ -97,17 +98,17 @@ def hold_out(source: ClipSource, share: float = 0.1, seed: int = 0) -> tuple[Par
     return rest, Part(source, aside.which, "val")
 
 
-def public_splits(name: str, root: Path | str, fold: int = 1, size: int = 128) -> dict[str, ClipSource]:
+def public_splits(name: str, root: Path | str | None, fold: int = 1, size: int = 128) -> dict[str, ClipSource]:
     """What a public data set gives to learn from, to choose by and to test on.
 
     A tenth of the people, or of the clips where nobody knows who is in them, is held out of the training clips to
     choose the epoch by. The test clips are those that papers report: of AFEW, the validation clips.
 
     Args:
-        name: DFEW, FERV39k, AFEW, MAFW, CREMAD, CKPlus or OuluCASIA.
+        name: DFEW, FERV39k, AFEW, MAFW, CREMAD, CKPlus or OuluCASIA; or, without a root, a folder that `pack` wrote.
         root: its folder.
         fold: which one.
-        size: side to which the pictures are scaled.
+        size: side to which the pictures are scaled; packed ones have theirs already.
 
     Returns:
         "train", "val" and "test".
@@ -115,6 +116,10 @@ def public_splits(name: str, root: Path | str, fold: int = 1, size: int = 128) -
     Raises:
         InputError: an unknown name, or the folder does not hold that data set.
     """
+    if root is None:
+        packed = PackedClips(name, fold, "train")
+        learnt, held = packed.hold_out()
+        return {"train": learnt, "val": held, "test": PackedClips(name, fold, packed.SPLITS[-1])}
     kind = BENCHMARKS[choose("data set", name, BENCHMARKS)]
     rest, aside = kind(root, fold, "train", size=size).hold_out()
     return {"train": rest, "val": aside, "test": kind(root, fold, kind.SPLITS[-1], size=size)}

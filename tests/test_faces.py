@@ -222,3 +222,198 @@ def test_the_face_of_a_real_film_is_followed() -> None:
     assert np.isfinite(track).all(1).mean() > 0.95
     # the head hardly moves: the smoothed box must not jump
     assert np.abs(np.diff(track, axis=0)).max() < 0.1 * np.median(track[:, 2])
+
+
+def needs_landmarks() -> None:
+    """Skip where dlib or its models are not installed."""
+    pytest.importorskip("dlib", reason="dlib is not installed")
+    try:
+        faces.landmarks_file()
+    except InputError as error:
+        pytest.skip(str(error))
+
+
+@settings(deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 1000),
+    turn=st.floats(-3, 3),
+    scale=st.floats(0.1, 10),
+    shift=st.tuples(*[st.floats(-99, 99)] * 2),
+)
+def test_a_similarity_is_found_again(seed: int, turn: float, scale: float, shift: tuple[float, float]) -> None:
+    points = np.random.default_rng(seed).normal(0, 10, (5, 2))
+    matrix = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    got = faces.similarity(points, points @ matrix.T + shift)
+    np.testing.assert_allclose(got, np.column_stack([matrix, shift]), atol=1e-6 * scale)
+
+
+def test_a_similarity_is_the_best_there_is() -> None:
+    from scipy.optimize import minimize
+
+    rng = np.random.default_rng(0)
+    points, wanted = rng.normal(0, 1, (2, 7, 2))
+
+    def miss(v: np.ndarray) -> float:
+        matrix = np.array([[v[0], -v[1]], [v[1], v[0]]])
+        return float(((points @ matrix.T + v[2:] - wanted) ** 2).sum())
+
+    best = minimize(miss, np.array([1.0, 0, 0, 0])).x
+    got = faces.similarity(points, wanted)
+    np.testing.assert_allclose([got[0, 0], got[1, 0], *got[:, 2]], best, atol=1e-5)
+    assert got[0, 0] == got[1, 1] and got[0, 1] == -got[1, 0]
+    with pytest.raises(InputError, match="one place"):
+        faces.similarity(np.ones((5, 2)), wanted[:5])
+
+
+def render(seed: int, side: int, turn: tuple[float, float, float] = (0, 0, 0)) -> tuple[np.ndarray, np.ndarray]:
+    """A MakeFaces face without hands or glasses: the picture and its true landmarks."""
+    import torch
+
+    from dferlib.data.makefaces.assets import load_head
+    from dferlib.data.makefaces.generator import HALF_WIDTH
+    from dferlib.data.makefaces.identity import sample_identity
+    from dferlib.data.makefaces.performance import perform, shape_weights
+    from dferlib.data.makefaces.render import Actor, sample_scene
+
+    rng = np.random.default_rng(seed)
+    actor = Actor(sample_identity(rng, load_head().shape_names), side)
+    shapes = shape_weights(perform("neutral", 1, rng), actor.action_index)
+    done = actor.render(shapes, np.array([turn], np.float32), sample_scene(rng, 1, side, HALF_WIDTH, 0.0))
+    picture = (done.pictures[0].permute(1, 2, 0).clamp(0, 1) * 255).to(torch.uint8).numpy()
+    return picture, done.landmarks[0].numpy().astype(float)
+
+
+def test_the_template_is_the_mean_of_rendered_faces() -> None:
+    people = np.mean([render(seed, 64)[1] / 64 for seed in range(6)], 0)
+    # people differ from the template head, in the jaw above all, and some are talking
+    assert np.abs(people - faces.template())[17:48].max() < 0.04
+    assert faces.template().shape == (68, 2)
+
+
+def test_landmarks_are_found_where_they_were_rendered() -> None:
+    needs_landmarks()
+    for count, most in ((5, 0.06), (68, 0.08)):
+        errors = []
+        for seed in range(3):
+            picture, truth = render(seed, 256, (0.1, 0.0, 0.15))
+            wanted = truth[list(faces.FIVE)] if count == 5 else truth
+            box = np.array([[*truth.mean(0), 256 / CROP]])
+            found = faces.landmarks(picture, box, count)
+            assert found.shape == (1, count, 2)
+            eyes = np.linalg.norm(truth[45] - truth[36])
+            errors.append(np.linalg.norm(found[0] - wanted, axis=1).mean() / eyes)
+        assert np.mean(errors) < most
+    assert faces.landmarks(picture, NOBODY).shape == (0, 5, 2)
+    with pytest.raises(InputError, match="choose one of 5, 68"):
+        faces.landmarks(picture, box, 6)
+
+
+def test_a_warped_face_lies_on_the_template_upright_and_of_its_size() -> None:
+    picture, truth = render(1, 256, (0.0, 0.0, 0.3))
+    large = np.zeros((900, 700, 3), np.uint8)
+    large[500:756, 300:556] = picture
+    truth += np.array([300, 500])
+    for points in (truth, truth[list(faces.FIVE)]):
+        got = faces.warp(large, points, 128)
+        matrix = faces.similarity(truth[list(faces.FIVE)], faces.template()[list(faces.FIVE)] * 128)
+        # every pixel of the result must show the pixel of the picture that the similarity says
+        back = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))
+        y, x = np.mgrid[30:100:10, 30:100:10] + 0.5
+        where = back @ np.stack([x.ravel(), y.ravel(), np.ones(x.size)])
+        there = large[where[1].astype(int), where[0].astype(int)].astype(float)
+        assert np.abs(got[30:100:10, 30:100:10].reshape(-1, 3) - there).mean() < 12
+    # the eyes are level now: the same five points, brought along, lie on the template's
+    moved = truth[list(faces.FIVE)] @ matrix[:, :2].T + matrix[:, 2]
+    assert np.abs(moved - faces.template()[list(faces.FIVE)] * 128).max() < 6
+
+
+def test_a_face_that_is_made_much_smaller_is_averaged_not_sampled() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (1024, 1024, 3), dtype=np.uint8)
+    got = faces.warp(noise, faces.template()[list(faces.FIVE)] * 1024, 64)
+    assert got.std() < 10  # the deviation of 16 x 16 averaged pixels is 74 / 16; of sampled ones, 74
+
+
+def test_parts_have_staners_sizes_and_follow_the_landmarks() -> None:
+    from dferlib.models.staner import REGIONS
+
+    y, x = np.mgrid[:112, :112]
+    picture = np.stack([x, y, x * 0], -1).astype(np.uint8)
+    points = faces.template() * 112
+    cut_out = faces.cut_parts(picture, points)
+    moved = faces.cut_parts(picture, points + np.array([2, 3]))
+    assert list(cut_out) == list(REGIONS)
+    for name, (top, bottom, left, right) in REGIONS.items():
+        part = cut_out[name]
+        assert part.shape == (round(bottom * 112) - round(top * 112), round(right * 112) - round(left * 112), 3)
+        inside = moved[name][5:-5, 5:-5].astype(int) - part[5:-5, 5:-5]
+        assert (inside[..., 0] == 2).all() and (inside[..., 1] == 3).all()
+        marks = points[faces.PARTS[name]]
+        assert (marks > part[0, 0, :2]).all() and (marks < part[-1, -1, :2]).all()  # the part is whole
+        # STANER's fixed boxes are where the template has the parts
+        middle = part.reshape(-1, 3).mean(0)[:2] / 112
+        assert np.abs(middle - [(left + right) / 2, (top + bottom) / 2]).max() < 0.09
+
+
+def test_a_moving_tilted_face_is_steady_once_aligned() -> None:
+    needs_landmarks()
+    face, truth = render(1, 224)
+    still = Image.fromarray(face)
+
+    def pictures() -> Any:
+        for k in range(12):
+            frame = Image.new("RGB", (480, 400))
+            frame.paste(still.rotate(3 * np.sin(k / 3), resample=Image.Resampling.BICUBIC), (60 + 8 * k, 100))
+            yield np.asarray(frame)
+
+    got = faces.align(pictures, 96)
+    assert got is not None and got.shape == (12, 96, 96, 3)
+    wanted = faces.warp(face, truth, 96).astype(float)
+    inner = slice(24, 72)
+    assert np.abs(got[:, inner, inner] - wanted[inner, inner]).mean() < 25
+    assert got[:, inner, inner].astype(float).std(0).mean() < 12
+    assert faces.align(lambda: [np.zeros((200, 200, 3), np.uint8)] * 4, 96) is None
+    assert faces.align(list, 96) is None
+
+
+def test_a_missing_model_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def absent(name: str) -> Any:
+        raise faces.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(faces.metadata, "distribution", absent)
+    with pytest.raises(InputError, match="face-weights"):
+        faces.landmarks_file(68)
+
+
+def test_the_model_for_research_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    needs_landmarks()
+    faces._predictor.cache_clear()
+    picture = np.zeros((64, 64, 3), np.uint8)
+    for count in (5, 68, 68):
+        faces.landmarks(picture, np.array([[32.0, 32, 40]]), count)
+    assert [record.getMessage() for record in caplog.records if "commercial" in record.getMessage()] == [
+        "the model of 68 landmarks was trained on iBUG 300-W: it must not be used in commercial products"
+    ]
+
+
+def test_a_picture_that_is_a_face_is_cut_whole() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(cut(picture, faces.whole(picture)[0], 60), picture[:, 10:70])
+
+
+@needs_real
+def test_photographs_are_aligned_to_the_template() -> None:
+    needs_landmarks()
+    marks = np.load(REAL / "london" / "neutral_landmarks_189.npz")
+    shrunk = []
+    for person in marks.files[:12]:
+        picture = np.asarray(
+            Image.open(REAL / "london" / f"{Path(person).stem.split('_')[0]}_neutral.jpg").convert("RGB")
+        )
+        points = faces.landmarks(picture, detect(picture)[:1])[0]
+        # the set's own template begins with the middles of both pupils
+        matrix = faces.similarity(points, faces.template()[list(faces.FIVE)])
+        shrunk.append(marks[person][:2] @ matrix[:, :2].T + matrix[:, 2])
+    pupils = np.mean(shrunk, 0)
+    wanted = np.stack([faces.template()[36:42].mean(0), faces.template()[42:48].mean(0)])
+    assert np.abs(pupils[np.argsort(pupils[:, 0])] - wanted).max() < 0.03
+    assert np.std(shrunk, 0).max() < 0.02

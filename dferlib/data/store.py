@@ -103,6 +103,11 @@ class ClipStore:
     def __len__(self) -> int:
         return len(self.lengths)
 
+    @property
+    def fact_names(self) -> list[str]:
+        """What is known of every clip: the names that `facts` takes."""
+        return [name for name in self._facts[0] if name not in ("sha256", "lengths")]
+
     def facts(self, name: str) -> np.ndarray:
         """One fact of every clip, (N, ...)."""
         return np.concatenate([part[name] for part in self._facts])

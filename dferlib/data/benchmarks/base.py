@@ -64,7 +64,69 @@ class Clip:
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Benchmark(ABC):
+class Subsets:
+    """What every source that reads by its own table can do: give a part of its clips, as a source of the same kind."""
+
+    table: ClipTable
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the labels."""
+        return self.table.classes
+
+    @property
+    def emotions(self) -> dict[str, str | None]:
+        """For each class the one of `dferlib.EMOTIONS` that it is, or None (contempt, for example)."""
+        return {name: name if name in EMOTIONS else None for name in self.classes}
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def select(self, which: np.ndarray) -> Self:
+        """The same data set with some of its clips: a boolean mask, or positions in the wanted order."""
+        return self._with(self.table.select(which))
+
+    def as_emotions(self) -> Self:
+        """The same data set in the classes of `dferlib.EMOTIONS`, without the clips of classes that are not there."""
+        known = np.array([self.emotions[self.classes[label]] is not None for label in self.table.labels], dtype=bool)
+        rows = self.table.rows[known]
+        names = [str(self.emotions[self.classes[label]]) for label in rows["label"]]
+        labels = np.array([EMOTIONS.index(name) for name in names], dtype=np.int64)
+        return self._with(ClipTable(rows.assign(label=labels), EMOTIONS))
+
+    def hold_out(self, share: float = 0.1) -> tuple[Self, Self]:
+        """Set a part aside to choose the epoch by, as the test clips must not be used for that.
+
+        No person is in both parts where the data set knows its people. The choice is always the same.
+
+        Args:
+            share: how much to set aside, about.
+
+        Returns:
+            What is left to learn from, and the part that was set aside, with the split "val".
+
+        Raises:
+            InputError: the share is not between 0 and 1, or nothing would be left on one side.
+        """
+        if not 0 < share < 1:
+            raise InputError(f"share is {share}: give a part between 0 and 1, such as 0.1")
+        # people by the class that they show first: where each clip is its own group, every class gives its share
+        first = self.table.rows.sort_values(["label", "group"], kind="stable").drop_duplicates("group")["group"]
+        steps = np.floor(np.arange(1, len(first) + 1) * share + 0.5)
+        held = self.table.rows["group"].isin(first[np.diff(steps, prepend=0) > 0]).to_numpy()
+        if not held.any() or held.all():
+            raise InputError(f"{share:.0%} of {len(first)} groups leaves nothing on one side: give another share")
+        rest, aside = self.select(~held), self.select(held)
+        return rest, aside._with(ClipTable(aside.table.rows.assign(split="val"), aside.classes))
+
+    def _with(self, table: ClipTable) -> Self:
+        other = copy.copy(self)
+        other.table = table
+        other.__dict__.pop("fingerprint", None)
+        return other
+
+
+class Benchmark(Subsets, ABC):
     """One split of a data set that lies on disk as its makers, or those who prepared it, gave it away.
 
     Nothing is read outside of the folder, nothing is written, and images are opened only by `read`.
@@ -129,19 +191,6 @@ class Benchmark(ABC):
     def _list(self, layout: str | None) -> Iterable[Clip]:
         """List the clips of every split of the fold; set `layout`, and `lists` where files list them."""
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes, in the order of the labels."""
-        return self.table.classes
-
-    @property
-    def emotions(self) -> dict[str, str | None]:
-        """For each class the one of `dferlib.EMOTIONS` that it is, or None (contempt, for example)."""
-        return {name: name if name in EMOTIONS else None for name in self.classes}
-
-    def __len__(self) -> int:
-        return len(self.table)
-
     def read(self, index: int, frames: np.ndarray | None = None) -> np.ndarray:
         """Read frames of one clip.
 
@@ -168,49 +217,6 @@ class Benchmark(ABC):
             digest.update(repr(file_sizes(str(self.root.path / path))).encode())
         return digest.hexdigest()[:16]
 
-    def select(self, which: np.ndarray) -> Self:
-        """The same data set with some of its clips: a boolean mask, or positions in the wanted order."""
-        return self._with(self.table.select(which))
-
-    def as_emotions(self) -> Self:
-        """The same data set in the classes of `dferlib.EMOTIONS`, without the clips of classes that are not there."""
-        known = np.array([self.emotions[self.classes[label]] is not None for label in self.table.labels], dtype=bool)
-        rows = self.table.rows[known]
-        names = [str(self.emotions[self.classes[label]]) for label in rows["label"]]
-        labels = np.array([EMOTIONS.index(name) for name in names], dtype=np.int64)
-        return self._with(ClipTable(rows.assign(label=labels), EMOTIONS))
-
-    def hold_out(self, share: float = 0.1) -> tuple[Self, Self]:
-        """Set a part aside to choose the epoch by, as the test clips must not be used for that.
-
-        No person is in both parts where the data set knows its people. The choice is always the same.
-
-        Args:
-            share: how much to set aside, about.
-
-        Returns:
-            What is left to learn from, and the part that was set aside, with the split "val".
-
-        Raises:
-            InputError: the share is not between 0 and 1, or nothing would be left on one side.
-        """
-        if not 0 < share < 1:
-            raise InputError(f"share is {share}: give a part between 0 and 1, such as 0.1")
-        # people by the class that they show first: where each clip is its own group, every class gives its share
-        first = self.table.rows.sort_values(["label", "group"], kind="stable").drop_duplicates("group")["group"]
-        steps = np.floor(np.arange(1, len(first) + 1) * share + 0.5)
-        held = self.table.rows["group"].isin(first[np.diff(steps, prepend=0) > 0]).to_numpy()
-        if not held.any() or held.all():
-            raise InputError(f"{share:.0%} of {len(first)} groups leaves nothing on one side: give another share")
-        rest, aside = self.select(~held), self.select(held)
-        return rest, aside._with(ClipTable(aside.table.rows.assign(split="val"), aside.classes))
-
-    def _with(self, table: ClipTable) -> Self:
-        other = copy.copy(self)
-        other.table = table
-        other.__dict__.pop("fingerprint", None)
-        return other
-
     def _find(self, layout: str | None, places: Mapping[str, tuple[str, ...]] | None = None) -> str:
         """Choose among the layouts that are there; return the path of the clips."""
         places = places or self.layouts()
@@ -231,6 +237,16 @@ class Benchmark(ABC):
             return self.CLASSES.index(name)
         self.note("label", f"{where}: {word[:40]!r} is no class of {self.name} ({', '.join(self.CLASSES)})")
         return None
+
+    def splits_in(self, fold: int) -> dict[str, str]:
+        """The split of every clip, by its id, in another fold of the same copy; no frames are counted.
+
+        Raises:
+            InputError: the lists of that fold are missing or cannot be read.
+        """
+        other = copy.copy(self)
+        other.fold, other.problems, other.counts = fold, [], {}
+        return {clip.id: clip.split for clip in other._unique(other._list(self.layout))}
 
     def note(self, kind: str, text: str) -> None:
         """Remember that something is wrong."""
