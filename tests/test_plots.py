@@ -43,3 +43,34 @@ def test_landmarks_are_drawn_where_their_pixels_are() -> None:
     first, second = (axes.collections[0].get_offsets().tolist() for axes in figure.axes[:2])
     assert first == [[0, 0]]
     assert second == [[3.5, 7]]
+
+
+def test_reach_in_frames_folds_places_into_maps_and_marks_query_and_windows() -> None:
+    seen = np.arange(4 * 16).reshape(4, 16) / 64
+    figure = plots.reach_in_frames({"a": seen, "b": seen > 0.5}, query=(2, 6), windows={"b": (2, 4, 2)})
+    first, second = figure.axes
+    assert np.array_equal([mesh.get_array() for mesh in first.collections], seen.reshape(4, 4, 4))
+    (query,) = first.patches
+    assert query.get_xy() == (2 * 5 + 2, 1)  # two frames of four columns and a gap, then the place in row 1, column 2
+    borders = [(patch.get_xy(), patch.get_width(), patch.get_height()) for patch in second.patches[1:]]
+    assert borders == [((5 * t + x, 0), 2, 4) for t in range(4) for x in (0, 2)]
+    bars = second.collections[-1].get_segments()
+    assert [[start[0], end[0]] for start, end in bars] == [[0, 9], [10, 19]]
+    assert first.texts[0].get_text() == "a"
+    assert [text.get_text() for text in first.texts[1:]] == [f"frame {t}" for t in (1, 2, 3, 4)]
+
+
+def test_growth_draws_lines_dots_and_spans_and_loses_none_of_them() -> None:
+    panels = {"frames": {"one": ([1, 2], [3, 6]), "two": ([1, 2], [5, 500])}, "places": {"two": ([4, 8], [0.1, 1])}}
+    figure = plots.growth(panels, "cost", dots=("two",), spans={"places": (4, 6)})
+    left, right = figure.axes
+    assert [line.get_xydata().tolist() for line in left.lines] == [[[1, 3], [2, 6]], [[1, 5], [2, 500]]]
+    assert [line.get_marker() for line in left.lines] == ["None", "o"]
+    assert left.lines[1].get_color() == right.lines[0].get_color() != left.lines[0].get_color()
+    assert left.get_ylim() == right.get_ylim()
+    assert left.get_ylim()[0] < 0.1 < 500 < left.get_ylim()[1]
+    assert not left.patches
+    assert right.patches[0].get_x() == 4
+    assert right.patches[0].get_width() == 2
+    assert [text.get_text() for text in figure.legends[0].texts] == ["one", "two"]
+    assert (left.get_xlabel(), right.get_xlabel(), left.get_ylabel()) == ("frames", "places", "cost")
