@@ -346,3 +346,97 @@ def growth(
     axes[0, 0].set_ylabel(label)
     figure.legend(handles.values(), handles, frameon=False, loc="outside right center")
     return figure
+
+
+def lines(x: np.ndarray, curves: dict[str, np.ndarray], words: tuple[str, str]) -> Figure:
+    """Several curves over the same values.
+
+    Args:
+        x: the values (N,).
+        curves: by name, each (N,).
+        words: what the level and the upright axis show.
+    """
+    figure, axes = _new(6.6, 2.9)
+    panel = axes[0, 0]
+    styles = zip((ACCENT, SECOND, "#009E73", "#CC79A7", INK), ("-", "--", "-.", ":", "-"), strict=True)
+    for (name, values), (colour, style) in zip(curves.items(), styles, strict=False):
+        panel.plot(x, values, ls=style, color=colour, lw=1.8, label=name)
+    panel.grid(axis="y", color="#DDDDDD", lw=0.7)
+    panel.set(xlabel=words[0], ylabel=words[1], xlim=(x[0], x[-1]))
+    panel.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    return figure
+
+
+def intervals(panels: dict[str, dict[str, tuple[float, float, float]]]) -> Figure:
+    """Values with their intervals, as dots with whiskers; a line stands at zero, where nothing differs.
+
+    Args:
+        panels: for each quantity (with its unit), by name, the value, the lower and the upper end; the same names in
+            the same order in all.
+    """
+    names = list(next(iter(panels.values())))
+    figure, axes = _new(min(2.6, 8 / len(panels)) * len(panels) + 1.2, 0.32 * len(names) + 0.8, 1, len(panels))
+    for number, (panel, (title, rows)) in enumerate(zip(axes[0], panels.items(), strict=True)):
+        value, low, high = np.array([rows[name] for name in names]).T
+        panel.axvline(0, color=SECOND, lw=1)
+        panel.hlines(range(len(names)), low, high, color=ACCENT, lw=2)
+        panel.plot(value, range(len(names)), "o", color=ACCENT, ms=6)
+        panel.set_yticks(range(len(names)), names if number == 0 else [])
+        panel.set(xlabel=title, ylim=(len(names) - 0.5, -0.5))
+    return figure
+
+
+def pushes(
+    panels: dict[str, tuple[np.ndarray, dict[str, np.ndarray]]], target: int, classes: Sequence[str] = EMOTIONS
+) -> Figure:
+    """Logits as bars, and how parts of a loss push each of them, as arrows against the gradient.
+
+    Args:
+        panels: by title, the logits (C,) and, by name of the part, its gradient (C,). An arrow of the length 4 of the
+            axis is a gradient of 1.
+        target: the true class, drawn with a frame.
+        classes: names of the classes.
+    """
+    figure, axes = _new(min(2.6, 8.6 / len(panels)) * len(panels) + 0.6, 3.4, 1, len(panels))
+    columns, parts = np.arange(len(classes)), list(next(iter(panels.values()))[1])
+    colours, shifts = (INK, SECOND, ACCENT), np.linspace(-0.2, 0.2, len(parts))
+    for panel, (title, (logits, gradients)) in zip(axes[0], panels.items(), strict=True):
+        fills = [COLOURS.get(name, "#999999") for name in classes]
+        frames = [1.8 * (k == target) for k in columns]
+        panel.bar(columns, logits, color=[(fill, 0.5) for fill in fills], edgecolor=INK, linewidth=frames)
+        for name, colour, shift in zip(parts, colours, shifts, strict=False):
+            rise = -4 * gradients[name]
+            panel.quiver(
+                *(columns + shift, logits, 0 * rise, rise),
+                **{"color": colour, "width": 0.014, "headwidth": 3.5, "headlength": 4, "headaxislength": 3.5},
+                **{"angles": "xy", "scale_units": "xy", "scale": 1, "minlength": 0},
+            )
+        panel.axhline(0, color=INK, lw=0.8)
+        panel.set_xticks(columns, classes, rotation=60, ha="right")
+        panel.set_title(title)
+    ends = [z - 4 * gradient for z, found in panels.values() for gradient in (0 * z, *found.values())]
+    for panel in axes[0]:
+        panel.set_ylim(min(0, np.min(ends)) - 0.5, max(0, np.max(ends)) + 0.5)
+    axes[0, 0].set_ylabel("logit")
+    keys = [plt.Line2D([], [], color=colour, lw=2, label=name) for name, colour in zip(parts, colours, strict=False)]
+    figure.legend(handles=keys, loc="outside lower center", ncols=len(keys), frameon=False)
+    return figure
+
+
+def planes(panels: dict[str, tuple[np.ndarray, np.ndarray]], classes: Sequence[str]) -> Figure:
+    """Points coloured by class, a panel for each of several things, all on one scale.
+
+    Args:
+        panels: by title, points (N, 2) and labels (N,).
+        classes: names of the classes, at most seven.
+    """
+    figure, axes = _new(1.9 * len(panels), 2.4, 1, len(panels))
+    colours, reach = list(COLOURS.values()), max(np.abs(points).max() for points, _ in panels.values())
+    for panel, (title, (points, labels)) in zip(axes[0], panels.items(), strict=True):
+        for k, name in enumerate(classes):
+            mine = labels == k
+            panel.scatter(points[mine, 0], points[mine, 1], s=7, color=colours[k], label=name, alpha=0.7, lw=0)
+        panel.set(xticks=[], yticks=[], aspect="equal", xlim=(-reach, reach), ylim=(-reach, reach), title=title)
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(classes), markerscale=2, frameon=False)
+    return figure
