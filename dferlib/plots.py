@@ -431,7 +431,7 @@ def planes(panels: dict[str, tuple[np.ndarray, np.ndarray]], classes: Sequence[s
         classes: names of the classes, at most seven.
     """
     figure, axes = _new(1.9 * len(panels), 2.4, 1, len(panels))
-    colours, reach = list(COLOURS.values()), max(np.abs(points).max() for points, _ in panels.values())
+    colours, reach = list(COLOURS.values()), 1.05 * max(np.abs(points).max() for points, _ in panels.values())
     for panel, (title, (points, labels)) in zip(axes[0], panels.items(), strict=True):
         for k, name in enumerate(classes):
             mine = labels == k

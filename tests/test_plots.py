@@ -74,3 +74,54 @@ def test_growth_draws_lines_dots_and_spans_and_loses_none_of_them() -> None:
     assert right.patches[0].get_width() == 2
     assert [text.get_text() for text in figure.legends[0].texts] == ["one", "two"]
     assert (left.get_xlabel(), right.get_xlabel(), left.get_ylabel()) == ("frames", "places", "cost")
+
+
+def test_lines_draws_every_curve_over_the_same_values() -> None:
+    x = np.array([1.0, 2, 4])
+    panel = plots.lines(x, {"one": x**2, "two": -x}, ("lead", "gradient")).axes[0]
+    assert {line.get_label(): line.get_ydata().tolist() for line in panel.lines} == {
+        "one": [1, 4, 16],
+        "two": [-1, -2, -4],
+    }
+    assert all(line.get_xdata().tolist() == [1, 2, 4] for line in panel.lines)
+    assert (panel.get_xlabel(), panel.get_ylabel()) == ("lead", "gradient")
+
+
+def test_intervals_reach_from_end_to_end_in_the_order_of_the_names() -> None:
+    rows = {"a": (1.0, -0.5, 2.0), "b": (-3.0, -4.0, -2.5)}
+    figure = plots.intervals({"UAR": rows, "error": dict(reversed(rows.items()))})
+    for panel in figure.axes:
+        zero, dots = panel.lines
+        assert list(zero.get_xdata()) == [0, 0]
+        assert dots.get_xdata().tolist() == [1, -3]
+        assert [segment[:, 0].tolist() for segment in panel.collections[0].get_segments()] == [[-0.5, 2], [-4, -2.5]]
+    first, second = figure.axes
+    assert [label.get_text() for label in first.get_yticklabels()] == ["a", "b"]
+    assert (first.get_xlabel(), second.get_xlabel()) == ("UAR", "error")
+    assert first.get_ylim()[0] > first.get_ylim()[1], "the first name stands above the second"
+
+
+def test_pushes_point_against_the_gradient_and_stay_on_the_paper() -> None:
+    logits, gradient = np.array([2.0, 0, -1]), np.array([-0.5, 1.0, 0])
+    panel = plots.pushes({"clip": (logits, {"loss": gradient})}, target=1, classes=list("abc")).axes[0]
+    assert [bar.get_height() for bar in panel.patches] == [2, 0, -1]
+    assert [bar.get_linewidth() > 0 for bar in panel.patches] == [False, True, False]
+    (arrows,) = panel.collections
+    assert arrows.Y.tolist() == [2, 0, -1]
+    assert arrows.V.tolist() == [2, -4, 0]
+    assert not arrows.U.any()
+    low, high = panel.get_ylim()
+    assert low < -4
+    assert high > 4
+
+
+def test_planes_share_one_scale_that_holds_every_point() -> None:
+    wide, narrow, labels = np.array([[0, 5.0], [-1, 0]]), np.array([[1.0, 0], [0, 1]]), np.array([0, 1])
+    figure = plots.planes({"wide": (wide, labels), "narrow": (narrow, labels)}, ["a", "b"])
+    ((left, right, low, high),) = {(*panel.get_xlim(), *panel.get_ylim()) for panel in figure.axes}
+    assert max(left, low) < -5
+    assert min(right, high) > 5
+    assert [group.get_offsets().tolist() for group in figure.axes[0].collections] == [[[0, 5]], [[-1, 0]]]
+    colours = [group.get_facecolor()[0].tolist() for panel in figure.axes for group in panel.collections]
+    assert colours[:2] == colours[2:]
+    assert colours[0] != colours[1]
