@@ -38,17 +38,22 @@ _HOME = {
     "train": "dferlib.training",
     "evaluate": "dferlib.training",
     "predict_video": "dferlib.predict",
+    "predict_faces": "dferlib.predict",
+    "write_film": "dferlib.annotate",
+    "PackedClips": "dferlib.data.pack",
 }
 
 if TYPE_CHECKING:  # the same names for type checkers and editors
+    from dferlib.annotate import write_film
     from dferlib.checkpoints import load_model, save_model
     from dferlib.data.benchmarks import AFEW, CREMAD, DFEW, MAFW, CKPlus, FERV39k, OuluCASIA
     from dferlib.data.makefaces import MakeFaces
+    from dferlib.data.pack import PackedClips
     from dferlib.losses import CompactLoss, CompactTerm
     from dferlib.metric_losses import CenterLoss, ECSTFLLoss
     from dferlib.models import attention_maps, create_model, feature_maps, list_models
     from dferlib.models.former_dfer import load_former_dfer_weights
-    from dferlib.predict import predict_video
+    from dferlib.predict import predict_faces, predict_video
     from dferlib.training import TrainConfig, evaluate, train
 
 __all__ = ["EMOTIONS", "InputError", "__version__", *_HOME]

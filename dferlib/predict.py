@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,22 @@ BATCH = 16  # windows at once
 PICTURES = 10  # faces shown above the curves
 PICTURE_SIDE = 112  # pixels
 ROWS = 16  # lines of the printed table
+HEAT_SIDE = 14  # places along each side of the kept heat: the maps that Grad-CAM reads are no finer
+
+
+@dataclass(frozen=True)
+class Heat:
+    """Where in the pictures of each window the evidence for its most probable class lies.
+
+    Attributes:
+        times: seconds of the pictures that the model saw, `(N, T)`.
+        maps: uint8 `(N, T, 14, 14)`; 255 is the strongest place of the window.
+        share: side of what the model sees over the side of the cut-out face.
+    """
+
+    times: np.ndarray
+    maps: np.ndarray
+    share: float
 
 
 @dataclass(frozen=True)
@@ -49,6 +65,10 @@ class Timeline:
         classes: names of the C classes.
         boxes: where the face is then, `(N, 3)`: middle x, middle y and side of the detector's box in pixels.
         pictures: a few faces as they were cut out, evenly spaced, `(seconds, uint8 (S, S, 3))` each.
+        face: number of the face in the film, from 1; the most visible comes first.
+        track: seconds `(M,)` of the pictures in which the face was looked for, and its box in each, `(M, 3)`, nan
+            where it is out of sight.
+        heat: where the model looked, if that was asked for: Grad-CAM of the most probable class, see `Heat`.
     """
 
     video: Path
@@ -58,6 +78,9 @@ class Timeline:
     classes: tuple[str, ...]
     boxes: np.ndarray
     pictures: tuple[tuple[float, np.ndarray], ...] = ()
+    face: int = 1
+    track: tuple[np.ndarray, np.ndarray] = (np.empty(0), np.empty((0, 3)))
+    heat: "Heat | None" = None
 
     @property
     def labels(self) -> list[str]:
@@ -84,9 +107,15 @@ class Timeline:
                 self.times.tolist(), self.labels, self.probabilities.tolist(), self.boxes.tolist(), strict=True
             )
         ]
-        about = {"video": str(self.video), "duration": self.duration, "classes": self.classes, "windows": windows}
+        about = {
+            "video": str(self.video),
+            "face": self.face,
+            "duration": self.duration,
+            "classes": self.classes,
+            "windows": windows,
+        }
         with written_whole(Path(path)) as temporary:
-            temporary.write_text(json.dumps(about, indent=1), encoding="utf-8")
+            temporary.write_text(json.dumps({**about, "windows": windows}, indent=1), encoding="utf-8")
 
     def plot(self, path: Path | str) -> None:
         """Draw faces, curves and labels over time; the suffix of `path` names the format (png, svg, pdf)."""
@@ -126,7 +155,38 @@ def predict_video(
     Raises:
         InputError: the film or the checkpoint cannot be read, dlib is not installed, or no face is found.
     """
-    return _Predictor(checkpoint, device).predict(path, step, progress)
+    return _Predictor(checkpoint, device).predict(path, step, progress)[0]
+
+
+def predict_faces(
+    path: Path | str,
+    checkpoint: Path | str,
+    most: int = 4,
+    step: float = STEP,
+    device: str = "auto",
+    progress: bool = False,
+    cropped: bool = False,
+    heat: bool = False,
+) -> list[Timeline]:
+    """Follow several faces of a film, and ask a model what each shows, window by window.
+
+    Args:
+        path: the film; a still picture is a film of one frame.
+        checkpoint: a file that `save_model` wrote.
+        most: how many faces; the most visible ones are taken.
+        step: seconds from one window to the next.
+        device: where the model runs.
+        progress: show a bar if it takes more than two seconds.
+        cropped: the middle square of each picture is the face already: nothing is looked for, and dlib is not needed.
+        heat: keep where the model looks, for `write_film`; takes about four times as long.
+
+    Returns:
+        A timeline for each face, the most visible first.
+
+    Raises:
+        InputError: the film or the checkpoint cannot be read, dlib is not installed, or no face is found.
+    """
+    return _Predictor(checkpoint, device).predict(path, step, progress, most, cropped, heat)
 
 
 def run(
@@ -136,6 +196,10 @@ def run(
     device: str = "auto",
     step: float = STEP,
     progress: bool = True,
+    most: int = 1,
+    cropped: bool = False,
+    film: bool = False,
+    heat: bool = False,
 ) -> None:
     """Predict one film or several: print a table of each and write its timeline as picture, CSV and JSON.
 
@@ -144,36 +208,52 @@ def run(
     Args:
         videos: the films.
         checkpoint: a file that `save_model` wrote.
-        out: folder for NAME.timeline.png, .csv and .json; the films' names, numbered where two are the same.
+        out: folder for NAME.timeline.png, .csv and .json; the films' names, numbered where two are the same. Further
+            faces of a film have NAME.face2.timeline.png and so on.
         device: where the model runs.
         step: seconds from one window to the next.
-        progress: show a bar for a film that takes more than two seconds.
+        progress: show a bar for a film that takes more than two seconds, and one for all films if there are several.
+        most: how many faces of a film to follow.
+        cropped: the middle square of each picture is the face already.
+        film: also write NAME.annotated.mp4, with boxes and probabilities.
+        heat: draw into it where the model looks.
 
     Raises:
         InputError: at least one film could not be done. If there are several, each has had its line on stderr.
     """
+    from dferlib.annotate import write_film
+
     predictor = _Predictor(checkpoint, device)
     make_folder(out)
     failed, taken = 0, set[str]()
-    for video in videos:
+    for video in tqdm(videos, "videos", unit="video", disable=not progress or len(videos) == 1):
         try:
-            timeline = predictor.predict(video, step, progress)
+            timelines = predictor.predict(video, step, progress, most, cropped, film and heat)
+            name = _unused(Path(video).stem, taken)
+            for timeline in timelines:
+                _write(timeline, out, name if timeline.face == 1 else f"{name}.face{timeline.face}")
+            if film:
+                write_film(timelines, out / f"{name}.annotated.mp4", progress)
+                tqdm.write(f"annotated film {out / f'{name}.annotated.mp4'}\n")
         except InputError as error:
             if len(videos) == 1:
                 raise
             failed += 1
-            print(f"dferlib: {error}", file=sys.stderr)
-            continue
-        name = _unused(Path(video).stem, taken)
-        # the suffix is put on by hand because a film's name may have dots of its own
-        picture, table, text = (out / f"{name}.timeline.{suffix}" for suffix in ("png", "csv", "json"))
-        timeline.plot(picture)
-        timeline.to_csv(table)
-        timeline.to_json(text)
-        print(f"{video}: {timeline.duration:.1f} s, percent of each class over time\n{timeline.table()}")
-        print(f"timeline {picture}, numbers {table} and {text}\n")
+            tqdm.write(f"dferlib: {error}", file=sys.stderr)
     if failed:
         raise InputError(f"{failed} of {len(videos)} videos could not be done: see the lines above")
+
+
+def _write(timeline: Timeline, out: Path, name: str) -> None:
+    """Write the timeline of a face in three forms, and print it."""
+    # the suffix is put on by hand because a film's name may have dots of its own
+    picture, table, text = (out / f"{name}.timeline.{suffix}" for suffix in ("png", "csv", "json"))
+    timeline.plot(picture)
+    timeline.to_csv(table)
+    timeline.to_json(text)
+    which = f", face {timeline.face}" if timeline.face > 1 else ""
+    heading = f"{timeline.video}{which}: {timeline.duration:.1f} s, percent of each class over time"
+    tqdm.write(f"{heading}\n{timeline.table()}\ntimeline {picture}, numbers {table} and {text}\n")
 
 
 def _unused(stem: str, taken: set[str]) -> str:
@@ -219,24 +299,63 @@ class _Predictor:
         # pairs of neighbours, say, if the model has learnt from these
         self.per_segment = read_metadata(checkpoint)["metadata"].get("train", {}).get("per_segment", 1)
 
-    def predict(self, path: Path | str, step: float, progress: bool) -> Timeline:
+    def predict(
+        self,
+        path: Path | str,
+        step: float,
+        progress: bool,
+        most: int = 1,
+        cropped: bool = False,
+        heat: bool = False,
+    ) -> list[Timeline]:
         if not step >= 1 / RATE:
             raise InputError(f"the step is {step} s: give at least {1 / RATE:.2f} s, for there is no more to see")
+        if most < 1:
+            raise InputError(f"{most} faces are asked for: give 1 or more")
         info = probe(path)
-        times, boxes = self._follow(info, progress)
+        times, tracks = self._whole(info, progress) if cropped else self._follow(info, progress)
+        made = [self._timeline(info, times, boxes, step, progress, heat) for boxes in tracks[:most]]
+        return [replace(timeline, face=number) for number, timeline in enumerate(made, 1)]
+
+    def _timeline(
+        self, info: VideoInfo, times: np.ndarray, boxes: np.ndarray, step: float, progress: bool, heat: bool
+    ) -> Timeline:
+        """What the model says of one face."""
         placed = windows(times, boxes, step)
         count = min(PICTURES, len(times))
         slots = (np.arange(count) + 0.5) * info.duration / count
         shown = np.abs(times[None] - slots[:, None]).argmin(1).tolist()
         pictures = {k: np.empty(0, np.uint8) for k in shown if np.isfinite(boxes[k, 2])}
-        probabilities = self._ask(info, boxes, [members for _, members in placed], pictures, progress)
+        maps: list[np.ndarray] | None = [] if heat else None
+        chosen = [
+            those[segment_indices(len(those), self.spec.frames // self.per_segment, self.per_segment)]
+            for _, those in placed
+        ]
+        probabilities = self._ask(info, boxes, chosen, pictures, progress, maps)
         middles = [middle for middle, _ in placed]
         kept = tuple((float(slot), pictures[k]) for slot, k in zip(slots, shown, strict=True) if k in pictures)
-        classes = self.model.classes
-        return Timeline(info.path, info.duration, times[middles], probabilities, classes, boxes[middles], kept)
+        share = self.spec.size / stored_size(self.spec.size)
+        looked = Heat(times[np.stack(chosen)], np.concatenate(maps), share) if maps else None
+        return Timeline(
+            info.path,
+            info.duration,
+            times[middles],
+            probabilities,
+            self.model.classes,
+            boxes[middles],
+            kept,
+            track=(times, boxes),
+            heat=looked,
+        )
 
-    def _follow(self, info: VideoInfo, progress: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Seconds of each picture `(N,)` and the box of the face in it `(N, 3)`."""
+    def _whole(self, info: VideoInfo, progress: bool) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Seconds of each picture and one track, which is the middle square of all."""
+        times = np.array([time for time, _ in _watched(info, "reading", progress, faces.SIDE)])
+        size = np.broadcast_to(np.uint8(0), (info.height, info.width, 3))
+        return times, [np.repeat(faces.whole(size), len(times), 0)]
+
+    def _follow(self, info: VideoInfo, progress: bool) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Seconds of each picture `(N,)` and for each face the box in it `(N, 3)`."""
         for side, doing in ((faces.SIDE, "looking for a face"), (faces.FINE_SIDE, "looking for small faces")):
             times, found = [], []
             seen = None
@@ -247,32 +366,30 @@ class _Predictor:
                     seen = picture
                 times.append(time)
                 found.append(boxes)
-            track = faces.follow(np.array(times), found)
-            if np.isfinite(track).any():
-                return np.array(times), track
+            if tracks := faces.follow_all(np.array(times), found):
+                return np.array(times), tracks
         raise InputError(f"no face found in {info.path}: give a film in which a face looks towards the camera")
 
     def _ask(
         self,
         info: VideoInfo,
         boxes: np.ndarray,
-        members: list[np.ndarray],
+        chosen: list[np.ndarray],
         pictures: dict[int, np.ndarray],
         progress: bool,
+        maps: list[np.ndarray] | None,
     ) -> np.ndarray:
-        """Probabilities of each window, float64 `(N, C)`; on the way, `pictures` are filled in."""
-        chosen = [
-            those[segment_indices(len(those), self.spec.frames // self.per_segment, self.per_segment)]
-            for those in members
-        ]
+        """Probabilities of each window, float64 `(N, C)`; on the way, `pictures` are filled in, and `maps` if given."""
         logits: list[torch.Tensor] = []
         batch: list[np.ndarray] = []
         for clip in self._clips(info, boxes, chosen, pictures, progress):
             batch.append(clip)
             if len(batch) == BATCH or len(logits) * BATCH + len(batch) == len(chosen):
+                pixels = prepare(torch.from_numpy(np.stack(batch)).to(self.device), self.spec)
                 with torch.inference_mode():
-                    pixels = torch.from_numpy(np.stack(batch)).to(self.device)
-                    logits.append(self.model(prepare(pixels, self.spec)).double().cpu())
+                    logits.append(self.model(pixels).double().cpu())
+                if maps is not None:
+                    maps += [_heat(self.model, one) for one in pixels]
                 batch = []
         scores = torch.cat(logits)
         if not scores.isfinite().all():
@@ -300,6 +417,15 @@ class _Predictor:
                 done += 1
                 oldest = chosen[done][0] if done < len(chosen) else k
                 held = {index: face for index, face in held.items() if index >= oldest}
+
+
+def _heat(model: Any, clip: torch.Tensor) -> np.ndarray:
+    """Grad-CAM of a normalised clip (T, 3, S, S) for its most probable class, coarse, uint8 (1, T, 14, 14)."""
+    from dferlib.explain import grad_cam
+
+    maps, _ = grad_cam(model, clip)
+    small = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(maps), HEAT_SIDE)
+    return (255 * small).round().to(torch.uint8).numpy()[None]
 
 
 def _watched(

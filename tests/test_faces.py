@@ -417,3 +417,15 @@ def test_photographs_are_aligned_to_the_template() -> None:
     wanted = np.stack([faces.template()[36:42].mean(0), faces.template()[42:48].mean(0)])
     assert np.abs(pupils[np.argsort(pupils[:, 0])] - wanted).max() < 0.03
     assert np.std(shrunk, 0).max() < 0.02
+
+
+def test_every_face_is_followed_and_who_passes_by_is_left_out() -> None:
+    one, two = walk(40, (100, 200, 100), (1, 0, 0)), walk(40, (400, 200, 80), (0, 1, 0))
+    passer = walk(3, (700, 300, 300), (0, 0, 0))
+    found = [np.stack([two[k], one[k]][k % 2 :] + ([passer[k - 10]] if 10 <= k < 13 else [])) for k in range(40)]
+    # the second face is seen in every other picture only, which is bridged
+    tracks = faces.follow_all(ticks(40), found)
+    assert len(tracks) == 2
+    np.testing.assert_allclose(tracks[0], one, atol=1e-6)
+    np.testing.assert_allclose(tracks[1][:39], two[:39], atol=1e-6)
+    assert faces.follow_all(ticks(5), [NOBODY] * 5) == []

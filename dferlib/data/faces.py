@@ -42,6 +42,7 @@ SPEED = 1.0  # in box sides a second: how fast it may move on top of that
 REACH = 1.0  # in box sides: and no farther than that, however long it was out of sight
 GROWTH = 1.5  # how many times larger or smaller a face may be than it was when last seen
 FEWEST = 3  # pictures that must show a face; what the detector sees once or twice is mostly no face
+PASSING = 0.1  # of the pictures with the main face: who is seen less often is not followed
 GAP = 0.5  # seconds without a detection that are bridged
 SMOOTH = 0.25  # seconds, the spread of the weights that smooth the boxes
 POINT_SMOOTH = 0.1  # the same for landmarks, which are truer than boxes
@@ -106,13 +107,28 @@ def follow(times: np.ndarray, found: Sequence[np.ndarray]) -> np.ndarray:
         `(N, 3)`: middle x, middle y and side of the smoothed box; nan where the face is out of sight for longer than
         half a second. All nan if no face is seen in three pictures (or all, where there are fewer).
     """
-    faces = [face for face in link(times, found) if len(face) >= min(FEWEST, len(times))]
-    boxes = np.full((len(times), 3), np.nan)
-    if not faces:
-        return boxes
-    for picture, box in max(faces, key=lambda face: sum(box[2] for box in face.values())).items():
-        boxes[picture] = box
-    return smooth(times, bridge(times, boxes))
+    tracks = follow_all(times, found)
+    return tracks[0] if tracks else np.full((len(times), 3), np.nan)
+
+
+def follow_all(times: np.ndarray, found: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Follow every face through a film, each as `follow` follows one; the most visible comes first.
+
+    A face that is seen in fewer than a tenth of the pictures that show the first is left out: it passes by, or is no
+    face.
+
+    Returns:
+        For each face `(N, 3)`, see `follow`.
+    """
+    seen = [face for face in link(times, found) if len(face) >= min(FEWEST, len(times))]
+    seen.sort(key=lambda face: -sum(box[2] for box in face.values()))
+    tracks = []
+    for face in seen:
+        if len(face) >= PASSING * len(seen[0]):
+            boxes = np.full((len(times), 3), np.nan)
+            boxes[list(face)] = list(face.values())
+            tracks.append(smooth(times, bridge(times, boxes)))
+    return tracks
 
 
 def link(times: np.ndarray, found: Sequence[np.ndarray]) -> list[dict[int, np.ndarray]]:
