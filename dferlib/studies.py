@@ -26,7 +26,6 @@ from dferlib.training import TrainConfig, evaluate, train
 RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 FROZEN = TrainConfig(backbone_lr_scale=0.0)
 USUAL = {"stt": 3e-3, "single_frame": 1e-2}  # rates that suit these models, where no two models are compared
-TIMED = ("onset", "direction", "order")  # the tasks of MakeFaces that only time can solve
 
 
 @dataclass(frozen=True)
@@ -87,15 +86,6 @@ STUDIES = {
             for level in DIFFICULTIES
         },
         seeds=(0, 1),
-    ),
-    "makefaces_dynamics": Study(
-        "Can the tasks that only time can solve be solved, and is a single frame at chance?",
-        {
-            f"{model}-{task}": Row(model, data={"task": task}, rates=(rate,))
-            for model, rate in USUAL.items()
-            for task in TIMED
-        },
-        seeds=(0,),
     ),
 }
 

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 import dferlib.data.makefaces as makefaces
-import dferlib.studies
-from dferlib import InputError
+from dferlib import InputError, TrainConfig, studies
 from dferlib.cli import main
 
 COMMANDS = ("makefaces", "train", "evaluate", "predict", "study", "results")
@@ -278,3 +277,20 @@ def test_an_interrupt_is_one_line_and_status_130(tiny_world, tmp_path, capsys, m
     monkeypatch.setattr("dferlib.studies.train", interrupted)
     assert call("train", "tiny", "--out", tmp_path) == 130
     assert capsys.readouterr().err.strip() == "dferlib: interrupted"
+
+
+def test_a_study_is_run_by_its_name_on_the_clips_that_its_rows_ask_for(tiny_world, tmp_path, monkeypatch, capsys):
+    rows = {
+        level: studies.Row("tiny", {}, TrainConfig(epochs=1), {"difficulty": level}, (1e-3,))
+        for level in ("easy", "hard")
+    }
+    monkeypatch.setitem(studies.STUDIES, "small", studies.Study("Does it run?", rows, (0,)))
+    assert call("study", "small", "--out", tmp_path) == 0
+    shown = capsys.readouterr().out
+    assert "Does it run?" in shown and "easy-seed0: test UAR" in shown
+    records = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "small").glob("*-seed0.json")}
+    assert {name: record["config"]["data"] for name, record in records.items()} == {
+        "easy-seed0": {"difficulty": "easy"},
+        "hard-seed0": {"difficulty": "hard"},
+    }
+    fails(capsys, "study", "nothing", words=["unknown study 'nothing'", "small"])
