@@ -165,6 +165,8 @@ def _packets(container: av.container.InputContainer, *streams: av.VideoStream) -
             packet = next(packets)
         except (StopIteration, av.FFmpegError):
             return
+        except IndexError:  # PyAV's, where damage makes a packet belong to a stream that the file's head does not list
+            return
         yield packet
 
 
