@@ -114,10 +114,11 @@ def public_splits(name: str, root: Path | str | None, fold: int = 1, size: int =
         "train", "val" and "test".
 
     Raises:
-        InputError: an unknown name, or the folder does not hold that data set.
+        InputError: an unknown name, the folder does not hold that data set, or packed clips do not match their checksums.
     """
     if root is None:
         packed = PackedClips(name, fold, "train")
+        packed.verify()  # before hours are spent on pictures that a disk has spoilt
         learnt, held = packed.hold_out()
         return {"train": learnt, "val": held, "test": PackedClips(name, fold, packed.SPLITS[-1])}
     kind = BENCHMARKS[choose("data set", name, BENCHMARKS)]

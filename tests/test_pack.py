@@ -291,6 +291,12 @@ def test_a_model_trains_on_a_packed_store_from_the_command_line(
     assert "test: 12 clips" in capsys.readouterr().out
     assert call("train", "frame_average", "--data", tmp_path / "nothing") == 1
     assert "one that `dferlib pack` wrote" in capsys.readouterr().err
+    part = next(out.glob("part-*.frames.npy"))
+    data = bytearray(part.read_bytes())
+    data[-1] ^= 1
+    part.write_bytes(data)
+    assert call("train", "frame_average", "--data", out, "--fold", 2, "--out", tmp_path / "again") == 1
+    assert "does not match its checksum" in capsys.readouterr().err
 
 
 def test_an_aligned_photograph_lies_as_the_template_does(tmp_path: Path) -> None:

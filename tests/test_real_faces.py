@@ -87,3 +87,20 @@ def test_the_record_is_written_for_the_photographs(script, tmp_path: Path, capsy
     assert record["people"] == 3 and list(record["ways"]) == ["box", "aligned", "morph"]
     assert all(len(way["answers"]) == 6 for way in record["ways"].values())
     assert capsys.readouterr().out.count("balanced accuracy") == 3
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "results" / "real_faces").glob("*.json")), ids=lambda path: path.stem)
+def test_the_figures_of_a_record_follow_from_its_answers(path: Path) -> None:
+    record = json.loads(path.read_text())
+    for way in record["ways"].values():
+        answers = {row["id"]: row for row in way["answers"]}
+        assert len(answers) == 2 * record["people"]
+        gaps = {
+            kind: np.array([row["happiness_minus_neutral"] for name, row in answers.items() if name.endswith(kind)])
+            for kind in ("neutral", "smiling")
+        }
+        recalls = {"neutral": (gaps["neutral"] <= 0).mean(), "smiling": (gaps["smiling"] > 0).mean()}
+        assert way["recalls"] == pytest.approx(recalls)
+        assert way["balanced_accuracy"] == pytest.approx(np.mean(list(recalls.values())))
+        assert way["smile_above_neutral"] == pytest.approx((gaps["smiling"] > gaps["neutral"]).mean())
+        assert way["interval"][0] < way["balanced_accuracy"] < way["interval"][1]
