@@ -114,7 +114,7 @@ def public_splits(name: str, root: Path | str | None, fold: int = 1, size: int =
         "train", "val" and "test".
 
     Raises:
-        InputError: an unknown name, the folder does not hold that data set, or packed clips do not match their checksums.
+        InputError: an unknown name, the folder does not hold that data set, or packed clips have changed on disk.
     """
     if root is None:
         packed = PackedClips(name, fold, "train")
