@@ -1,5 +1,6 @@
 """Reading a film: what it is, and its pictures one after the other."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ FORMATS = (
 )
 STATES_LENGTH = ("mov", "matroska", "avi", "asf", "flv")  # elsewhere the length is a guess from what is there
 MAX_SIDE = 8192  # pixels; a header that claims more is more likely damaged than true
+THREADS = 4  # that decode; each holds a picture of its own, which is 100 MB for the largest
 MAX_HOLD = 2.0  # seconds that one picture may stand for when a film is sampled; a gap in time beyond it is a gap
 
 
@@ -154,6 +156,7 @@ def _opened(path: Path | str) -> Iterator[tuple[av.container.InputContainer, av.
             size = f"{stream.width} x {stream.height} pixels"
             raise InputError(f"{path} is {size}: more than {MAX_SIDE} on a side cannot be read")
         stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = min(os.cpu_count() or 1, THREADS)
         yield container, stream
 
 
