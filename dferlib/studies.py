@@ -25,7 +25,7 @@ from dferlib.training import TrainConfig, evaluate, train
 
 RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 FROZEN = TrainConfig(backbone_lr_scale=0.0)
-USUAL = {"stt": 3e-3, "single_frame": 1e-2}  # rates that suit these models, where no two models are compared
+FEW = {"stt": (1e-3, 3e-3), "single_frame": (1e-2,)}  # where levels are compared, not models
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ STUDIES = {
     "makefaces_difficulty": Study(
         "How hard are the three levels of MakeFaces, for a clip and for its middle frame?",
         {
-            f"{model}-{level}": Row(model, data={"difficulty": level}, rates=(rate,))
-            for model, rate in USUAL.items()
+            f"{model}-{level}": Row(model, data={"difficulty": level}, rates=rates)
+            for model, rates in FEW.items()
             for level in DIFFICULTIES
         },
         seeds=(0, 1),

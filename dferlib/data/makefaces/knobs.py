@@ -61,20 +61,20 @@ DIFFICULTIES = {
         ),
     ),
     "hard": Knobs(
-        intensity=(0.25, 0.6),
-        carry_over=0.45,
-        movements=1.5,
-        talking=0.75,
-        turn=1.4,
-        sway=1.6,
-        misaligned=0.005,
-        flicker=0.5,
+        intensity=(0.35, 0.75),
+        carry_over=0.4,
+        movements=1.25,
+        talking=0.7,
+        turn=1.25,
+        sway=1.4,
+        misaligned=0.004,
+        flicker=0.4,
         glasses=0.25,
-        sunglasses=0.06,
-        hand=0.25,
-        hair=0.2,
+        sunglasses=0.03,
+        hand=0.12,
+        hair=0.12,
         camera=CameraStrengths(
-            blur=(0.002, 0.014), smear=0.02, noise=(0.01, 0.045), quality=(25, 60), shrink=(1, 1.7), dropped=0.1
+            blur=(0.001, 0.01), smear=0.015, noise=(0.01, 0.035), quality=(30, 75), shrink=(1, 1.5), dropped=0.08
         ),
     ),
 }
