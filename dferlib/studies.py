@@ -77,6 +77,7 @@ STUDIES = {
             "no_attention": Row("stt", {"spatial": False, "temporal": False}),
             "single_frame": Row("single_frame"),
         },
+        seeds=(0, 1, 2, 3, 4),
     ),
     "makefaces_difficulty": Study(
         "How hard are the three levels of MakeFaces, for a clip and for its middle frame?",
