@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from dferlib.data import faces
 from dferlib.data.benchmarks import BENCHMARKS, Benchmark

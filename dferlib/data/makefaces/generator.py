@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from dferlib.data.makefaces.camera import Camera, film, sample_camera
 from dferlib.data.makefaces.knobs import Knobs

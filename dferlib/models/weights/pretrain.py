@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from dferlib.data.makefaces.actions import DISTRACTORS, UNITS, VARIANTS
 from dferlib.data.makefaces.assets import load_head
