@@ -42,6 +42,7 @@ class TrainConfig:
         saturation: how much the colours of a clip are strengthened or weakened at most, as a part.
         erase: how probable it is that a rectangle of a clip is erased.
         compile: let torch compile the model: minutes at the start, faster steps on a GPU.
+        recompute: keep fewer activations and compute them again in the backward pass: less memory, slower steps.
         start: checkpoint whose weights to start from (fine-tuning); the head is new if it has other classes.
         select: "val", or "test" only to show what choosing the epoch on the test clips does to the numbers.
 
@@ -70,6 +71,7 @@ class TrainConfig:
     saturation: float = 0.0
     erase: float = 0.0
     compile: bool = False
+    recompute: bool = False
     start: str = ""
     select: str = "val"
 

@@ -5,9 +5,11 @@ can go on in the middle, and each of several processes knows the whole batch and
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -63,6 +65,8 @@ class Clips:
     def __init__(self, source: ClipSource, device: torch.device, hold: bool | None = None) -> None:
         self.source, self.device = source, device
         self.everything: Tensor | None = None
+        # decoders let go of Python's lock; clips in memory take no time, and one thread is enough
+        self.readers = ThreadPoolExecutor(1 if isinstance(source, ArraySource) else os.cpu_count(), "dferlib-readers")
         if hold is None:
             hold = device.type == "cuda" and _bytes(source) < HOLD_PART * torch.cuda.mem_get_info(device)[0]
         if hold:
@@ -85,7 +89,7 @@ class Clips:
         if self.everything is not None:
             where = torch.from_numpy((self.starts[indices][:, None] + frames).ravel()).to(self.device)
             return self.everything.index_select(0, where).unflatten(0, frames.shape)
-        clips = [_read(self.source, int(index), wanted) for index, wanted in zip(indices, frames, strict=True)]
+        clips = list(self.readers.map(partial(_read, self.source), indices.tolist(), frames))
         for index, clip in zip(indices, clips, strict=True):
             if clip.shape != clips[0].shape:
                 raise _unequal(self.source, int(index))

@@ -10,6 +10,7 @@ from dferlib.errors import InputError, choose
 from dferlib.losses import CompactLoss
 from dferlib.metric_losses import CenterLoss, ECSTFLLoss
 from dferlib.models.base import ClipModel
+from dferlib.processes import place
 
 LOSSES = ("cross_entropy", "label_smoothing", "compact", "center", "ec_stfl", "joint")
 WEIGHABLE = ("cross_entropy", "label_smoothing", "center", "ec_stfl")  # those with a cross entropy of torch inside
@@ -90,7 +91,8 @@ def make_loss(name: str, model: ClipModel, weights: Tensor | None = None) -> nn.
         The loss; None for "joint", which is the model's own.
 
     Raises:
-        InputError: the loss takes no class weights, or the model has no joint loss.
+        InputError: the loss takes no class weights, it compares clips of several processes, or the model has no joint
+            loss.
     """
     choose("loss", name, LOSSES)
     if weights is not None and name not in WEIGHABLE:
@@ -102,6 +104,8 @@ def make_loss(name: str, model: ClipModel, weights: Tensor | None = None) -> nn.
         return None
     if name == "compact":
         return OnLogits(CompactLoss(COMPACT_BETA))
+    if name in ("center", "ec_stfl") and place()[1] > 1:
+        raise InputError(f"the loss {name!r} compares all clips of a batch: train in one process, or with another loss")
     if name == "center":
         return WithFeatures(entropy, CenterLoss(model.config["num_classes"], _width(model)), CENTER_WEIGHT)
     return WithFeatures(entropy, ECSTFLLoss(), EC_STFL_WEIGHT) if name == "ec_stfl" else entropy

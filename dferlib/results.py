@@ -64,6 +64,11 @@ class Run:
         return self.path.stem
 
     @property
+    def model(self) -> dict[str, Any]:
+        """The model: `name`, `scale` and `overrides`."""
+        return self.record["config"]["model"]
+
+    @property
     def metrics(self) -> dict[str, Any]:
         """The metrics as they were written, see `dferlib.metrics.summary`."""
         return self.record["metrics"]
@@ -71,7 +76,7 @@ class Run:
     @property
     def is_current(self) -> bool:
         """Whether the code that made this run is the code of this library."""
-        return self.record["code"] == code_hash(self.record["config"]["model"]["name"])
+        return self.record["code"] == code_hash(self.model["name"], self.model.get("overrides"))
 
     @property
     def chosen_on_test(self) -> bool:
@@ -150,7 +155,7 @@ def save_run(
         "config": config,
         "seed": seed,
         "data": data,
-        "code": code_hash(config["model"]["name"]),
+        "code": code_hash(config["model"]["name"], config["model"].get("overrides")),
         "device": device,
         "versions": versions(),
         "seconds": round(seconds, 2),
@@ -184,17 +189,25 @@ def load_runs(folder: Path | str) -> list[Run]:
     return runs
 
 
-@cache
-def code_hash(model: str) -> str:
+def code_hash(model: str, overrides: dict[str, Any] | None = None) -> str:
     """Name the code that decides a model's results: the classes it is made of, training, data, the shipped weights.
 
     Comments, docstrings and layout do not count, so that better words do not make a record look old. Nor do the classes
     of other models, so that a new model leaves the records of the old ones alone.
+
+    Args:
+        model: its name.
+        overrides: what it is given besides; another backbone is other code.
     """
     from dferlib.models import model_code
 
+    return _digest(tuple(model_code(model, **(overrides or {}))))
+
+
+@cache
+def _digest(sources: tuple[str, ...]) -> str:
     root, digest = Path(__file__).parent, hashlib.sha256()
-    for source in model_code(model):
+    for source in sources:
         digest.update(_skeleton(ast.parse(source)).encode())
     for path in sorted({path for pattern in CODE for path in root.glob(pattern)}):
         content = path.read_bytes()

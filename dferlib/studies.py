@@ -15,17 +15,33 @@ from typing import Any
 
 import torch
 
+from dferlib.config import BALANCES, SELECTS
 from dferlib.data.makefaces.knobs import DIFFICULTIES
+from dferlib.data.makefaces.performance import DYNAMICS
 from dferlib.data.table import ClipSource
 from dferlib.errors import choose
 from dferlib.files import written_whole
 from dferlib.models import create_model
+from dferlib.models.logo_former import VARIANTS as LOGO_VARIANTS
+from dferlib.models.staner import VARIANTS as STANER_VARIANTS
+from dferlib.objectives import LOSSES
 from dferlib.results import Run, code_hash, device_name, load_runs, save_run
 from dferlib.training import TrainConfig, evaluate, train
 
 RATES = (1e-3, 3e-3, 1e-2, 3e-2)
+SLOW_RATES = (1e-3, 3e-3)  # for heads of several blocks of attention, whose best rate is one of these two
+FEW = {"stt": SLOW_RATES, "single_frame": (1e-2,)}  # where data are compared, not models
 FROZEN = TrainConfig(backbone_lr_scale=0.0)
-FEW = {"stt": (1e-3, 3e-3), "single_frame": (1e-2,)}  # where levels are compared, not models
+WHOLE = TrainConfig(backbone_lr_scale=0.5)
+SCRATCH = TrainConfig(backbone_lr_scale=1.0)
+FIVE, TEN = tuple(range(5)), tuple(range(10))
+# what a backbone starts from, and how it is then trained: from nothing, faces of MakeFaces, a million photographs
+STARTS: dict[str, tuple[dict[str, Any], TrainConfig]] = {
+    "scratch": ({"weights": None}, SCRATCH),
+    "makefaces": ({}, WHOLE),
+    "makefaces_frozen": ({}, FROZEN),
+    "dlib_frozen": ({"backbone": "dlib_face", "weights": "dlib", "size": 150}, FROZEN),
+}
 
 
 @dataclass(frozen=True)
@@ -77,7 +93,108 @@ STUDIES = {
             "no_attention": Row("stt", {"spatial": False, "temporal": False}),
             "single_frame": Row("single_frame"),
         },
-        seeds=(0, 1, 2, 3, 4),
+        FIVE,
+    ),
+    "stt_table2": Study(
+        "Is the compact loss better than cross entropy and label smoothing (STT, Table 2), or than losses on features?",
+        {loss: Row("stt", config=replace(FROZEN, loss=loss), rates=SLOW_RATES) for loss in LOSSES if loss != "joint"},
+        TEN,
+    ),
+    "stt_fig6": Study(
+        "How many blocks does STT need (STT, Fig. 6)?",
+        {f"{layers}-layers": Row("stt", {"layers": layers}, rates=SLOW_RATES) for layers in (1, 2, 3, 4)},
+        FIVE,
+    ),
+    "before_attention": Study(
+        "How far do models without attention come, from one frame to networks of three dimensions?",
+        {
+            **{name: Row(name) for name in ("single_frame", "frame_average", "resnet18_lstm", "resnet18_gru")},
+            "former_dfer": Row("former_dfer"),
+            "nr_dfernet": Row("nr_dfernet", rates=SLOW_RATES),
+            **{name: Row(name, config=SCRATCH, rates=SLOW_RATES) for name in ("c3d", "r3d18", "r2plus1d18")},
+        },
+        FIVE,
+    ),
+    "sampling": Study(
+        "How many frames of a clip are needed, and spread how?",
+        {
+            "2x1": Row("former_dfer", {"frames": 2}),
+            "4x1": Row("former_dfer", {"frames": 4}),
+            "8x1": Row("former_dfer"),
+            "12x1": Row("former_dfer", {"frames": 12}),
+            "4x2": Row("former_dfer", config=replace(FROZEN, per_segment=2)),
+            "2x4": Row("former_dfer", config=replace(FROZEN, per_segment=4)),
+            "1x8": Row("former_dfer", config=replace(FROZEN, per_segment=8)),
+        },
+        FIVE,
+    ),
+    "uneven": Study(
+        "What do classes as uneven as DFEW's do to UAR and WAR, and what helps?",
+        {
+            balance: Row("former_dfer", config=replace(FROZEN, balance=balance), data={"prior": "dfew"})
+            for balance in BALANCES
+        },
+        FIVE,
+    ),
+    "choosing": Study(
+        "How much does choosing the epoch on the test clips add to the numbers?",
+        {select: Row("former_dfer", config=replace(FROZEN, select=select)) for select in SELECTS},
+        TEN,
+    ),
+    "logo_table2": Study(
+        "What do local attention and the regulariser bring to LOGO-Former (Table 2)?",
+        {
+            name.lower().replace(" ", "_").replace("/", ""): Row(
+                model, overrides, replace(FROZEN, loss=loss), rates=SLOW_RATES
+            )
+            for name, (model, overrides, loss) in LOGO_VARIANTS.items()
+        },
+        FIVE,
+    ),
+    "msstnet_table1": Study(
+        "How many scales, blocks and frames does MSSTNet need (Table 1)?",
+        {
+            **{
+                f"stages-{'-'.join(map(str, stages))}": Row(
+                    "msstnet", {"frames": 4, "stages": stages}, rates=SLOW_RATES
+                )
+                for stages in ((4,), (3, 4), (1, 2, 3, 4))
+            },
+            **{
+                f"{frames}-frames-{blocks}-blocks": Row(
+                    "msstnet", {"frames": frames, "blocks": blocks}, rates=SLOW_RATES
+                )
+                for frames in (4, 8, 12)
+                for blocks in (1, 2, 3)
+            },
+        },
+        FIVE,
+    ),
+    "staner_table1": Study(
+        "What do STANER's branches, its attention and the fusion bring (Table 1)?",
+        {
+            **{name: Row(*STANER_VARIANTS[name]) for name in ("C1", "C2", "C3")},
+            **{name: Row(*STANER_VARIANTS[name], replace(FROZEN, loss="joint")) for name in ("C4", "STANER")},
+            "STANER-average": Row("staner"),  # the same network, trained on its average decision alone
+        },
+        FIVE,
+    ),
+    "initialisation": Study(
+        "What does each start of the backbone bring?",
+        {
+            f"{model}-{start}": Row(model, overrides, config, rates=SLOW_RATES)
+            for model in ("single_frame", "resnet18_lstm", "stt")
+            for start, (overrides, config) in STARTS.items()
+        },
+    ),
+    "dynamics": Study(
+        "Can models tell classes apart that differ in nothing but the order of their frames?",
+        {
+            f"{model}-{task}": Row(model, data={"task": task}, rates=rates)
+            for model, rates in FEW.items()
+            for task in DYNAMICS
+        },
+        seeds=(0, 1),
     ),
     "makefaces_difficulty": Study(
         "How hard are the three levels of MakeFaces, for a clip and for its middle frame?",
@@ -191,7 +308,11 @@ def _tuned(folder: Path, title: str, row: Row, sources: dict[str, ClipSource]) -
     if len(row.rates) == 1:
         return row.rates[0]
     path = folder / f"{title}-rates.json"
-    made_with = {"code": code_hash(row.model), "data": _fingerprints(sources), "train": asdict(row.config)}
+    made_with = {
+        "code": code_hash(row.model, row.overrides),
+        "data": _fingerprints(sources),
+        "train": asdict(row.config),
+    }
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     if {key: found.get(key) for key in made_with} != made_with:
         found = {**made_with, "rates": []}

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -26,7 +26,7 @@ from dferlib.files import make_folder, written_whole
 from dferlib.loader import Loader, frozen_maps, held
 from dferlib.models.base import ClipModel
 from dferlib.objectives import Objective, make_loss
-from dferlib.optimise import climbed, make_optimizer, rate, statistics_kept
+from dferlib.optimise import climbed, make_optimizer, rate, recomputed, statistics_kept
 from dferlib.processes import gathered, is_first, make_fabric, shared_batch_norm
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def train(
     out: Path | str | None = None,
     progress: bool = True,
     resume: bool = False,
+    tensorboard: bool = False,
 ) -> History:
     """Train a model; at the end it holds the weights of the epoch with the highest validation UAR.
 
@@ -89,6 +90,7 @@ def train(
         out: folder for `best.safetensors`, `history.json` and `last.pt`, from which a training is resumed.
         progress: show a bar.
         resume: go on from `last.pt` in that folder, if it is there.
+        tensorboard: also write the course of the training to `tensorboard/` in that folder, for that program.
 
     Returns:
         Loss, accuracy, validation UAR and WAR and seconds of each epoch.
@@ -100,8 +102,9 @@ def train(
     config = config or TrainConfig()
     for source in (train_source, val_source):
         check_fits(model, source, config.per_segment)
-    if resume and out is None:
-        raise InputError("there is nothing to resume from: give the folder of the training as out")
+    if (resume or tensorboard) and out is None:
+        what = "nothing to resume from" if resume else "no place for what TensorBoard reads"
+        raise InputError(f"there is {what}: give the folder of the training as out")
     folder = make_folder(Path(out)) if out is not None else None
     model.classes = train_source.classes
     if config.start:
@@ -114,12 +117,13 @@ def train(
     if folder is not None and is_first():
         _sweep(folder)
     fabric = make_fabric(config.device, config.precision)
-    with _lent(model, config), shared_batch_norm(model):
+    spared = recomputed(model) if config.recompute else nullcontext()
+    with _lent(model, config), shared_batch_norm(model), spared:
         trainer = Trainer(fabric, model, train_source, val_source, config, about)
         try:
             if folder is not None and resume and (folder / STATE).exists():
                 trainer.load(folder / STATE)
-            trainer.run(folder, progress and is_first())
+            trainer.run(folder, progress and is_first(), tensorboard and is_first())
         finally:
             if trainer.best:
                 model.load_state_dict(trainer.best)
@@ -185,7 +189,7 @@ class Trainer:
         self.objective.from_maps = bool(self.loader.maps)
         self.maps = maps[0] if self.loader.maps else None
 
-    def run(self, folder: Path | None, progress: bool) -> None:
+    def run(self, folder: Path | None, progress: bool, tensorboard: bool = False) -> None:
         """Go through the epochs that are left, judge each on the validation clips, keep the best."""
         config, per_epoch = self.config, self.loader.per_epoch
         if config.backbone_lr_scale == 0 and len(self.history.epochs) < config.epochs:
@@ -209,6 +213,8 @@ class Trainer:
                     self.best = {key: value.clone() for key, value in judged.state_dict().items()}
                 if folder is not None and is_first():
                     self.save(folder)
+                    if tensorboard:
+                        _write_events(folder / "tensorboard", epoch)
                 bar.set_postfix_str(f"loss {epoch.train_loss:.3f}, validation UAR {100 * epoch.val_uar:.1f} %")
 
     def epoch(self, number: int, bar: tqdm | None = None, folder: Path | None = None) -> None:
@@ -309,6 +315,18 @@ class Trainer:
             "schedule": self.schedule,
             "precision": self.fabric.strategy.precision,  # the scale of the loss in 16-mixed
         }
+
+
+def _write_events(folder: Path, epoch: Epoch) -> None:
+    """Add an epoch to what TensorBoard shows."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise InputError("tensorboard is not installed: pip install tensorboard, or train without it") from error
+    with SummaryWriter(folder, purge_step=epoch.epoch) as writer:  # a repeated epoch takes the place of the first try
+        for name, value in asdict(epoch).items():
+            if name != "epoch":
+                writer.add_scalar(name, value, epoch.epoch)
 
 
 def _sweep(folder: Path) -> None:

@@ -17,7 +17,7 @@ from dferlib.data.table import ArraySource, ClipTable
 from dferlib.loader import Loader
 from dferlib.metric_losses import CenterLoss, ECSTFLLoss
 from dferlib.objectives import CrossEntropy, Objective, make_loss
-from dferlib.optimise import climbed, rate, statistics_kept
+from dferlib.optimise import climbed, rate, recomputed, statistics_kept
 from dferlib.training import TrainConfig, train
 
 
@@ -190,6 +190,39 @@ def test_a_pass_without_trace_still_normalises_by_the_batch(tiny_model):
     assert torch.equal(center.loss.centers, centres) and model.training and center.training
     torch.testing.assert_close(logits, first)  # not by the running statistics
     assert found != wanted  # since the centres had moved
+
+
+@pytest.mark.parametrize("name, part", [("stt", 0.5), ("logo_former", 0.5), ("msstnet", 0.7)])  # of the memory
+def test_activations_that_are_computed_again_change_nothing_but_memory(name, part):
+    torch.manual_seed(0)
+    plain = create_model(name, weights=None, layers=3) if name != "msstnet" else create_model(name, weights=None)
+    spec = plain.input_spec
+    spared, clips = copy.deepcopy(plain), torch.randn(3, spec.frames, 3, spec.size, spec.size)
+    kept: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.data_ptr()] = tensor.nbytes
+        return tensor
+
+    def step(model: nn.Module) -> None:
+        model.train()
+        torch.manual_seed(1)  # of dropout
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda t: kept.__setitem__(t.data_ptr(), t.nbytes) or t, lambda t: t
+        ):
+            loss = F.cross_entropy(model(clips), torch.arange(3))
+        loss.backward()
+
+    step(plain)
+    most = sum(kept.values())
+    kept.clear()
+    with recomputed(spared):
+        step(spared)
+    assert sum(kept.values()) < part * most
+    for (key, p), q in zip(plain.named_parameters(), spared.parameters(), strict=True):
+        assert torch.equal(p.grad, q.grad), key
+    close(weights(spared), weights(plain), atol=0, rtol=0)  # batch statistics among them, moved once
+    assert not any("forward" in vars(module) for module in spared.modules())
 
 
 def test_the_average_follows_the_weights_and_is_what_is_kept(tiny_model, tiny_source):

@@ -116,10 +116,10 @@ def hash_of(tmp_path, monkeypatch, **sources):
     for name, text in sources.items():
         (tmp_path / f"{name}.py").write_text(text)
     monkeypatch.setattr(results_module, "__file__", str(tmp_path / "results.py"))
-    code_hash.cache_clear()
+    results_module._digest.cache_clear()
     found = code_hash("tiny")
     monkeypatch.undo()
-    code_hash.cache_clear()
+    results_module._digest.cache_clear()
     return found
 
 
@@ -148,6 +148,8 @@ def test_the_code_hash_covers_the_modules_that_make_a_result():
     assert "JointAttention" not in names
     assert "layers" in settings
     assert code_hash("stt") != code_hash("single_frame")
+    assert code_hash("stt", {"layers": 3}) == code_hash("stt")
+    assert code_hash("stt", {"backbone": "dlib_face", "weights": "dlib", "size": 150}) != code_hash("stt")
 
 
 def test_a_damaged_record_and_a_missing_folder_are_named(tmp_path):
@@ -159,7 +161,7 @@ def test_a_damaged_record_and_a_missing_folder_are_named(tmp_path):
 
 
 def test_an_interrupted_save_leaves_no_record(tmp_path, monkeypatch):
-    monkeypatch.setattr(results_module, "code_hash", lambda name: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(results_module, "code_hash", lambda name, overrides: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         save(tmp_path)
     assert load_runs(tmp_path) == []

@@ -296,3 +296,21 @@ def test_a_gpu_learns_what_a_cpu_learns(tiny_model, tiny_source, precision, tmp_
     assert found[1] == pytest.approx(found[0], abs=0.2) and found[1] > 0.7
     again = train(tiny_model(), clips, clips, config, tmp_path / "cuda", progress=False, resume=True)
     assert again.best.val_uar == found[1]
+
+
+def test_tensorboard_shows_every_epoch_once_also_after_a_stop(tiny_model, tiny_source, tmp_path):
+    accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator", reason="tensorboard is not installed"
+    )
+    config = TrainConfig(epochs=3, device="cpu")
+    with pytest.raises(InputError, match="TensorBoard"):
+        train(tiny_model(), tiny_source(14), tiny_source(7), config, progress=False, tensorboard=True)
+    for _ in range(2):  # the second time from the beginning, in the same folder
+        history = train(
+            tiny_model(), tiny_source(14), tiny_source(7), config, tmp_path, progress=False, tensorboard=True
+        )
+    seen = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    for name in ("train_loss", "val_uar"):
+        events = seen.Scalars(name)
+        assert [event.step for event in events] == [1, 2, 3]
+        assert [event.value for event in events] == pytest.approx([getattr(e, name) for e in history.epochs])

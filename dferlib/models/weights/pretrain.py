@@ -7,7 +7,7 @@ no split of MakeFaces. This is supervision from the same generator; the book say
 It sees every person at every difficulty, cropped tightly as MakeFaces is, and loosely, with hair and chin, as other
 data sets are. How much of each target's variance it explains on people it never saw stands in the file, for both.
 
-    python -m dferlib.models.weights.pretrain            (about nine minutes on two cores)
+    python -m dferlib.models.weights.pretrain            (about a quarter of an hour on two cores)
 """
 
 import json
@@ -40,7 +40,7 @@ FRAMINGS = {"tight": HALF_WIDTH, "loose": 0.125}  # metres from the middle of th
 FRAMES_PER_LIGHT = 3
 CROP = 56
 PICTURE = stored_size(CROP)
-EPOCHS, BATCH, RATE, DECAY = 6, 64, 2e-3, 0.05
+EPOCHS, BATCH, RATE, DECAY = 16, 64, 2e-3, 0.05
 TARGETS = (*UNITS, "yaw", "pitch", "roll", "gaze right", "gaze up")
 MIRROR = torch.tensor([-1.0 if t in ("yaw", "roll", "gaze right") else 1.0 for t in TARGETS])
 WEIGHTS = Path(__file__).with_name("slim_resnet_makefaces.safetensors")
