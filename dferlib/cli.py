@@ -137,6 +137,7 @@ def train(
         typer.Option("--set", metavar="NAME=VALUE", help="Any other setting of TrainConfig; may be given often."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped training was.")] = False,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write OUT/tensorboard.")] = False,
 ) -> None:
     """Train a model, choose the epoch on the validation split, test it once.
 
@@ -145,7 +146,7 @@ def train(
     """
     from dferlib.files import make_folder
     from dferlib.models import create_model
-    from dferlib.processes import is_first, make_fabric
+    from dferlib.processes import make_fabric
     from dferlib.recipes import changed, recipe
     from dferlib.studies import Row, train_and_record
     from dferlib.training import CHECKPOINT
@@ -159,8 +160,8 @@ def train(
         sources = _splits(data, fold, size, data_seed, root, side)
     about = {} if data == "MakeFaces" and fold is None else {"name": data, "fold": fold or 1}
     row = Row(model, {}, config, about)
-    run = train_and_record(folder, "run", row, sources, scale, folder, is_first(), resume)
-    if not is_first():
+    run = train_and_record(folder, "run", row, sources, scale, folder, True, resume, tensorboard)
+    if run is None:  # another process of torchrun has it
         return
     history = run.record["history"]
     best = history["epochs"][history["best_epoch"] - 1]

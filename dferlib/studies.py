@@ -25,6 +25,7 @@ from dferlib.models import create_model
 from dferlib.models.logo_former import VARIANTS as LOGO_VARIANTS
 from dferlib.models.staner import VARIANTS as STANER_VARIANTS
 from dferlib.objectives import LOSSES
+from dferlib.processes import is_first
 from dferlib.results import Run, code_hash, device_name, load_runs, save_run
 from dferlib.training import TrainConfig, evaluate, train
 
@@ -217,8 +218,11 @@ def train_and_record(
     checkpoint: Path | None = None,
     progress: bool = True,
     resume: bool = False,
-) -> Run:
+    tensorboard: bool = False,
+) -> Run | None:
     """Train one row with the seed of its config, test it once, and write the record.
+
+    Under `torchrun` every process calls this, and the first one writes.
 
     Args:
         folder: of the record.
@@ -229,16 +233,24 @@ def train_and_record(
         checkpoint: folder for the weights of the chosen epoch; not kept if not given.
         progress: show a bar.
         resume: go on from the state in the folder of the weights, if there is one.
+        tensorboard: also write what TensorBoard shows to that folder.
+
+    Returns:
+        The record; None in every process of `torchrun` but the first.
 
     Raises:
         InputError: see `train` and `save_run`.
     """
+    progress = progress and is_first()
     torch.manual_seed(row.config.seed)
     model = create_model(row.model, len(sources["train"].classes), scale, **row.overrides)
     started = perf_counter()
-    history = train(model, sources["train"], sources[row.config.select], row.config, checkpoint, progress, resume)
+    judge = sources[row.config.select]
+    history = train(model, sources["train"], judge, row.config, checkpoint, progress, resume, tensorboard)
     per_segment, device = row.config.per_segment, row.config.device
     predictions = evaluate(model, sources["test"], device=device, per_segment=per_segment, progress=progress)
+    if not is_first():
+        return None
     return save_run(
         folder,
         name,
@@ -286,6 +298,7 @@ def run_study(
             if done is None or not _same_run(done, chosen, sources):
                 weights = folder / title if keep_weights and seed == study.seeds[0] else None
                 done = train_and_record(folder, f"{title}-seed{seed}", chosen, sources, "book", weights, progress)
+                assert done is not None  # no study is run by torchrun
             runs.append(done)
             if progress:
                 uar, seconds = 100 * done.metrics["uar"], done.record["seconds"]

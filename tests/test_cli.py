@@ -97,6 +97,17 @@ def test_training_takes_every_setting_and_goes_on_where_it_was(tiny_world, tmp_p
     fails(capsys, *command, "--lr", "0.5", "--resume", words=["train lr was 0.001, now 0.5"])
 
 
+def test_the_course_of_a_training_is_written_for_tensorboard(tiny_world, tmp_path):
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="needs tensorboard")
+    assert call("train", "tiny", "--epochs", 2, "--out", tmp_path, "--device", "cpu", "--tensorboard") == 0
+    found = reader.EventAccumulator(str(tmp_path / "tensorboard"))
+    found.Reload()
+    epochs = json.loads((tmp_path / "history.json").read_text())["epochs"]
+    for name in ("train_loss", "val_uar"):
+        shown = [(event.step, event.value) for event in found.Scalars(name)]
+        assert shown == [(epoch["epoch"], pytest.approx(epoch[name])) for epoch in epochs]
+
+
 def test_spoilt_clips_are_told_before_training_and_the_last_files_stay(tiny_world, tmp_path, capsys, monkeypatch):
     command = ["train", "tiny", "--epochs", 1, "--out", tmp_path, "--device", "cpu"]
     assert call(*command) == 0

@@ -41,14 +41,15 @@ for number, changes in enumerate({cases!r}):
 """
 
 
-def start(folder, processes, cases):
-    script = folder.with_suffix(".py")
-    script.write_text(SCRIPT.format(tests=str(ROOT / "tests"), cases=cases))
+def start(folder, processes, cases=(), script=SCRIPT):
+    folder.mkdir()
+    path = folder.with_suffix(".py")
+    path.write_text(script.format(tests=str(ROOT / "tests"), cases=cases))
     launch = [sys.executable]
     if processes > 1:
         launch += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([*launch, str(script), str(folder)], env=env, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen([*launch, str(path), str(folder)], env=env, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.mark.slow
@@ -71,6 +72,41 @@ def test_two_processes_give_what_one_gives(tmp_path):
             near = 1e-4 if CASES[int(number)].get("optimizer") == "sgd" else 0.05
             for name in ("logits", "features"):
                 np.testing.assert_allclose(found[name], alone[name], atol=near, err_msg=f"{number} {name}")
+
+
+RECORD = """
+import sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+import torch
+from conftest import TinyModel, make_source
+from dferlib import files, studies
+from dferlib.processes import place
+from dferlib.training import TrainConfig
+
+torch.set_num_threads(1)
+studies.create_model = lambda *given, **named: TinyModel()
+sources = {{s: make_source(n, s) for s, n in (("train", 28), ("val", 14), ("test", 21))}}
+row = studies.Row("tiny", config=TrainConfig(epochs=2, batch_size=8, device="cpu"))
+folder = Path(sys.argv[1])
+run = studies.train_and_record(folder, "run", row, sources, checkpoint=folder)
+(folder / f"{{place()[0]}}.txt").write_text("none" if run is None else run.name)
+"""
+
+
+@pytest.mark.slow
+def test_of_two_processes_the_first_alone_writes_the_record(tmp_path):
+    from dferlib.results import load_runs
+
+    launched = start(tmp_path / "run", 2, script=RECORD)
+    errors = launched.communicate()[1]
+    assert launched.returncode == 0, errors
+    told = [(tmp_path / "run" / f"{rank}.txt").read_text() for rank in range(2)]
+    assert told == ["run", "none"]
+    (run,) = load_runs(tmp_path / "run")
+    run.check()
+    assert run.metrics["clips"] == 21 and len(run.record["history"]["epochs"]) == 2
+    assert not list((tmp_path / "run").glob(".*tmp*"))
 
 
 @pytest.mark.slow
