@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -213,29 +213,47 @@ def predict(
     run(videos, checkpoint, out, device, STEP, True, faces, cropped, film or heat, heat)
 
 
-@app.command(epilog="Example: dferlib study stt_table1")
+@app.command(epilog="Example: dferlib study stt_table1 --seeds 0,1 --jobs 2 --dry-run")
 def study(
-    name: Annotated[str, typer.Argument(help="Name of the study, such as stt_table1.")],
+    name: Annotated[str | None, typer.Argument(help="Such as stt_table1; without it all studies are listed.")] = None,
+    scale: Scale = "book",
+    seeds: Annotated[str | None, typer.Option(help="Such as 0,1,2; those of the study if not given.")] = None,
+    device: Device = "auto",
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that share the runs, the cores and the GPUs.")] = 1,
     out: Annotated[Path, typer.Option(help="The records go to a folder of the study's name in here.")] = Path(
         "results"
     ),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is missing and what it costs.")] = False,
     keep_weights: Annotated[bool, typer.Option(help="Keep the weights of the first seed's runs.")] = False,
     root: Root = None,
 ) -> None:
-    """Make the records of a study that are missing; interrupted, it goes on where it stopped."""
-    from dferlib.data.makefaces import MakeFaces
-    from dferlib.errors import choose
-    from dferlib.studies import STUDIES, run_study
+    """Make the records of a study that are missing, and compare its rows; interrupted, it goes on where it stopped."""
+    from dferlib.studies import MakeFacesClips, run_study
+    from dferlib.studies.report import listing, plan, results_table
+    from dferlib.studies.running import pick_study
 
-    print(STUDIES[choose("study", name, STUDIES)].question)
-    loaded: dict[str, dict[str, ClipSource]] = {}
+    if name is None:
+        print("\n".join(listing(out)))
+        return
+    chosen = pick_study(name, scale)
+    numbers = _numbers(seeds) if seeds else chosen.seeds
+    print(chosen.question, flush=True)
+    if dry_run:
+        print("\n".join(plan(name, out, scale, numbers, device, jobs)))
+        return
+    runs = run_study(name, MakeFacesClips(scale, root), out, keep_weights, True, scale, numbers, device, jobs)
+    print("\n".join(results_table(runs, len(numbers))))
 
-    def clips(data: dict[str, Any]) -> "dict[str, ClipSource]":
-        if repr(data) not in loaded:  # rows with the same clips share them, and the maps that are kept with them
-            loaded[repr(data)] = {split: MakeFaces(split, "book", root=root, **data) for split in SPLITS}
-        return loaded[repr(data)]
 
-    run_study(name, clips, out, keep_weights)
+def _numbers(text: str) -> tuple[int, ...]:
+    """The seeds of "0,1,2"."""
+    try:
+        numbers = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        numbers = (-1,)
+    if min(numbers) < 0 or len(set(numbers)) < len(numbers):
+        raise InputError(f"--seeds {text}: give different numbers from 0 on, with commas between, such as 0,1,2")
+    return numbers
 
 
 @app.command(epilog="Example: dferlib results results --check")

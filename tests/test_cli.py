@@ -45,7 +45,7 @@ def tiny_world(tiny_source, tiny_model, monkeypatch):
         return tiny_model(seed=torch.initial_seed(), num_classes=num_classes)
 
     monkeypatch.setattr(makefaces, "MakeFaces", make_faces)
-    for module in ("models", "studies"):
+    for module in ("models", "studies.running", "studies.report"):
         monkeypatch.setattr(f"dferlib.{module}.create_model", create_model)
     monkeypatch.setattr("dferlib.checkpoints.create_model", create_model)
 
@@ -285,7 +285,7 @@ def test_an_interrupt_is_one_line_and_status_130(tiny_world, tmp_path, capsys, m
     def interrupted(*arguments, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dferlib.studies.train", interrupted)
+    monkeypatch.setattr("dferlib.studies.running.train", interrupted)
     assert call("train", "tiny", "--out", tmp_path) == 130
     assert capsys.readouterr().err.strip() == "dferlib: interrupted"
 
@@ -304,4 +304,16 @@ def test_a_study_is_run_by_its_name_on_the_clips_that_its_rows_ask_for(tiny_worl
         "easy-seed0": {"difficulty": "easy"},
         "hard-seed0": {"difficulty": "hard"},
     }
+    assert shown.splitlines()[-3].startswith("easy") and shown.splitlines()[-2].startswith("hard")
     fails(capsys, "study", "nothing", words=["unknown study 'nothing'", "small"])
+    fails(capsys, "study", "small", "--scale", "huge", words=["'huge'", "book, paper"])
+    for seeds in ("0,x", "1,1", "-1,0"):
+        fails(capsys, "study", "small", "--seeds", seeds, words=[f"--seeds {seeds}", "0,1,2"])
+
+    assert call("study", "small", "--seeds", "0,3", "--dry-run", "--out", tmp_path) == 0
+    planned = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines()[1:]}
+    assert planned["easy"][3] == planned["hard"][3] == "1" and planned["in"][-1] == "s"
+    assert len(list((tmp_path / "small").glob("*-seed*.json"))) == 2, "a dry run makes no record"
+    assert call("study", "--out", tmp_path) == 0
+    listed = capsys.readouterr().out
+    assert "small: Does it run?\n    book: 2 of 2 records current, 0 old" in listed and "stt_table1: " in listed

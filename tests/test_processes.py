@@ -80,12 +80,12 @@ sys.path.insert(0, {tests!r})
 from pathlib import Path
 import torch
 from conftest import TinyModel, make_source
-from dferlib import files, studies
+from dferlib import studies
 from dferlib.processes import place
 from dferlib.training import TrainConfig
 
 torch.set_num_threads(1)
-studies.create_model = lambda *given, **named: TinyModel()
+studies.running.create_model = lambda *given, **named: TinyModel()
 sources = {{s: make_source(n, s) for s, n in (("train", 28), ("val", 14), ("test", 21))}}
 row = studies.Row("tiny", config=TrainConfig(epochs=2, batch_size=8, device="cpu"))
 folder = Path(sys.argv[1])

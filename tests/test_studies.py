@@ -1,13 +1,28 @@
 """Studies: every row its own rate, the same seeds for all, and nothing is done twice."""
 
+import io
 import json
+import multiprocessing
+import os
+import pickle
+import signal
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from conftest import make_source
+from rich.console import Console
 
-from dferlib import InputError, studies
-from dferlib.studies import RATES, Row, Study, run_study
+from dferlib import InputError, complexity, create_model, list_models, studies
+from dferlib.recipes import RECIPES, recipe
+from dferlib.results import load_runs
+from dferlib.statistics import compare, interval
+from dferlib.studies import MakeFacesClips, Row, Study, run_study
+from dferlib.studies.board import Board, span
+from dferlib.studies.declared import RATES
+from dferlib.studies.report import listing, measured, plan, results_table
+from dferlib.studies.running import Course, Job
 from dferlib.training import TrainConfig
 
 
@@ -18,13 +33,13 @@ def small(monkeypatch, tiny_source, tiny_model):
     study = Study("Does it work?", {"a": Row("tiny", {}, config), "b": Row("tiny", {}, config)}, seeds=(0, 1))
     monkeypatch.setitem(studies.STUDIES, "small", study)
     monkeypatch.setattr(
-        studies,
+        studies.running,
         "create_model",
         lambda name, num_classes=7, scale="book", **kwargs: tiny_model(seed=torch.initial_seed()),
     )
     trained = []
-    real = studies.train
-    monkeypatch.setattr(studies, "train", lambda *args, **kw: trained.append(args[3]) or real(*args, **kw))
+    real = studies.running.train
+    monkeypatch.setattr(studies.running, "train", lambda *args, **kw: trained.append(args[3]) or real(*args, **kw))
     counts = {"train": 28, "val": 14, "test": 21}
     sources = {s: tiny_source(n, s, seed=k) for k, (s, n) in enumerate(counts.items())}
     return sources, trained
@@ -89,7 +104,9 @@ def test_each_row_gets_the_clips_it_names(small, tmp_path, monkeypatch):
     monkeypatch.setitem(studies.STUDIES, "small", Study("?", rows, seeds=(0,)))
     asked = []
     run = run_study("small", lambda data: asked.append(data) or sources, tmp_path, progress=False)[0]
-    assert asked == [{"difficulty": "easy"}] == [run.record["config"]["data"]]
+    assert run.record["config"]["data"] == {"difficulty": "easy"} and all(
+        one == {"difficulty": "easy"} for one in asked
+    )
 
 
 def test_the_rows_of_table_1_differ_in_attention_alone():
@@ -99,3 +116,249 @@ def test_the_rows_of_table_1_differ_in_attention_alone():
     for name, overrides in switched.items():
         assert replace(rows[name], overrides={}) == rows["stt"]
         assert rows[name].overrides == overrides
+
+
+def real_clips(data):
+    """Noise in the shape that real models take; in another process it may end that process."""
+    if data.get("deadly") and multiprocessing.parent_process() is not None:
+        os.kill(os.getpid(), signal.SIGKILL)
+    counts = {"train": 14, "val": 7, "test": 14}
+    return {s: make_source(n, s, seed=k, frames=8, side=64) for k, (s, n) in enumerate(counts.items())}
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_records_that_one_makes(monkeypatch, tmp_path):
+    config = TrainConfig(epochs=1, device="cpu", backbone_lr_scale=0.0)
+    rows = {name: Row(name, {}, config, rates=(1e-3, 1e-2)) for name in ("single_frame", "frame_average")}
+    monkeypatch.setitem(studies.STUDIES, "small", Study("?", rows, (0, 1)))
+    found = {jobs: run_study("small", real_clips, tmp_path / str(jobs), progress=False, jobs=jobs) for jobs in (1, 2)}
+    names = [f"{row}-seed{seed}" for row in rows for seed in (0, 1)]
+    for runs in found.values():
+        assert [run.name for run in runs] == names
+        for run in runs:
+            run.check()
+    assert [run.record["predictions"] for run in found[1]] == [run.record["predictions"] for run in found[2]]
+    rates = [(tmp_path / jobs / "small" / "single_frame-rates.json").read_text() for jobs in "12"]
+    assert rates[0] == rates[1]
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_one_line_and_the_next_call_goes_on(monkeypatch, tmp_path):
+    config = TrainConfig(epochs=1, device="cpu", backbone_lr_scale=0.0)
+    rows = {"good": Row("single_frame", {}, config, rates=(1e-3,))}
+    rows["bad"] = replace(rows["good"], data={"deadly": True})
+    monkeypatch.setitem(studies.STUDIES, "small", Study("?", rows, (0,)))
+    with pytest.raises(InputError, match=r"was killed.*run the same again") as told:
+        run_study("small", real_clips, tmp_path, progress=False, jobs=2)
+    assert "\n" not in str(told.value)
+    assert all(run.name == "good-seed0" for run in load_runs(tmp_path))
+    assert [run.name for run in run_study("small", real_clips, tmp_path, progress=False)] == ["good-seed0", "bad-seed0"]
+
+
+def test_a_study_is_not_for_torchrun(small, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="--jobs"):
+        run_study("small", lambda data: small[0], tmp_path)
+
+
+def test_seeds_and_device_can_be_chosen_and_do_not_make_it_anew(small, tmp_path):
+    sources, trained = small
+    run_study("small", lambda data: sources, tmp_path, progress=False, seeds=(1,))
+    assert {config.seed for config in trained} == {1, 100}
+    trained.clear()
+    runs = run_study("small", lambda data: sources, tmp_path, progress=False, seeds=(1, 0), device="auto")
+    assert [run.name for run in runs] == ["a-seed1", "a-seed0", "b-seed1", "b-seed0"]
+    assert [config.seed for config in trained] == [0, 0], "another device is no other run, and the rates are chosen"
+
+
+def test_a_row_starts_from_what_another_has_learnt(small, tmp_path, monkeypatch):
+    sources, trained = small
+    config = TrainConfig(epochs=2, device="cpu")
+    rows = {"fine": Row("tiny", {}, config, rates=(1e-3, 1e-2), start="large"), "large": Row("tiny", {}, config)}
+    monkeypatch.setitem(studies.STUDIES, "small", Study("?", rows, seeds=(0, 1)))
+    monkeypatch.setattr("dferlib.checkpoints.create_model", None)  # only the weights are read
+
+    def run():
+        trained.clear()
+        found = run_study("small", lambda data: sources, tmp_path, progress=False)
+        return {one.name: one.record for one in found}
+
+    records, folder = run(), tmp_path / "small"
+    wanted = [str(folder / f"large-seed{seed}" / "best.safetensors") for seed in (0, 0, 0, 1)]  # two rates, two seeds
+    assert [config.start for config in trained if config.start] == wanted
+    for seed in (0, 1):
+        first = records[f"large-seed{seed}"]["predictions"]
+        assert records[f"fine-seed{seed}"]["config"]["start"] == {f"large-seed{seed}": first}
+        assert records[f"fine-seed{seed}"]["config"]["train"]["start"] == f"large-seed{seed}/best.safetensors"
+    assert run() == records and not trained
+
+    # weights are needed only as long as something is to start from them
+    for seed in (0, 1):
+        (folder / f"large-seed{seed}" / "best.safetensors").unlink()
+    assert run() == records and not trained
+    (folder / "fine-seed1.json").unlink()
+    run()
+    assert [bool(config.start) for config in trained] == [False, False, True]
+
+    # another start is another run
+    path = folder / "large-rates.json"
+    tuning = json.loads(path.read_text())
+    best = max(tuning["rates"], key=lambda one: one["val_uar"])
+    next(one for one in tuning["rates"] if one is not best)["val_uar"] = 2.0
+    path.write_text(json.dumps(tuning))
+    again = run()
+    assert again["large-seed0"]["predictions"] != records["large-seed0"]["predictions"]
+    assert sum(bool(config.start) for config in trained) == 4, "the rate and both runs of the row that follows"
+
+
+def test_every_row_can_be_made_at_every_scale_of_its_study():
+    for name, study in studies.STUDIES.items():
+        for title, row in study.rows.items():
+            assert row.model in list_models() and (not row.start or study.rows[row.start].model == row.model)
+            assert row.at("book").config == replace(row.config, **row.settings), (name, title)
+            if "paper" not in study.scales:
+                continue
+            paper, printed = row.at("paper"), recipe(row.recipe or row.model, "paper")
+            assert paper.config == replace(printed, **row.settings)
+            own = (row.recipe or row.model) in RECIPES
+            assert paper.rates == ((printed.lr,) if own else studies.declared.PAPER_RATES)
+    losses = {title: row.at("paper").config.loss for title, row in studies.STUDIES["stt_table2"].rows.items()}
+    assert all(title == loss for title, loss in losses.items()), "the recipe must not undo what a row is about"
+
+
+def test_records_of_paper_scale_have_a_folder_of_their_own(small, tmp_path, monkeypatch):
+    sources, trained = small
+    study = studies.STUDIES["small"]
+    rows = {title: replace(row, settings={"epochs": 1}) for title, row in study.rows.items()}
+    monkeypatch.setitem(studies.STUDIES, "small", replace(study, rows=rows, seeds=(0,)))
+    runs = run_study("small", lambda data: sources, tmp_path, progress=False, scale="paper")
+    assert {run.path.parent.name for run in runs} == {"small-paper"}
+    assert {run.model["scale"] for run in runs} == {"paper"} and {config.optimizer for config in trained} == {"sgd"}
+    monkeypatch.setitem(studies.STUDIES, "small", replace(study, scales=("book",)))
+    with pytest.raises(InputError, match="unknown scale of small 'paper': choose one of book"):
+        run_study("small", lambda data: sources, tmp_path, progress=False, scale="paper")
+
+
+def test_clips_travel_to_another_process_without_their_pictures(monkeypatch, tiny_source, tmp_path):
+    asked = []
+
+    def make_faces(split, size, root, **kwargs):
+        asked.append((split, size, root, kwargs))
+        return tiny_source(28, split)
+
+    monkeypatch.setattr("dferlib.data.makefaces.MakeFaces", make_faces)
+    clips = MakeFacesClips("paper", tmp_path)
+    whole, few = clips({"seed": 1}), clips({"seed": 1, "people": 2})
+    assert clips({"seed": 1}) is whole and len(asked) == 6
+    assert asked[0] == ("train", "paper", tmp_path, {"seed": 1}) == asked[3]
+    assert sorted(set(few["train"].table.groups)) == ["0", "1"] and len(few["train"]) == 14
+    assert len(few["test"]) == 28 and few["train"].fingerprint != whole["train"].fingerprint
+    there = pickle.loads(pickle.dumps(clips))
+    assert (there.size, there.root, there._loaded) == ("paper", tmp_path, {})
+
+
+def test_the_table_at_the_end_is_that_of_the_records(small, tmp_path):
+    sources, _ = small
+    runs = run_study("small", lambda data: sources, tmp_path, progress=False)
+    told = [run.predictions() for run in runs]
+    lines = results_table(runs, 2)
+    for line, row in ((lines[1], told[:2]), (lines[2], told[2:])):
+        uar, war = np.mean([one.metrics()["uar"] for one in row]), interval(row, "war")
+        assert line.split()[1] == f"{100 * uar:.1f}"
+        assert f"{100 * war.value:.1f} {100 * war.low:.1f} to {100 * war.high:.1f}" in " ".join(line.split())
+    gap = compare(told[2:], told[:2]).uar
+    assert lines[1].endswith(" -")
+    assert lines[2].endswith(f"{100 * gap.value:+.1f} ({100 * gap.low:+.1f} to {100 * gap.high:+.1f})")
+
+
+def test_a_row_of_other_clips_has_no_difference(small, tmp_path, tiny_source, monkeypatch):
+    sources, _ = small
+    rows = {name: Row("tiny", {}, TrainConfig(epochs=1), {"seed": k}, (1e-3,)) for k, name in enumerate("ab")}
+    monkeypatch.setitem(studies.STUDIES, "small", Study("?", rows, seeds=(0,)))
+    worlds = [sources, {**sources, "test": tiny_source(21, "test", seed=9)}]
+    runs = run_study("small", lambda data: worlds[data["seed"]], tmp_path, progress=False)
+    assert all(line.endswith(" -") for line in results_table(runs, 1)[1:3])
+
+
+def test_a_plan_counts_what_is_missing_and_takes_the_time_from_the_records(small, tmp_path, monkeypatch):
+    sources, _ = small
+    run_study("small", lambda data: sources, tmp_path, progress=False)
+    seconds = {"a": (3600.0, 7200.0), "b": (10.0, 20.0)}
+    for row, taken in seconds.items():
+        for seed, value in enumerate(taken):
+            path = tmp_path / "small" / f"{row}-seed{seed}.json"
+            path.write_text(json.dumps({**json.loads(path.read_text()), "seconds": value}))
+    (tmp_path / "small" / "a-seed1.json").unlink()
+    (tmp_path / "small" / "b-rates.json").unlink()
+    monkeypatch.setattr("dferlib.studies.report.create_model", lambda *args, **kwargs: create_model("single_frame"))
+    cost = complexity.complexity(create_model("single_frame"))
+    lines = plan("small", tmp_path)
+    assert lines[1].split() == ["a", f"{cost.parameters:,}", f"{cost.gmac:.3f}", "1", "0", *["60", "min", "60", "min"]]
+    assert lines[2].split()[3:] == ["0", "4", *["15", "s", "60", "s"]]
+    assert lines[-1] == "in all about 61 min"
+    assert plan("small", tmp_path, jobs=2)[-1].startswith("in all about 61 min, 30 min in 2 processes")
+    listed = listing(tmp_path)
+    assert listed[listed.index("small: Does it work?") + 1] == "    book: 3 of 4 records current, 0 old"
+    old = json.loads((tmp_path / "small" / "b-seed0.json").read_text())
+    (tmp_path / "small" / "b-seed0.json").write_text(json.dumps({**old, "code": "0" * 16}))
+    listed = listing(tmp_path)
+    assert listed[listed.index("small: Does it work?") + 1] == "    book: 2 of 4 records current, 1 old"
+    assert plan("small", tmp_path)[2].split()[3] == "1"
+
+
+def test_where_there_are_no_records_one_step_is_measured(small, tmp_path, monkeypatch):
+    row = Row("single_frame", {}, TrainConfig(epochs=3, backbone_lr_scale=0.0, device="cpu"), {"people": 4}, (1e-3,))
+    monkeypatch.setitem(studies.STUDIES, "small", Study("?", {"one": row}, (0,)))
+    assert plan("small", tmp_path)[1].endswith("(from one step)")
+    assert not list(tmp_path.iterdir())
+
+    def train(model, source, val, config, progress):
+        history = type("History", (), {})()
+        history.epochs = [type("Epoch", (), {"seconds": taken})() for taken in (99.0, 7.0, 8.0)]
+        assert (len(source), config.batch_size, config.epochs) == (7, 7, 4) and not progress
+        return history
+
+    monkeypatch.setattr("dferlib.studies.report.train", train)
+    assert measured(row, "book") == 7.0 / 7 * 16 * 3  # a clip takes a second; 4 people, 4 clips each, 3 epochs
+
+
+def test_what_cannot_be_built_is_told_in_the_plan(tmp_path, monkeypatch):
+    rows = {"broken": Row("stt", {"layers": -1, "nosuch": 1}), "whole": Row("single_frame", rates=(1e-3,))}
+    monkeypatch.setitem(studies.STUDIES, "small", Study("?", rows, (0,)))
+    monkeypatch.setattr("dferlib.studies.report.measured", lambda row, scale: 5.0)
+    lines = plan("small", tmp_path)
+    assert "cannot be run: unknown argument of stt 'nosuch'" in lines[1] and lines[-1] == "in all about 5 s"
+
+
+def board(small, tmp_path, jobs, terminal):
+    out = io.StringIO()
+    course = Course(studies.STUDIES["small"], tmp_path / "small", lambda data: small[0])
+    return course, Board(course, jobs, console=Console(file=out, force_terminal=terminal, width=100)), out
+
+
+def test_the_time_left_follows_from_what_was_done(small, tmp_path, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("dferlib.studies.board.perf_counter", lambda: clock[0])
+    course, shown, out = board(small, tmp_path, 2, terminal=False)
+    assert shown.time_left() is None and "unknown" in shown.state()
+    job = Job(tmp_path, "a", course.rows["a"], "book", tuning=True)
+    shown.begins(job)
+    clock[0] = 400.0
+    shown.ended(job, 1e-3)  # four trainings: 100 s each; left are 2 of row a and 4 + 2 of row b, in two processes
+    assert shown.time_left() == 400.0 and "7 min left" in out.getvalue()
+    shown.begins(replace(job, tuning=False))
+    clock[0] = 460.0
+    assert shown.time_left() == 370.0
+    assert [span(value) for value in (40, 720, 12240)] == ["40 s", "12 min", "3.4 h"]
+
+
+def test_a_terminal_shows_a_table(small, tmp_path):
+    course, shown, out = board(small, tmp_path, 1, terminal=True)
+    runs = run_study("small", lambda data: small[0], tmp_path, progress=False, seeds=(0,))
+    with shown:
+        job = Job(tmp_path, "a", replace(course.rows["a"], config=TrainConfig(seed=0)), "book")
+        shown.begins(job)
+        assert "running" in str(list(shown.table().columns[2].cells))
+        course.after(job, runs[0])
+        shown.ended(job, runs[0])
+    assert f"{100 * runs[0].metrics['uar']:.1f} %" in out.getvalue() and "1 of 4 records" in out.getvalue()
