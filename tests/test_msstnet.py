@@ -24,7 +24,7 @@ def by_loops(model: MSSTNet, stage_maps: list[Tensor]) -> Tensor:
             row, column = p // grid * P, p % grid * P
             for t in range(T):
                 x = maps[t, :, row : row + P, column : column + P].flatten()  # P^2 d
-                z[p][t] = z[p][t] + model.embed[i].weight @ x + model.time_position[i, 0, t, 0]  # Eq. 1
+                z[p][t] = z[p][t] + model.embed[i].weight @ x + model.time_position[i, t, 0]  # Eq. 1
         for block in model.t_formers[i]:
             for p in range(grid * grid):
                 n = [layer_norm(x, block.norm_time) for x in z[p]]

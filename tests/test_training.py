@@ -1,13 +1,15 @@
 import copy
 import json
+import math
 from dataclasses import asdict
 
 import numpy as np
 import pytest
 import torch
+from loops import make
 from safetensors.torch import load_file
 
-from dferlib import InputError
+from dferlib import InputError, list_models
 from dferlib import training as training_module
 from dferlib.checkpoints import read_metadata
 from dferlib.data.table import ArraySource
@@ -314,3 +316,25 @@ def test_tensorboard_shows_every_epoch_once_also_after_a_stop(tiny_model, tiny_s
         events = seen.Scalars(name)
         assert [event.step for event in events] == [1, 2, 3]
         assert [event.value for event in events] == pytest.approx([getattr(e, name) for e in history.epochs])
+
+
+@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("frozen", [False, True])
+def test_every_model_can_be_trained(name, frozen, tiny_source):
+    size = {"msstnet": 64}.get(name, 32)
+    model = make(name, frames=4, size=size, **({"window": (2, 1, 1)} if name == "logo_former" else {}))
+    source = tiny_source(7, frames=4, side=size)
+    config = TrainConfig(epochs=1, batch_size=4, device="cpu", backbone_lr_scale=0.0 if frozen else 0.5)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    history = train(model, source, source, config, progress=False)
+    assert math.isfinite(history.best.train_loss)
+    changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
+    assert any(key.startswith("head") for key in changed)
+    assert any(key.startswith("backbone") for key in changed) is not frozen
+
+
+def test_the_kept_maps_of_one_stage_are_not_taken_for_those_of_two(tiny_source):
+    source, config = tiny_source(7, frames=4, side=64), TrainConfig(epochs=1, device="cpu", backbone_lr_scale=0.0)
+    for stages in ((4,), (3, 4)):
+        model = make("msstnet", frames=4, stages=stages)
+        assert train(model, source, source, config, progress=False).best.epoch == 1

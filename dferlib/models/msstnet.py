@@ -119,13 +119,21 @@ class MSSTNet(ClipModel):
         # what one patch of each stage holds, P^2 d numbers
         self.lengths = [_patch(backbone, size, stage, grid) for stage in _check(stages)]
         self.embed = nn.ModuleList(nn.Linear(length, dim, bias=False) for length in self.lengths)  # E of Eq. 1
-        self.time_position = nn.Parameter(torch.empty(len(stages), 1, frames, 1, dim))  # e_t^pos, for each stage
+        self.time_position = nn.Parameter(torch.empty(len(stages), frames, 1, dim))  # e_t^pos, for each stage
         self.t_formers = nn.ModuleList(
             TFormer(*(TemporalBlock(dim, heads, mlp_ratio, dropout) for _ in range(blocks))) for _ in stages
         )
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, num_classes))
         nn.init.trunc_normal_(self.time_position, std=0.02)
+
+    def feature_maps(self, clips: Tensor) -> Tensor:
+        """Maps (B, T, sum of P^2 d, grid, grid) of clips (B, T, 3, H, W).
+
+        That the class has this method of its own tells `dferlib.loader` that the weights of its backbone do not say all
+        about its maps: the stages do too.
+        """
+        return super().feature_maps(clips)
 
     def features_from_maps(self, maps: Tensor) -> Tensor:
         """Maps (B, T, sum of P^2 d, grid, grid) to clip features (B, D)."""

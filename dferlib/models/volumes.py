@@ -4,6 +4,9 @@ They see a clip as one volume, so their backbone takes clips where the others' t
 to start from: at book scale they learn from scratch. `frames` and `size` are what the other models use at that scale.
 """
 
+from typing import Any, Self
+
+import torch
 from torch import Tensor, nn
 from torchvision.models.video.resnet import (  # type: ignore[import-untyped]
     BasicBlock,
@@ -19,6 +22,12 @@ from dferlib.models.base import ClipModel
 
 class VolumeModel(ClipModel):
     """A model whose backbone turns a clip (B, 3, T, H, W) into maps (B, C, t, h, w) and averages them."""
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """As `torch.nn.Module.to`; who asks for the fast layout of pictures gets that of volumes."""
+        if kwargs.get("memory_format") is torch.channels_last:
+            kwargs["memory_format"] = torch.channels_last_3d
+        return super().to(*args, **kwargs)
 
     def feature_maps(self, clips: Tensor) -> Tensor:
         """Maps (B, t, C, h, w) of clips (B, T, 3, H, W); t is T over the strides in time."""
