@@ -124,35 +124,38 @@ STUDIES = {
         "How far do models without attention come, from one frame to networks of three dimensions?",
         {
             **{name: Row(name) for name in ("single_frame", "frame_average", "resnet18_lstm", "resnet18_gru")},
-            "former_dfer": Row("former_dfer"),
+            "former_dfer": Row("former_dfer", rates=SLOW_RATES),
             "nr_dfernet": Row("nr_dfernet", rates=SLOW_RATES),
-            **{name: Row(name, config=SCRATCH, rates=SLOW_RATES) for name in ("c3d", "r3d18", "r2plus1d18")},
+            "r3d18": Row("r3d18", config=SCRATCH, rates=SLOW_RATES),  # there is nothing that it could start from
         },
         FIVE,
     ),
     "sampling": Study(
         "How many frames of a clip are needed, and spread how?",
         {
-            "2x1": Row("former_dfer", {"frames": 2}),
-            "4x1": Row("former_dfer", {"frames": 4}),
-            "8x1": Row("former_dfer"),
-            "12x1": Row("former_dfer", {"frames": 12}),
-            "4x2": Row("former_dfer", settings={"per_segment": 2}),
-            "2x4": Row("former_dfer", settings={"per_segment": 4}),
-            "1x8": Row("former_dfer", settings={"per_segment": 8}),
+            "2x1": Row("former_dfer", {"frames": 2}, rates=SLOW_RATES),
+            "4x1": Row("former_dfer", {"frames": 4}, rates=SLOW_RATES),
+            "8x1": Row("former_dfer", rates=SLOW_RATES),
+            "12x1": Row("former_dfer", {"frames": 12}, rates=SLOW_RATES),
+            "4x2": Row("former_dfer", settings={"per_segment": 2}, rates=SLOW_RATES),
+            "2x4": Row("former_dfer", settings={"per_segment": 4}, rates=SLOW_RATES),
+            "1x8": Row("former_dfer", settings={"per_segment": 8}, rates=SLOW_RATES),
         },
         FIVE,
         scales=("book",),
     ),
     "uneven": Study(
         "What do classes as uneven as DFEW's do to UAR and WAR, and what helps?",
-        {balance: Row("former_dfer", settings={"balance": balance}, data={"prior": "dfew"}) for balance in BALANCES},
+        {
+            balance: Row("former_dfer", settings={"balance": balance}, data={"prior": "dfew"}, rates=SLOW_RATES)
+            for balance in BALANCES
+        },
         FIVE,
     ),
     "choosing": Study(
         "How much does choosing the epoch on the test clips add to the numbers?",
-        {select: Row("former_dfer", settings={"select": select}) for select in SELECTS},
-        TEN,
+        {select: Row("former_dfer", settings={"select": select}, rates=SLOW_RATES) for select in SELECTS},
+        FIVE,
     ),
     "logo_table2": Study(
         "What do local attention and the regulariser bring to LOGO-Former (Table 2)?",
@@ -177,8 +180,7 @@ STUDIES = {
                 f"{frames}-frames-{blocks}-blocks": Row(
                     "msstnet", {"frames": frames, "blocks": blocks}, rates=SLOW_RATES
                 )
-                for frames in (4, 8, 12)
-                for blocks in (1, 2, 3)
+                for frames, blocks in ((4, 1), (4, 2), (4, 3), (8, 1), (8, 2), (8, 3), (12, 1))
             },
         },
         FIVE,
@@ -190,13 +192,15 @@ STUDIES = {
                 name: Row(
                     model,
                     overrides,
+                    WHOLE,  # its front ends are the first blocks of the backbone; frozen they hold little
+                    rates=SLOW_RATES,
                     settings={"loss": "joint" if model == "staner" else "cross_entropy"},
                     recipe="staner",
                 )
                 for name, (model, overrides) in STANER_VARIANTS.items()
             },
             # the same network, trained on its average decision alone
-            "STANER-average": Row("staner", settings={"loss": "cross_entropy"}),
+            "STANER-average": Row("staner", config=WHOLE, rates=SLOW_RATES, settings={"loss": "cross_entropy"}),
         },
         FIVE,
     ),
