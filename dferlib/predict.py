@@ -155,7 +155,7 @@ def predict_video(
     Raises:
         InputError: the film or the checkpoint cannot be read, dlib is not installed, or no face is found.
     """
-    return _Predictor(checkpoint, device).predict(path, step, progress)[0]
+    return Predictor(checkpoint, device).predict(path, step, progress)[0]
 
 
 def predict_faces(
@@ -186,7 +186,7 @@ def predict_faces(
     Raises:
         InputError: the film or the checkpoint cannot be read, dlib is not installed, or no face is found.
     """
-    return _Predictor(checkpoint, device).predict(path, step, progress, most, cropped, heat)
+    return Predictor(checkpoint, device).predict(path, step, progress, most, cropped, heat)
 
 
 def run(
@@ -223,7 +223,7 @@ def run(
     """
     from dferlib.annotate import write_film
 
-    predictor = _Predictor(checkpoint, device)
+    predictor = Predictor(checkpoint, device)
     make_folder(out)
     failed, taken = 0, set[str]()
     for video in tqdm(videos, "videos", unit="video", disable=not progress or len(videos) == 1):
@@ -289,10 +289,18 @@ def windows(times: np.ndarray, boxes: np.ndarray, step: float) -> list[tuple[int
     return out
 
 
-class _Predictor:
-    """A model, ready for one film after the other."""
+class Predictor:
+    """A model, ready for one film after the other.
 
-    def __init__(self, checkpoint: Path | str, device: str) -> None:
+    Args:
+        checkpoint: a file that `save_model` wrote.
+        device: where the model runs.
+
+    Raises:
+        InputError: the checkpoint cannot be read.
+    """
+
+    def __init__(self, checkpoint: Path | str, device: str = "auto") -> None:
         self.device = pick_device(device)
         self.model: Any = load_model(checkpoint, self.device)
         self.spec = self.model.input_spec
@@ -308,6 +316,7 @@ class _Predictor:
         cropped: bool = False,
         heat: bool = False,
     ) -> list[Timeline]:
+        """What `predict_faces` does, which see."""
         if not step >= 1 / RATE:
             raise InputError(f"the step is {step} s: give at least {1 / RATE:.2f} s, for there is no more to see")
         if most < 1:
@@ -327,10 +336,7 @@ class _Predictor:
         shown = np.abs(times[None] - slots[:, None]).argmin(1).tolist()
         pictures = {k: np.empty(0, np.uint8) for k in shown if np.isfinite(boxes[k, 2])}
         maps: list[np.ndarray] | None = [] if heat else None
-        chosen = [
-            those[segment_indices(len(those), self.spec.frames // self.per_segment, self.per_segment)]
-            for _, those in placed
-        ]
+        chosen = [self.choose(those) for _, those in placed]
         probabilities = self._ask(info, boxes, chosen, pictures, progress, maps)
         middles = [middle for middle, _ in placed]
         kept = tuple((float(slot), pictures[k]) for slot, k in zip(slots, shown, strict=True) if k in pictures)
@@ -347,6 +353,19 @@ class _Predictor:
             track=(times, boxes),
             heat=looked,
         )
+
+    def choose(self, those: np.ndarray) -> np.ndarray:
+        """The ones among the pictures of a window `(N,)` that the model sees, `(T,)`: the middle of each segment."""
+        return those[segment_indices(len(those), self.spec.frames // self.per_segment, self.per_segment)]
+
+    def cut(self, picture: np.ndarray, box: np.ndarray) -> np.ndarray:
+        """A face `(3, S, S)` of the model's stored size; see `faces.cut`."""
+        return faces.cut(picture, box, stored_size(self.spec.size)).transpose(2, 0, 1)
+
+    def logits(self, clips: np.ndarray) -> torch.Tensor:
+        """What the model says of clips `(B, T, 3, S, S)` uint8 of its stored size, float64 `(B, C)`."""
+        with torch.inference_mode():
+            return self.model(prepare(torch.from_numpy(clips).to(self.device), self.spec)).double().cpu()
 
     def _whole(self, info: VideoInfo, progress: bool) -> tuple[np.ndarray, list[np.ndarray]]:
         """Seconds of each picture and one track, which is the middle square of all."""
@@ -385,16 +404,13 @@ class _Predictor:
         for clip in self._clips(info, boxes, chosen, pictures, progress):
             batch.append(clip)
             if len(batch) == BATCH or len(logits) * BATCH + len(batch) == len(chosen):
-                pixels = prepare(torch.from_numpy(np.stack(batch)).to(self.device), self.spec)
-                with torch.inference_mode():
-                    logits.append(self.model(pixels).double().cpu())
+                clips = np.stack(batch)
+                logits.append(self.logits(clips))
                 if maps is not None:
+                    pixels = prepare(torch.from_numpy(clips).to(self.device), self.spec)
                     maps += [_heat(self.model, one) for one in pixels]
                 batch = []
-        scores = torch.cat(logits)
-        if not scores.isfinite().all():
-            raise InputError("the model gives nan or infinity for this film: its weights are broken, train it again")
-        return scores.softmax(1).numpy()
+        return to_probabilities(torch.cat(logits))
 
     def _clips(
         self,
@@ -406,10 +422,10 @@ class _Predictor:
     ) -> Iterator[np.ndarray]:
         """The clips `(T, 3, S, S)` of the windows in order, while the film runs; one window's faces are in memory."""
         watched = _watched(info, "asking the model", progress)
-        size, held, done = stored_size(self.spec.size), dict[int, np.ndarray](), 0
+        held, done = dict[int, np.ndarray](), 0
         for k, (box, (_, picture)) in enumerate(zip(boxes, watched, strict=False)):
             if np.isfinite(box[2]):
-                held[k] = faces.cut(picture, box, size).transpose(2, 0, 1)
+                held[k] = self.cut(picture, box)
             if k in pictures:
                 pictures[k] = faces.cut(picture, box, PICTURE_SIDE)
             while done < len(chosen) and chosen[done][-1] <= k:
@@ -417,6 +433,17 @@ class _Predictor:
                 done += 1
                 oldest = chosen[done][0] if done < len(chosen) else k
                 held = {index: face for index, face in held.items() if index >= oldest}
+
+
+def to_probabilities(logits: torch.Tensor) -> np.ndarray:
+    """Softmax of logits `(N, C)`, float64.
+
+    Raises:
+        InputError: they are not finite.
+    """
+    if not logits.isfinite().all():
+        raise InputError("the model gives nan or infinity for this film: its weights are broken, train it again")
+    return logits.softmax(1).numpy()
 
 
 def _heat(model: Any, clip: torch.Tensor) -> np.ndarray:

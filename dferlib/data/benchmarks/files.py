@@ -263,7 +263,7 @@ def inspect(root: Root, path: str, first: int | None, every_frame: bool) -> list
     """
     if is_video(path):
         return []  # it was read through when its frames were counted
-    names = frame_names(root, path)
+    names = frame_names(root, root.inside(path))  # no name in it leads out of the root
     numbers = [frame_number(name) or 0 for name in names]
     problems = []
     if first is not None and numbers[0] > first:
@@ -273,7 +273,7 @@ def inspect(root: Root, path: str, first: int | None, every_frame: bool) -> list
         which = f"{missing} frames are missing, the first after {names[last]}"
         problems.append(Problem("missing", f"{path}: {which}"))
     for k, name in enumerate(names):
-        file = root.inside(path, name)
+        file = os.path.join(path, name)
         if not _looks_whole(file):
             problems.append(Problem("unreadable", f"{file}: empty, cut short or no image"))
         elif every_frame or k == len(names) // 2:
@@ -286,7 +286,7 @@ def inspect(root: Root, path: str, first: int | None, every_frame: bool) -> list
 
 def _looks_whole(path: str) -> bool:
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", buffering=0) as file:  # a buffer would read far more than is looked at
             head = file.read(8)
             length = file.seek(0, os.SEEK_END)
             file.seek(max(0, length - 64))
