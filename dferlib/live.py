@@ -217,7 +217,7 @@ class LiveView:
         try:
             import ipywidgets
         except ImportError as error:
-            raise InputError("the live view needs ipywidgets: pip install ipywidgets") from error
+            raise InputError('the live view needs ipywidgets: pip install "dferlib[notebook]"') from error
         self._checkpoint, self._pictures, self._device = checkpoint, pictures, device
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None

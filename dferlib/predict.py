@@ -117,9 +117,13 @@ class Timeline:
         with written_whole(Path(path)) as temporary:
             temporary.write_text(json.dumps({**about, "windows": windows}, indent=1), encoding="utf-8")
 
+    def figure(self) -> "Figure":
+        """Faces, curves and labels over time, as a figure of matplotlib: what a notebook shows."""
+        return _drawn(self)
+
     def plot(self, path: Path | str) -> None:
         """Draw faces, curves and labels over time; the suffix of `path` names the format (png, svg, pdf)."""
-        figure = _drawn(self)
+        figure = self.figure()
         with written_whole(Path(path)) as temporary:
             try:
                 figure.savefig(temporary, dpi=150)
