@@ -238,7 +238,7 @@ STUDIES = {
     "makefaces_difficulty": Study(
         "How hard are the three levels of MakeFaces, for a clip and for its middle frame?",
         {
-            f"{model}-{level}": Row(model, data={"difficulty": level}, rates=rates)
+            f"{model}-{level}": Row(model, data={} if level == "standard" else {"difficulty": level}, rates=rates)
             for model, rates in FEW.items()
             for level in DIFFICULTIES
         },
