@@ -7,8 +7,8 @@ Where the paper is silent, this is what was chosen:
 
 - The peak frame: it takes the last one, because its data sets end at the peak. Of a clip that rises and falls again it
   is the frame that differs most from the first and the last together, each brought to the same mean and contrast so
-  that light does not count. Among 8 frames of MakeFaces that finds a mean expression of 0.58 of the full one; a frame
-  at random has 0.47, the middle one 0.53 and the last one 0.35.
+  that light does not count. Chapter 10 of the book measures how good that is: worse than the middle frame where a
+  clip holds two expressions.
 - The regions are fixed boxes: the clips are cropped and aligned already, so that no landmarks are needed. Each has
   networks of its own, which begin with the first four convolutions of VGG-16.
 - "AvgPool" in Eq. 1 averages 3 x 3 neighbours: a global average, which the text names, would leave no places to weigh.
