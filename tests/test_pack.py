@@ -311,3 +311,32 @@ def test_an_aligned_photograph_lies_as_the_template_does(tmp_path: Path) -> None
     packed = pack("DFEW", root, tmp_path / "packed", 128, align=True, workers=1, progress=False)
     points = faces.landmarks(packed.read(0)[0].transpose(1, 2, 0), np.array([[64.0, 64, 100]]))[0]
     assert np.abs(points - 128 * faces.template()[list(faces.FIVE)]).mean() < 3
+
+
+def test_landmarks_are_packed_with_their_frames(tmp_path: Path) -> None:
+    root = trees.ckplus(tmp_path / "ck")
+    folder, points = (root / place / "S005" / "001" for place in ("cohn-kanade-images", "Landmarks"))
+    for k in (1, 2, 3, 4):  # a white square of the picture, and the first landmark at its centre
+        picture = np.zeros((49, 64, 3), np.uint8)
+        picture[20 + k : 23 + k, 30:33] = 255
+        Image.fromarray(picture).save(folder / f"S005_001_{k:08d}.png")
+        lines = ["31.5 " + str(21.5 + k), *(f"{x} {y}" for x, y in trees.LANDMARKS[1:])]
+        trees.text(points / f"S005_001_{k:08d}_landmarks.txt", lines)
+    (root / "Landmarks/S010/001/S010_001_00000002_landmarks.txt").unlink()
+    packed = pack("CKPlus", root, tmp_path / "out", size=98, workers=1, progress=False)
+    at = packed.table.ids.tolist().index("S005_001")
+    clip, found = packed.read(at), packed.landmarks(at)
+    assert found.shape == (4, 68, 2) and found.dtype == np.float32
+    for frame, (x, y) in zip(clip, found[:, 0], strict=True):
+        bright = np.argwhere(frame[0] > 128).mean(0) + 0.5  # down, right
+        np.testing.assert_allclose(bright[::-1], (x, y), atol=0.6)
+    np.testing.assert_allclose(found[2, 1:], (trees.LANDMARKS[1:] - [7, 0]) * 2, rtol=1e-5)
+    np.testing.assert_array_equal(packed.landmarks(at, np.array([2, 0])), found[[2, 0]])
+    broken = packed.table.ids.tolist().index("S010_001")
+    assert np.isnan(packed.landmarks(broken)).all() and packed.read(broken).any()
+    assert [line for line in packed.skipped if "S010_001_00000002_landmarks.txt" in line]
+
+
+def test_a_store_without_landmarks_says_so(made: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has no landmarks: pack CK"):
+        pack("AFEW", made["AFEW"], tmp_path / "out", size=8, workers=1, progress=False).landmarks(0)

@@ -27,7 +27,16 @@ from tqdm import tqdm
 from dferlib.data import faces
 from dferlib.data.benchmarks import BENCHMARKS, Benchmark
 from dferlib.data.benchmarks.base import Subsets
-from dferlib.data.benchmarks.files import Root, frame_names, is_video, read_clip, read_image
+from dferlib.data.benchmarks.files import (
+    Root,
+    frame_names,
+    in_square,
+    is_video,
+    picture_size,
+    read_clip,
+    read_image,
+    read_landmarks,
+)
 from dferlib.data.store import ClipStore, facts_file, write_part
 from dferlib.data.table import ClipTable
 from dferlib.data.video import read_video
@@ -37,6 +46,7 @@ from dferlib.files import make_folder, written_whole
 MANIFEST, SKIPPED = "pack.json", "skipped.txt"
 PART_FRAMES = 2048  # a part is closed when it has so many: 100 MB in memory with 128 pixels
 SIDES = (8, 1024)  # pixels
+LANDMARKS = "landmarks"
 TABLE = "table:"  # what the names of facts begin with that are columns of the table
 
 
@@ -49,6 +59,7 @@ class _Job:
     rows: pd.DataFrame
     size: int
     align: bool
+    landmarks: list[list[str]]  # for each clip the file of each frame; empty if none are kept
 
 
 def pack(
@@ -63,7 +74,8 @@ def pack(
 ) -> "PackedClips":
     """Pack every clip of a data set, with all of its folds, or go on with a packing that was stopped.
 
-    Clips that cannot be read are left out; `skipped.txt` in the folder lists them and why.
+    Clips that cannot be read are left out; `skipped.txt` in the folder lists them and why. Landmarks that come with a
+    set (CK+) are kept too, unless the faces are aligned.
 
     Args:
         name: one of `BENCHMARKS`, in any case.
@@ -95,8 +107,14 @@ def pack(
         faces.landmarks_file()  # what is missing is told before anything is read
     folder, rows = make_folder(Path(out)), _with_folds(source)
     bounds = _bounds(source.table.frames)
-    _claim(folder, _manifest(source, rows, len(bounds), align))
-    jobs = [_Job(_stem(folder, k), source.root.path, rows.iloc[low:high], size, align) for k, (low, high) in bounds]
+    points = [] if align else [source.landmark_files(k) for k in range(len(source))]
+    if not any(points):
+        points = []
+    _claim(folder, _manifest(source, rows, len(bounds), align, bool(points)))
+    jobs = [
+        _Job(_stem(folder, k), source.root.path, rows.iloc[low:high], size, align, points[low:high])
+        for k, (low, high) in bounds
+    ]
     todo = [job for job in jobs if not facts_file(job.stem).exists()]
     _check_space(folder, source, todo, progress)
     _make(todo, workers or os.cpu_count() or 1, f"packing {kind.name} at {size} px", progress)
@@ -139,13 +157,14 @@ def _stem(folder: Path, part: int) -> Path:
     return folder / f"part-{part:05d}"
 
 
-def _manifest(source: Benchmark, rows: pd.DataFrame, parts: int, align: bool) -> dict[str, Any]:
+def _manifest(source: Benchmark, rows: pd.DataFrame, parts: int, align: bool, landmarks: bool) -> dict[str, Any]:
     folds = [int(column.split()[1]) for column in rows.columns if column.startswith("split ")]
     splits = sha256(rows[[f"split {fold}" for fold in folds]].to_csv().encode()).hexdigest()[:16]
     return {
         **{"data": source.name, "layout": source.layout, "size": source.size, "aligned": align},
         **{"classes": list(source.classes), "splits": list(source.SPLITS), "folds": folds, "parts": parts},
         **{"source": source.fingerprint, "lists": splits},
+        **({LANDMARKS: True} if landmarks else {}),
     }
 
 
@@ -241,9 +260,29 @@ def _make_part(job: _Job) -> int:
             clips.append(nothing)
             problems.append(str(error))
     facts = {f"{TABLE}{name}": _plain(column) for name, column in job.rows.items()}
-    lengths = [len(clip) for clip in clips]
-    write_part(job.stem, {"frames": np.concatenate(clips)}, lengths, {**facts, "problem": np.array(problems)})
+    lengths, layers = [len(clip) for clip in clips], {"frames": np.concatenate(clips)}
+    if job.landmarks:
+        found = [_landmarks(root, job, k, count) for k, count in enumerate(lengths)]
+        layers[LANDMARKS] = np.concatenate([points for points, _ in found])
+        problems = [problem or other for problem, (_, other) in zip(problems, found, strict=True)]
+    write_part(job.stem, layers, lengths, {**facts, "problem": np.array(problems)})
     return int(job.rows["frames"].sum())
+
+
+def _landmarks(root: Root, job: _Job, clip: int, count: int) -> tuple[np.ndarray, str]:
+    """The landmarks (T, 68, 2) of a clip in pixels of the packed frames, and what was wrong; nan if anything was."""
+    nothing = np.full((count, 68, 2), np.nan, np.float32)
+    if not count:
+        return nothing, ""
+    folder = root.inside(str(job.rows["path"].iloc[clip]))
+    try:
+        if len(job.landmarks[clip]) != count:
+            raise InputError(f"there are no landmarks for {folder}: unpack them again")
+        points = np.stack([read_landmarks(root, path) for path in job.landmarks[clip]])
+        wide, high = picture_size(root.inside(folder, frame_names(root, folder)[0]))
+    except InputError as error:
+        return nothing, str(error)
+    return in_square(points, wide, high, job.size).astype(np.float32), ""
 
 
 def _plain(column: pd.Series) -> np.ndarray:
@@ -326,6 +365,24 @@ class PackedClips(Subsets):
             (T, 3, S, S) uint8.
         """
         return self.store.read(int(self.table.rows["stored"].iloc[index]), frames)
+
+    def landmarks(self, index: int, frames: np.ndarray | None = None) -> np.ndarray:
+        """Read the 68 landmarks that came with frames of one clip.
+
+        Args:
+            index: which clip.
+            frames: (T,) which of its frames; default all.
+
+        Returns:
+            (T, 68, 2) float32, x to the right and y down in pixels of the packed frames; nan where they could not be
+            read.
+
+        Raises:
+            InputError: the set has none, or they were not unpacked when it was packed, or the faces are aligned.
+        """
+        if not self.about.get(LANDMARKS):
+            raise InputError(f"{self.folder} has no landmarks: pack CK+ with its folder Landmarks, not aligned")
+        return self.store.read(int(self.table.rows["stored"].iloc[index]), frames, LANDMARKS)
 
     @cached_property
     def fingerprint(self) -> str:

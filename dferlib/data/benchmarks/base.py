@@ -208,6 +208,10 @@ class Benchmark(Subsets, ABC):
         wanted = np.arange(row["frames"]) if frames is None else np.asarray(frames)
         return read_clip(self.root, str(self.root.path / row["path"]), int(row["frames"]), wanted, self.size)
 
+    def landmark_files(self, index: int) -> list[str]:
+        """Paths of the files with the landmarks of each frame of a clip; none where the set has no landmarks."""
+        return []
+
     @cached_property
     def fingerprint(self) -> str:
         """A short hash of ids, labels, picture size and the name and length of every file; no file is opened."""

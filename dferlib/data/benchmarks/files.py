@@ -247,6 +247,39 @@ def read_clip(root: Root, path: str, count: int, frames: np.ndarray, size: int |
     return np.stack(clip)
 
 
+def read_landmarks(root: Root, path: str) -> np.ndarray:
+    """Read the 68 landmarks of a frame, `(68, 2)` float64 in pixels of its picture.
+
+    Raises:
+        InputError: the file is missing, or not 68 lines of two numbers.
+    """
+    path = root.inside(path)
+    if not os.path.isfile(path):
+        raise InputError(f"there are no landmarks {path}: unpack them again")
+    try:
+        points = np.array([line.split() for line in read_text(path) if line], dtype=np.float64)
+    except ValueError:
+        points = np.empty(0)
+    if points.shape != (68, 2) or not np.isfinite(points).all():
+        raise InputError(f"{path} is not 68 lines of two numbers: copy it again")
+    return points
+
+
+def in_square(points: np.ndarray, wide: int, high: int, size: int) -> np.ndarray:
+    """Move points `(..., 2)` of a picture to where `to_array` puts them: its middle square, scaled to `size`."""
+    side = min(wide, high)
+    return (points - np.array([(wide - side) // 2, (high - side) // 2])) * (size / side)
+
+
+def picture_size(path: str) -> tuple[int, int]:
+    """Width and height of an image in pixels, by its header."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return image.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"cannot read the image {path}: it is damaged or no image; copy it again") from error
+
+
 def file_sizes(path: str) -> list[tuple[str, int]]:
     """Name and length of every file of a clip: what tells two copies of a data set apart without reading them."""
     if is_video(path):

@@ -2,13 +2,14 @@
 
 import os
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
 from dferlib.data.benchmarks.base import Clip, SubjectFolds
-from dferlib.data.benchmarks.files import frame_names, is_video, read_text
+from dferlib.data.benchmarks.files import frame_names, is_video, read_landmarks, read_text
 from dferlib.errors import InputError, choose
 
 
@@ -134,29 +135,27 @@ class CKPlus(_Peaked):
         Raises:
             InputError: the set has no landmarks, or a file is missing or not 68 lines of two numbers.
         """
-        row = self.table.rows.iloc[index]
-        base = self.root.locate("Landmarks")
-        if base is None:
+        if self.root.locate("Landmarks") is None:
             raise InputError(f"{self.root.path} lacks the folder Landmarks: unpack it there")
-        folder = self._sessions(base).get(str(row["id"]))
-        if folder is None:
-            raise InputError(f"{base} has no landmarks for {row['id']}: unpack it again")
-        names = frame_names(self.root, str(self.root.path / row["path"]))
-        wanted = range(len(names)) if frames is None else [int(k) for k in frames]
-        stems = [Path(names[k]).stem for k in wanted]
-        return np.stack([self._points(self.root.inside(folder, f"{stem}_landmarks.txt")) for stem in stems])
+        files = self.landmark_files(index)
+        if not files:
+            raise InputError(f"there are no landmarks for {self.table.ids[index]}: unpack them again")
+        wanted = files if frames is None else [files[int(k)] for k in frames]
+        return np.stack([read_landmarks(self.root, path) for path in wanted])
 
-    @staticmethod
-    def _points(path: str) -> np.ndarray:
-        if not Path(path).is_file():
-            raise InputError(f"there are no landmarks {path}: unpack them again")
-        try:
-            points = np.array([line.split() for line in read_text(path) if line], dtype=np.float64)
-        except ValueError:
-            points = np.empty(0)
-        if points.shape != (68, 2) or not np.isfinite(points).all():
-            raise InputError(f"{path} is not 68 lines of two numbers: copy it again")
-        return points
+    def landmark_files(self, index: int) -> list[str]:
+        """Paths of the files with the landmarks of each frame of a clip; none where they were not unpacked."""
+        row = self.table.rows.iloc[index]
+        folder = self._landmark_folders.get(str(row["id"]))
+        if folder is None:
+            return []
+        names = frame_names(self.root, str(self.root.path / row["path"]))
+        return [str(Path(folder) / f"{Path(name).stem}_landmarks.txt") for name in names]
+
+    @cached_property
+    def _landmark_folders(self) -> dict[str, str]:
+        base = self.root.locate("Landmarks")
+        return {} if base is None else self._sessions(base)
 
 
 class OuluCASIA(_Peaked):
