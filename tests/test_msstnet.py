@@ -24,6 +24,7 @@ def by_loops(model: MSSTNet, stage_maps: list[Tensor]) -> Tensor:
             row, column = p // grid * P, p % grid * P
             for t in range(T):
                 x = maps[t, :, row : row + P, column : column + P].flatten()  # P^2 d
+                x = (x - x.mean()) / (x.var(unbiased=False) + 1e-5).sqrt()  # ours: all stages in one scale
                 z[p][t] = z[p][t] + model.embed[i].weight @ x + model.time_position[i, t, 0]  # Eq. 1
         for block in model.t_formers[i]:
             for p in range(grid * grid):
@@ -50,6 +51,15 @@ def test_equals_its_equations_written_as_loops(dtype, tolerance):
         third = net.blocks[:3](net.stem(clip))
         expected.append(by_loops(model, [third, net.blocks[3](third)]))
     torch.testing.assert_close(model(clips), torch.stack(expected), rtol=tolerance * 10, atol=tolerance * 10)
+
+
+@torch.no_grad()
+def test_the_scale_of_a_stage_does_not_matter():
+    model = make("msstnet").eval()
+    maps = model.feature_maps(make_clips(model)) + 0.1  # no patch is dark
+    fine, rest = maps.split([model.lengths[0], sum(model.lengths[1:])], 2)
+    louder = torch.cat([10 * fine, rest], 2)
+    torch.testing.assert_close(model.forward_from_maps(louder), model.forward_from_maps(maps), rtol=1e-3, atol=1e-3)
 
 
 @torch.no_grad()

@@ -180,7 +180,7 @@ STUDIES = {
                 f"{frames}-frames-{blocks}-blocks": Row(
                     "msstnet", {"frames": frames, "blocks": blocks}, rates=SLOW_RATES
                 )
-                for frames, blocks in ((4, 1), (4, 2), (4, 3), (8, 1), (8, 2), (8, 3), (12, 1))
+                for frames, blocks in ((4, 1), (4, 2), (4, 3), (8, 1), (12, 1))
             },
         },
         FIVE,
