@@ -8,9 +8,9 @@ Where the paper is silent, this is what was chosen:
 - The stages: the last three of ResNet18. On frames of 128 px their maps are 16, 8 and 4 wide and split into 4 x 4
   patches; on 112 px they do not. This configuration costs 4 % more than the paper prints for every T it tries.
 - How the T-Formers integrate the scales: the tokens of the next stage are added to what the T-Former before gave.
-- Before they are embedded, patches are brought to mean 0 and variance 1, without learnt numbers. The maps of a late stage
-  can be several times smaller than those of an early one, and the sum would drown them: on frozen maps of the book's
-  backbone the network learns next to nothing otherwise.
+- Before they are embedded, patches are brought to mean 0 and variance 1, without learnt numbers. The maps of a late
+  stage can be several times smaller than those of an early one, and the sum would drown them: on frozen maps of the
+  book's backbone the network learns next to nothing otherwise.
 - MLP ratio 4, dropout 0.1, and a LayerNorm before the mean, which the residual stream of a pre-norm transformer needs.
 """
 
