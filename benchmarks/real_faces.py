@@ -7,7 +7,8 @@ which of the two classes neutral and happiness is more probable. Each person is 
 - aligned: the same, turned and scaled by the landmarks to where MakeFaces has them;
 - morph: from neutral to smiling and held there, against the neutral photograph standing still, both aligned.
 
-Nothing is learnt from the photographs, and no setting is chosen by them. The photographs are those of the Face Research
+Nothing is learnt from the photographs, and their expressions chose no setting. The width of the crop in the first way
+was measured on where eyes and mouths are in them (`dferlib.data.faces.CROP`). The photographs are those of the Face Research
 Lab London Set (DeBruine and Jones 2017, CC BY 4.0): neutral and smiling front views, from its page at figshare. The
 record goes to results/real_faces/: what was asked, each answer, the balanced accuracy and its interval over people.
 
@@ -25,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from dferlib.checkpoints import load_model
 from dferlib.data import faces
