@@ -8,9 +8,10 @@ which of the two classes neutral and happiness is more probable. Each person is 
 - morph: from neutral to smiling and held there, against the neutral photograph standing still, both aligned.
 
 Nothing is learnt from the photographs, and their expressions chose no setting. The width of the crop in the first way
-was measured on where eyes and mouths are in them (`dferlib.data.faces.CROP`). The photographs are those of the Face Research
-Lab London Set (DeBruine and Jones 2017, CC BY 4.0): neutral and smiling front views, from its page at figshare. The
-record goes to results/real_faces/: what was asked, each answer, the balanced accuracy and its interval over people.
+was measured on where eyes and mouths are in them (`dferlib.data.faces.CROP`). The photographs are those of the Face
+Research Lab London Set (DeBruine and Jones 2017, CC BY 4.0): neutral and smiling front views, from its page at
+figshare. The record goes to results/real_faces/: what was asked, each answer, the balanced accuracy and its interval
+over people.
 
 pip install "dferlib[faces,face-weights]"; python benchmarks/real_faces.py --photos london      (a minute on two cores)
 """
