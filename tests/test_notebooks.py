@@ -63,6 +63,12 @@ def test_has_the_four_parameters(notebook: Path) -> None:
     assert {target.id for targets in assigned for target in targets if isinstance(target, ast.Name)} == PARAMETERS
 
 
+@each_notebook
+@pytest.mark.parametrize("page", ["README.md", "_toc.yml", "book/preface.md", "book/how_to_read.md"])
+def test_is_on_every_list_of_chapters(notebook: Path, page: str) -> None:
+    assert f"notebooks/{notebook.stem}" in (ROOT / page).read_text()
+
+
 @pytest.mark.slow
 @each_notebook
 def test_runs_quickly_and_describes_its_pictures(
@@ -77,15 +83,18 @@ def test_runs_quickly_and_describes_its_pictures(
     assert sorted(notebook.parent.iterdir()) == before, "the run left files behind"
     assert run.gigabytes < GIGABYTES
     assert run.seconds < 2 * SECONDS, f"far slower than {SECONDS} s; half of this limit is for a busy machine"
-    undescribed, captions = [], []
+    undescribed, captions, missing = [], [], []
     for cell in nbformat.read(tmp_path / notebook.name, 4).cells:
         mimes = {mime for output in cell.get("outputs", []) for mime in output.get("data", {})}
-        if any(mime.startswith("image/") for mime in mimes):
-            shown = cell.metadata.get("mystnb", {})
+        shown = cell.metadata.get("mystnb", {})
+        if not any(mime.startswith("image/") for mime in mimes):
+            missing += [shown["figure"]["name"]] if "figure" in shown else []
+        else:
             captions.append(shown.get("figure", {}).get("name"))
             if not (shown.get("image", {}).get("alt") and shown.get("figure", {}).get("caption")):
                 undescribed.append(cell.source)
     assert captions, "a chapter shows at least one picture"
+    assert not missing, "cells with a caption that show no picture"
     assert not undescribed, "pictures without mystnb.image.alt or mystnb.figure.caption in their cell's metadata"
     assert len(set(captions)) == len(captions), "every figure needs a mystnb.figure.name of its own"
 
