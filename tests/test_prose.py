@@ -1,0 +1,99 @@
+"""No measured number is typed into the prose of a chapter: cells compute it, or read it from a record."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+WORDS = "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|twenty|thirty|forty|fifty|sixty|seventy"
+NUMBER = rf"(?:\d[\d.,]*|\b(?:{WORDS}|eighty|ninety|half|tenths?|quarters?)(?:\s+(?:of\s+)?an?)?)"
+UNIT = r"(?:%|per\s?cent\b|(?:percentage\s)?points?\b|[GM]MACs?\b|[GMT]?FLOPs?\b|[kMGT]i?B\b|ms\b|milliseconds?\b)"
+MEASURE = r"(?:UAR|WAR|recall|precision|accuracy|correlation|calibration error|loss|p)"
+MEASURED = (
+    rf"{NUMBER}[\s\-]?{UNIT}",  # 81.8 %, two tenths of a percent, three points
+    rf"(?:takes?|took|takes? only|runs? in|within)\s(?:about\s|some\s)?{NUMBER}\s(?:seconds?|minutes?|hours?)\b",
+    rf"\b{MEASURE}\s(?:is|was|of|=|reaches|reached|rises to|falls to|near|about)\s(?:about\s|some\s)?\d",
+)
+NO_PROSE = (  # code, formulas, roles such as {doc}`..`, and the line that says how long a chapter takes
+    r"```(?!\{dropdown\}).*?```",
+    r"\$\$.*?\$\$",
+    r"\$[^$]*\$",
+    r"\{[\w:]+\}`[^`]*`",
+    r"`[^`\n]*`",
+    r"\*\*Time\.\*\*.*?(?=\n\n|\Z)",
+)
+AGREED = (  # levels and limits that somebody chose, not found
+    r"95 (?:%|percent)",
+    r"power of 80 %",
+    r"100 %",
+)
+SUPPOSED = {  # by chapter: examples that are made up, and points that are places
+    "02": ("Five points", "68 points", "five points"),
+    "03": (
+        "90 %",
+        "one point",  # to which width?
+        "a WAR of 60 % and a UAR of 40 %",
+        "a recall of disgust of 0 % and of 3 %",
+        "almost 3 %",
+    ),
+    "06": ("A correlation near 1",),
+    "07": ("it says 70 %", "in 70 %", "99.9 %", "by one point"),
+    "09": ("0.3 points",),
+    "10": ("half a point",),
+    "11": ("0.1 %", "8 GFLOPs"),
+    "14": ("90 %",),
+}
+
+
+def typed(text: str, supposed: tuple[str, ...] = ()) -> list[str]:
+    """The measured numbers in a text, as they stand there."""
+    for pattern in (*NO_PROSE, *AGREED, *map(re.escape, supposed)):
+        text = re.sub(pattern, " ", text, flags=re.DOTALL)
+    return [found.group() for pattern in MEASURED for found in re.finditer(pattern, text)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "STT reaches 81.8 % on the test clips",
+        "the control is 12 points\nbelow it",
+        "the gap is half a point",
+        "within two tenths of a percent",
+        "a layer of 1.2 GMAC",
+        "a training took 80 seconds",
+        "its UAR is 0.82 here",
+        "a correlation of about 0.7",
+        "it needs 1.5 GB",
+        "```{dropdown} 1. Why?\nBecause it loses 3 points.\n```",
+    ],
+)
+def test_a_typed_number_is_found(text: str) -> None:
+    assert typed(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sixteen frames of 112 px",
+        "an interval of 95 %",
+        "the table prints it in percent",
+        "a weight of $0.5$ and `lr=0.1 %`",
+        "**Time.** The chapter takes 5 minutes.",
+        "one point is an anecdote",
+    ],
+)
+def test_settings_and_formulas_are_not_taken_for_measurements(text: str) -> None:
+    assert not typed(text, supposed=("one point",))
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_no_measured_number_is_typed_into_prose(notebook: Path) -> None:
+    found = []
+    for cell in nbformat.read(notebook, 4).cells:
+        shown = cell.metadata.get("mystnb", {})
+        texts = [shown.get("figure", {}).get("caption", ""), shown.get("image", {}).get("alt", "")]
+        texts += [cell.source] if cell.cell_type == "markdown" else []
+        found += [number for text in texts for number in typed(text, SUPPOSED.get(notebook.stem[:2], ()))]
+    assert not found, "let a cell compute and print these, or read them from a record (or from results/reported.csv)"
