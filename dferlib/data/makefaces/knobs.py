@@ -61,7 +61,7 @@ DIFFICULTIES = {
         ),
     ),
     "hard": Knobs(
-        intensity=(0.35, 0.75),
+        intensity=(0.32, 0.72),
         carry_over=0.4,
         movements=1.25,
         talking=0.7,
@@ -70,11 +70,11 @@ DIFFICULTIES = {
         misaligned=0.004,
         flicker=0.4,
         glasses=0.25,
-        sunglasses=0.03,
-        hand=0.12,
-        hair=0.12,
+        sunglasses=0.04,
+        hand=0.15,
+        hair=0.14,
         camera=CameraStrengths(
-            blur=(0.001, 0.01), smear=0.015, noise=(0.01, 0.035), quality=(30, 75), shrink=(1, 1.5), dropped=0.08
+            blur=(0.002, 0.011), smear=0.015, noise=(0.01, 0.035), quality=(25, 70), shrink=(1, 1.5), dropped=0.08
         ),
     ),
 }
