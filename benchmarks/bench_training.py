@@ -2,9 +2,12 @@
 
 python benchmarks/bench_training.py [MODEL]
 
-The loop and the bare forward, backward and step take turns on the same clips, so that a busy machine slows both.
+The loop, the bare forward, backward and step, and the making of batches take turns on the same clips, and what is
+compared are the medians over pairs: a busy machine slows all of them. The loop is also compared by processor time, which
+counts only what this process does. The load of the machine is told beside the figures.
 """
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -32,52 +35,61 @@ def source(count: int) -> ArraySource:
     return ArraySource(table, [rng.integers(0, 256, (12, 3, 64, 64), dtype=np.uint8) for _ in range(count)])
 
 
-def bare(name: str, batches: list[Batch]) -> Iterator[float]:
+def clocks() -> np.ndarray:
+    """Seconds on the wall, and of this process on all processors."""
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def bare(name: str, batches: list[Batch]) -> Iterator[np.ndarray]:
     """Seconds a step of forward, backward and update takes, on batches that are there already."""
     model = create_model(name).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
     while True:
-        begin = time.perf_counter()
+        begin = clocks()
         for batch in batches:
             loss = torch.nn.functional.cross_entropy(model(batch.inputs), batch.labels)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
-        yield (time.perf_counter() - begin) / len(batches)
+        yield (clocks() - begin) / len(batches)
 
 
-def looped(name: str, clips: ArraySource) -> Iterator[float]:
+def looped(name: str, clips: ArraySource) -> Iterator[np.ndarray]:
     """Seconds a step of the library's loop takes, the making of the batches included."""
     config = TrainConfig(lr=1e-5, batch_size=BATCH, device="cpu", epochs=1000)
     trainer = Trainer(make_fabric("cpu", "auto"), create_model(name), clips, clips, config, {})
     for number in range(1, config.epochs + 1):
         trainer.step = 0
-        begin = time.perf_counter()
+        begin = clocks()
         trainer.epoch(number)
-        yield (time.perf_counter() - begin) / STEPS
+        yield (clocks() - begin) / STEPS
+
+
+def made(loader: Loader) -> Iterator[np.ndarray]:
+    """Seconds that making a batch takes."""
+    for epoch in range(2, sys.maxsize):
+        begin = clocks()
+        for step, indices in enumerate(np.split(loader.order(epoch), loader.ends)):
+            loader.batch(indices, (epoch, step))
+        yield (clocks() - begin) / STEPS
 
 
 def main(name: str) -> None:
     clips, config = source(BATCH * STEPS), TrainConfig(batch_size=BATCH)
     loader = Loader(clips, create_model(name), config, torch.device("cpu"))
-    batches = list(loader.epoch(1))
-    rivals, times = (bare(name, batches), looped(name, clips)), []
-    for _ in range(ROUNDS + 2):
-        times.append([next(rival) for rival in rivals])
-    steps = np.array(times[2:])  # the first ones warm up
-    plain, loop = np.median(steps, 0)
-    added = np.median(steps[:, 1] / steps[:, 0]) - 1
-    makings = []
-    for epoch in range(2, ROUNDS + 2):
-        begin = time.perf_counter()
-        for step, indices in enumerate(np.split(loader.order(epoch), loader.ends)):
-            loader.batch(indices, (epoch, step))
-        makings.append((time.perf_counter() - begin) / STEPS)
-    make = np.median(makings)
-    print(f"{name}, {torch.get_num_threads()} threads, batches of {BATCH} clips, medians of {ROUNDS} rounds")
-    print(f"bare step {1000 * plain:.0f} ms, a step of the loop {1000 * loop:.0f} ms: {100 * added:+.1f} %")
-    print(f"making a batch {1000 * make:.1f} ms: {plain / make:.1f} times as fast as it is used")
+    rivals = bare(name, list(loader.epoch(1))), looped(name, clips), made(loader)
+    times = np.array([[next(rival) for rival in rivals] for _ in range(ROUNDS + 2)])[2:]  # the first ones warm up
+    plain, loop, make = np.median(times[..., 0], 0)
+    added = np.median(times[:, 1] / times[:, 0], 0) - 1
+    ahead = np.median(times[:, 0, 0] / times[:, 2, 0])
+    load = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+    print(f"{name}, {torch.get_num_threads()} threads, batches of {BATCH} clips, medians of {ROUNDS} rounds, {load}")
+    print(
+        f"bare step {1000 * plain:.0f} ms, a step of the loop {1000 * loop:.0f} ms: {100 * added[0]:+.1f} %, ", end=""
+    )
+    print(f"{100 * added[1]:+.1f} % of processor time, the making of the batches included")
+    print(f"making a batch {1000 * make:.1f} ms: {ahead:.1f} times as fast as it is used")
     print(f"an epoch of 1,008 clips: {loop * 1008 / BATCH:.0f} s")
 
 
