@@ -32,17 +32,20 @@ def really(config: TrainConfig) -> int:
     """Bytes that this new process takes more, at the most, when it trains the book-scale STT for two steps."""
     model = create_model("stt").train()
     optimizer, spec = make_optimizer(model, config), model.input_spec
-    spared = recomputed(model) if config.recompute else nullcontext()
-    with spared:
-        for count in (1, config.batch_size, config.batch_size):  # the first step loads what torch loads once
-            if count > 1 and "before" not in locals():
-                before = psutil.Process().memory_info().rss
-            clips = torch.zeros(count, spec.frames, 3, spec.size, spec.size)
-            with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16-mixed"):
-                loss = torch.nn.functional.cross_entropy(model(clips).float(), torch.zeros(count, dtype=torch.int64))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+
+    def step(count: int) -> None:
+        clips = torch.zeros(count, spec.frames, 3, spec.size, spec.size)
+        with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16-mixed"):
+            loss = torch.nn.functional.cross_entropy(model(clips).float(), torch.zeros(count, dtype=torch.int64))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    with recomputed(model) if config.recompute else nullcontext():
+        step(1)  # loads what torch loads once
+        before = psutil.Process().memory_info().rss
+        for _ in range(2):
+            step(config.batch_size)
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - before
 

@@ -100,7 +100,7 @@ def training_memory(model: ClipModel, config: TrainConfig) -> Memory:
         config: how it is trained: batch size, optimiser, precision ("32-true" or "bf16-mixed"), recompute, and whether
             the backbone is frozen; where it is, its maps are not taken from memory.
     """
-    mode, spec = FakeTensorMode(allow_non_fake_inputs=True), model.input_spec
+    mode, spec = _Mode(allow_non_fake_inputs=True), model.input_spec
     model = _hollow(model, mode).train()
     if config.backbone_lr_scale == 0:
         model.backbone.requires_grad_(False)
@@ -135,6 +135,15 @@ def _hollow(model: ClipModel, mode: FakeTensorMode) -> ClipModel:
                 if value is not None:
                     weights[name] = mode.from_tensor(value)  # type: ignore[assignment]
     return model
+
+
+class _Mode(FakeTensorMode):
+    """Belongs to all its tensors. Recomputing copies buffers, and torch would copy the mode along, weak references and
+    all, which ends the process now and then.
+    """
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_Mode":
+        return self
 
 
 class _Living(TorchDispatchMode):
