@@ -4,13 +4,16 @@
 #   make quick   run the unit tests that take seconds
 #   make bench   measure speed and memory
 #   make clean   remove what was built (not .venv, not the cached data)
+# WORKERS is how many processes share the tests, one core and up to 4 GB each: make test WORKERS=4
 # PYTHON chooses the interpreter that makes .venv: make book PYTHON=python3.12
 
 SHELL := /bin/bash
 PYTHON ?= python3
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := book
@@ -30,7 +33,7 @@ book: $(STAMP)
 	@echo "The book is at $(CURDIR)/_build/html/index.html"
 
 test: $(STAMP) lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -38,7 +41,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 quick: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow and not site"
+	$(PYTEST) -m "not slow and not site"
 
 bench: $(STAMP)
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done

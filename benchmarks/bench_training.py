@@ -3,8 +3,8 @@
 python benchmarks/bench_training.py [MODEL]
 
 The loop, the bare forward, backward and step, and the making of batches take turns on the same clips, and what is
-compared are the medians over pairs: a busy machine slows all of them. The loop is also compared by processor time, which
-counts only what this process does. The load of the machine is told beside the figures.
+compared are the medians over pairs: a busy machine slows all of them. The loop is also compared by processor time,
+which counts only what this process does. The load of the machine is told beside the figures.
 """
 
 import os

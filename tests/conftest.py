@@ -1,22 +1,79 @@
 """What several test files share: a data set and a model so small that training takes a second."""
 
+import os
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from chapters import Run, quick_run
 from hypothesis import settings
 from torch import Tensor, nn
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from dferlib import EMOTIONS
 from dferlib.data.table import ArraySource, ClipTable
 from dferlib.models import ClipModel, InputSpec
 
+# one core a worker, in its own process and in those that it starts
 torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 # the same examples on every run, and no deadline: the first one pays for an import, and the machine may be busy
 settings.register_profile("dferlib", derandomize=True, deadline=None)
 settings.load_profile("dferlib")
+
+
+class Shared(LoadFileScheduling):
+    """How the workers of pytest-xdist share the tests: by file, so that what the tests of a file share is made once.
+
+    Only the chapters are given out one by one.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid if "test_notebooks.py::" in nodeid else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Shared:
+    return Shared(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where workers share the tests, what takes longest starts first."""
+    if not hasattr(config, "workerinput"):
+        return
+    weights = Counter[Path]()
+    for item in items:
+        weights[item.path] += 20 if item.get_closest_marker("slow") else 1
+    items.sort(
+        key=lambda item: (
+            not item.get_closest_marker("site"),  # all its pages wait for one build, which waits for the chapters
+            "run_of" not in item.fixturenames,
+            -weights[item.path],
+        )
+    )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what the chapters took: processor time and memory."""
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    lines = {value for report in reports for name, value in report.user_properties if name == "chapter"}
+    if lines:
+        terminalreporter.section("quick runs of the chapters, processor time")
+        terminalreporter.write("".join(f"{line}\n" for line in sorted(lines)))
+
+
+@pytest.fixture(scope="session")
+def run_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Run]:
+    """Gives the quick run of a chapter, made once for all tests of all workers."""
+    own = tmp_path_factory.getbasetemp()
+    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "chapters"
+    shared.mkdir(exist_ok=True)
+    return lambda notebook: quick_run(notebook, shared)
 
 
 def make_source(count: int, split: str = "train", seed: int = 0, frames: int = 6, side: int = 16) -> ArraySource:
