@@ -17,7 +17,7 @@ from dferlib import EMOTIONS, InputError, MakeFaces
 from dferlib.data.makefaces import actions, generator, performance, protocol
 from dferlib.data.makefaces.actions import UNITS
 from dferlib.data.makefaces.assets import Part, load_head
-from dferlib.data.makefaces.camera import CameraStrengths
+from dferlib.data.makefaces.camera import Camera, CameraStrengths, film
 from dferlib.data.makefaces.identity import sample_identity
 from dferlib.data.makefaces.knobs import Knobs
 from dferlib.data.makefaces.paint import paint
@@ -234,6 +234,19 @@ any_knobs = st.builds(
     misaligned=st.floats(0, 0.01),
     camera=cameras,
 )
+
+
+def test_a_blur_that_reaches_no_neighbour_changes_nothing():
+    pictures = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    still = {
+        "smear": np.zeros((2, 2)),
+        "noise": 0.0,
+        "quality": None,
+        "shrink": 1.0,
+        "dropped": np.zeros(2, dtype=bool),
+    }
+    seen = [film(pictures, Camera(blur, **still), np.random.default_rng(0)) for blur in (0.0, 1e-250, 0.16)]
+    assert torch.equal(seen[0], seen[1]) and torch.equal(seen[0], seen[2])
 
 
 @settings(max_examples=25, deadline=None)

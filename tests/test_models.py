@@ -401,7 +401,8 @@ def steps_of(name: str, model: ClipModel, maps: Tensor) -> dict[str, tuple[Tenso
         for k, t_former in enumerate(model.t_formers):
             patches = maps[:, :, start : start + model.lengths[k]].flatten(3).transpose(2, 3)
             start += model.lengths[k]
-            first = z = z + model.embed[k](patches) + model.time_position[k]
+            scaled = nn.functional.layer_norm(patches, patches.shape[-1:])
+            first = z = z + model.embed[k](scaled) + model.time_position[k]
             for n, block in enumerate(t_former):
                 z = step(f"t_formers.{k}.{n}", block, z)
             steps[f"t_formers.{k}"] = (first, z)

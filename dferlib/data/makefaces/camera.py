@@ -106,7 +106,7 @@ def film(pictures: Tensor, camera: Camera, rng: np.random.Generator) -> Tensor:
     """
     size = pictures.shape[-1]
     seen = _smeared(pictures.detach().cpu().numpy(), camera.smear)
-    if camera.blur > 0:
+    if camera.blur >= 1 / 6:  # cut at three of its widths, a narrower kernel is one pixel
         for axis in (-1, -2):
             seen = gaussian_filter1d(seen, camera.blur, axis, mode="reflect", truncate=3)
     small = max(1, round(size / camera.shrink))
