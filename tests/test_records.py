@@ -13,6 +13,9 @@ from dferlib.training import evaluate
 
 RESULTS = Path(__file__).parents[1] / "results"
 RUNS = load_runs(RESULTS)
+# what is declared but not made yet: whole studies, and seeds beyond the first few
+AWAITED = {"stt_table4", "initialisation", "dynamics"}
+SEEDS_SO_FAR = {"stt_table2": 5, "stt_fig6": 3, "msstnet_table1": 3, "staner_table1": 3}
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: f"{run.path.parent.name}/{run.name}")
@@ -30,11 +33,11 @@ def test_metrics_follow_from_the_logits(run):
 def test_a_study_is_whole_and_its_rows_saw_the_same_clips(name):
     study = STUDIES[name]
     runs = {run.name: run for run in RUNS if run.path.parent.name == name}
-    if not runs:
+    if name in AWAITED:
+        assert not runs, f"there are records of {name}: take it out of AWAITED, so that they are looked at"
         pytest.skip(f"study {name} has no records yet: dferlib study {name} makes them")
-    seeds = {run.record["seed"] for run in runs.values()}
-    assert set(runs) == {f"{row}-seed{seed}" for row in study.rows for seed in seeds}, "seeds are paired"
-    assert seeds <= set(study.seeds) and len(seeds) >= min(3, len(study.seeds))
+    seeds = study.seeds[: SEEDS_SO_FAR.get(name)]
+    assert set(runs) == {f"{row}-seed{seed}" for row in study.rows for seed in seeds}
     seen = {}  # what the clips were asked for with, and which they were
     for name, row in study.rows.items():
         mine = [run for key, run in runs.items() if key.startswith(f"{name}-seed")]
