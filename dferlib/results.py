@@ -169,6 +169,20 @@ def save_run(
     return Run(path, record)
 
 
+def copy_run(run: Run, folder: Path, name: str) -> Run:
+    """Copy a record to another folder, under another name, whole or not at all.
+
+    Raises:
+        InputError: see `Run.predictions` and `save_run`.
+    """
+    run.predictions()  # they belong to the record
+    path = folder / f"{name}.json"
+    for suffix in (".npz", ".json"):
+        with written_whole(path.with_suffix(suffix)) as temporary:
+            temporary.write_bytes(run.path.with_suffix(suffix).read_bytes())
+    return Run(path, run.record)
+
+
 def load_runs(folder: Path | str) -> list[Run]:
     """Read all records in a folder and the folders in it, sorted by path; other JSON files are passed over.
 

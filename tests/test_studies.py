@@ -79,6 +79,69 @@ def test_other_data_or_other_code_makes_it_anew(small, tmp_path, tiny_source):
     assert len(trained) == 2 * (len(RATES) + 2), "rates that were chosen on other clips are chosen anew"
 
 
+def test_a_row_of_another_model_is_made_anew(small, tmp_path, monkeypatch):
+    sources, trained = small
+    run_study("small", lambda data: sources, tmp_path, progress=False)
+    study = studies.STUDIES["small"]
+    rows = {**study.rows, "b": replace(study.rows["b"], overrides={"layers": (3,)})}
+    monkeypatch.setitem(studies.STUDIES, "small", replace(study, rows=rows))
+    trained.clear()
+    runs = run_study("small", lambda data: sources, tmp_path, progress=False)
+    assert len(trained) == len(RATES) + 2, "row b and nothing else"
+    assert runs[-1].model["overrides"] == {"layers": (3,)}
+    trained.clear()
+    run_study("small", lambda data: sources, tmp_path, progress=False)
+    assert not trained, "a tuple becomes a list in the file, and is the same"
+
+
+def test_a_run_that_another_study_has_made_is_not_made_again(small, tmp_path, monkeypatch):
+    sources, trained = small
+    first = run_study("small", lambda data: sources, tmp_path, progress=False)
+    rows = {"same": studies.STUDIES["small"].rows["a"], "other": Row("tiny", {"layers": 3}, TrainConfig(epochs=1))}
+    monkeypatch.setitem(studies.STUDIES, "twin", Study("And this?", rows, seeds=(0, 1, 2)))
+    monkeypatch.setattr(studies.report, "complexity", lambda model: complexity.complexity(create_model("stt")))
+    monkeypatch.setattr(studies.report, "create_model", lambda *args, **kwargs: None)
+    monkeypatch.setattr(studies.report, "measured", lambda row, scale: 1.0)
+    told = [line.split() for line in plan("twin", tmp_path)]
+    assert told[1][3:5] == ["1", "0"] and told[2][3:5] == ["3", str(len(RATES))], "runs and tuning that are missing"
+    trained.clear()
+    runs = run_study("twin", lambda data: sources, tmp_path, progress=False)
+    assert len(trained) == 1 + len(RATES) + 3, "seed 2 of the one row, and all of the other"
+    assert [run.name for run in runs[:3]] == ["same-seed0", "same-seed1", "same-seed2"]
+    for run, twin in zip(runs[:2], first[:2], strict=True):
+        run.check()
+        assert run.path.parent.name == "twin" and run.record == twin.record
+    tried = [json.loads((tmp_path / name).read_text()) for name in ("small/a-rates.json", "twin/same-rates.json")]
+    assert tried[0] == tried[1]
+    trained.clear()
+    run_study("twin", lambda data: sources, tmp_path, keep_weights=True, progress=False)
+    assert not trained, "what is there is not made for its weights"
+
+
+def test_the_weights_of_a_run_are_not_taken_from_another_study(small, tmp_path, monkeypatch):
+    sources, trained = small
+    run_study("small", lambda data: sources, tmp_path, progress=False)
+    rows = {"same": studies.STUDIES["small"].rows["a"]}
+    monkeypatch.setitem(studies.STUDIES, "twin", Study("And this?", rows, seeds=(0, 1)))
+    trained.clear()
+    run_study("twin", lambda data: sources, tmp_path, keep_weights=True, progress=False)
+    assert len(trained) == 1, "the first seed, whose weights are wanted"
+    assert (tmp_path / "twin" / "same" / "best.safetensors").exists()
+
+
+def test_rates_of_another_study_count_when_they_hold_all_that_are_asked_for(small, tmp_path, monkeypatch):
+    sources, trained = small
+    run_study("small", lambda data: sources, tmp_path, progress=False)
+    row = studies.STUDIES["small"].rows["a"]
+    rows = {"few": replace(row, rates=RATES[:2]), "more": replace(row, rates=(*RATES, 1.0))}
+    monkeypatch.setitem(studies.STUDIES, "twin", Study("And this?", rows, seeds=(0,)))
+    trained.clear()
+    run_study("twin", lambda data: sources, tmp_path, progress=False)
+    assert [config.lr for config in trained if config.seed == 100] == [*RATES, 1.0]
+    few = json.loads((tmp_path / "twin" / "few-rates.json").read_text())["rates"]
+    assert few == json.loads((tmp_path / "small" / "a-rates.json").read_text())["rates"][:2]
+
+
 def test_a_row_with_another_rate_is_made_anew(small, tmp_path):
     sources, trained = small
     before = run_study("small", lambda data: sources, tmp_path, progress=False)[0].record["config"]["train"]["lr"]

@@ -25,6 +25,7 @@ FEW = {"stt": SLOW_RATES, "single_frame": (1e-2,)}  # where data are compared, n
 FROZEN = TrainConfig(backbone_lr_scale=0.0)
 WHOLE = TrainConfig(backbone_lr_scale=0.5)
 SCRATCH = TrainConfig(backbone_lr_scale=1.0)
+FROM_NOTHING = ("c3d", "p3d", "i3d", "r3d18", "r2plus1d18", "vgg11_lstm", "vgg13_lstm")  # no weights are shipped
 FIVE, TEN = tuple(range(5)), tuple(range(10))
 # what a backbone starts from, and how it is then trained: from nothing, faces of MakeFaces, a million photographs
 STARTS: dict[str, tuple[dict[str, Any], TrainConfig]] = {
@@ -127,6 +128,24 @@ STUDIES = {
             "former_dfer": Row("former_dfer", rates=SLOW_RATES),
             "nr_dfernet": Row("nr_dfernet", rates=SLOW_RATES),
             "r3d18": Row("r3d18", config=SCRATCH, rates=SLOW_RATES),  # there is nothing that it could start from
+        },
+        FIVE,
+    ),
+    "comparison": Study(
+        "How do the models compare that the papers set beside each other (STT, Table 3; LOGO-Former, Table 1; MSSTNet, "
+        "Tables 2 and 3)?",
+        {
+            **{name: Row(name, config=SCRATCH, rates=SLOW_RATES) for name in FROM_NOTHING},
+            "r3d18-center": Row("r3d18", config=SCRATCH, rates=SLOW_RATES, settings={"loss": "center"}),
+            "r3d18-ec_stfl": Row("r3d18", config=SCRATCH, rates=SLOW_RATES, settings={"loss": "ec_stfl"}),
+            "resnet18_lstm": Row("resnet18_lstm"),
+            "resnet18_gru": Row("resnet18_gru"),
+            "former_dfer": Row("former_dfer", rates=SLOW_RATES),
+            "nr_dfernet": Row("nr_dfernet", rates=SLOW_RATES),
+            "stt": Row("stt", rates=SLOW_RATES, settings={"loss": "compact"}),
+            "logo_former": Row("logo_former", rates=SLOW_RATES, settings={"loss": "compact"}),
+            "msstnet": Row("msstnet", {"frames": 8, "blocks": 1}, rates=SLOW_RATES),
+            "staner": Row("staner", config=WHOLE, rates=SLOW_RATES, settings={"loss": "joint"}),
         },
         FIVE,
     ),

@@ -1,6 +1,5 @@
 """What a study would cost, how much of it is done, and what came out."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from dferlib.results import Run, load_runs
 from dferlib.statistics import compare, interval
 from dferlib.studies.board import span
 from dferlib.studies.declared import STUDIES, Row
-from dferlib.studies.running import pick_study, study_folder
+from dferlib.studies.running import folders_beside, pick_study, same_model, study_folder
 from dferlib.training import train
 
 STEPS = 4  # the first of them warms up, and others may be held up
@@ -56,20 +55,23 @@ def plan(
     """What a study would do and cost, row by row, without doing it.
 
     The hours follow from the seconds of the records that are there, by whatever machine and code they were made; where
-    a row has none, from one training step on this machine. Whether the clips have changed is not looked at.
+    a row has none, from one training step on this machine. Runs that another study has made count as done. Whether the
+    clips have changed is not looked at.
 
     Raises:
         InputError: unknown study, scale or device.
     """
     study, folder = pick_study(name, scale), study_folder(root, name, scale)
     known, wanted = _known(folder), seeds or study.seeds
+    elsewhere = [run for other in folders_beside(folder, scale) for run in load_runs(other)]
     width, total = max(map(len, study.rows)), 0.0
     lines = [f"{'row':{width}} {'parameters':>10} {'GMAC':>8} {'runs':>5} {'tuning':>6} {'each':>8} {'all':>8}"]
     for title, declared in study.rows.items():
         row = declared.at(scale, device)
-        runs = _of_row(known, title, wanted)
-        missing = len(wanted) - sum(is_of(run, row) for run in runs)
-        tuned = len(row.rates) == 1 or (folder / f"{title}-rates.json").exists()
+        others = [] if row.start else [run for run in elsewhere if is_of(run, row)]
+        runs = _of_row(known, title, wanted) + others
+        missing = len(set(wanted) - {run.record["seed"] for run in runs if is_of(run, row)})
+        tuned = len(row.rates) == 1 or bool(others) or (folder / f"{title}-rates.json").exists()
         tuning = 0 if tuned else len(row.rates)
         try:
             cost = complexity(create_model(row.model, scale=scale, **row.overrides))
@@ -115,8 +117,9 @@ def results_table(runs: Sequence[Run], seeds: int) -> list[str]:
 def is_of(run: Run, row: Row) -> bool:
     """Whether a record is of this code and this row, with whatever rate and seed; its clips are not looked at."""
     found, wanted = TrainConfig(**run.record["config"]["train"]), row.config
-    loose = {name: getattr(wanted, name) for name in ("lr", "seed", "device", "start")}
-    same = replace(found, **loose) == wanted and run.model["overrides"] == json.loads(json.dumps(row.overrides))
+    free = ("lr", "seed", "device", "start") if row.start else ("lr", "seed", "device")
+    loose = {name: getattr(wanted, name) for name in free}
+    same = replace(found, **loose) == wanted and same_model(run, row)
     return same and run.record["config"]["data"] == row.data and run.is_current
 
 

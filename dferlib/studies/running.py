@@ -4,7 +4,7 @@ import json
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ from dferlib.files import written_whole
 from dferlib.models import create_model
 from dferlib.processes import is_first
 from dferlib.protocols import Part
-from dferlib.results import Run, code_hash, device_name, load_runs, save_run
+from dferlib.results import Run, code_hash, copy_run, device_name, load_runs, save_run
 from dferlib.studies.board import Board
 from dferlib.studies.declared import STUDIES, Row, Study
 from dferlib.training import CHECKPOINT, evaluate, train
@@ -186,6 +186,8 @@ class Course:
         self.keep_weights = keep_weights
         self.rows = {title: row.at(scale, device) for title, row in study.rows.items()}
         self.known = {run.name: run for run in load_runs(folder)} if folder.is_dir() else {}
+        self.beside = folders_beside(folder, scale)
+        self.elsewhere = [run for other in self.beside for run in load_runs(other)]
         self.found: dict[str, Run] = {}
 
     def begin(self, title: str) -> list[Job]:
@@ -193,7 +195,7 @@ class Course:
         row = self.rows[title]
         if row.start:  # the rate is chosen with what the first seed has learnt
             row = self._started(row, self.seeds[0])
-        rate = chosen_rate(self.folder, title, row, self.clips(row.data))
+        rate = chosen_rate(self.folder, title, row, self.clips(row.data), self.beside)
         return [Job(self.folder, title, row, self.scale, tuning=True)] if rate is None else self._runs(title, rate)
 
     def after(self, job: Job, result: float | Run) -> list[Job]:
@@ -213,12 +215,23 @@ class Course:
             row = self._started(self.rows[title], seed)
             row = replace(row, config=replace(row.config, lr=rate, seed=seed))
             job = Job(self.folder, title, row, self.scale, weights=self._place(title, seed))
-            done = self.known.get(job.name)
-            if done is not None and same_run(done, row, self.clips(row.data)) and not self._lacks_weights(title, seed):
-                self.found[job.name] = done
-            else:
+            done = None if self._lacks_weights(title, seed) else self._done(job)
+            if done is None:
                 jobs.append(job)
+            else:
+                self.found[job.name] = done
         return jobs or self._followers(title)
+
+    def _done(self, job: Job) -> Run | None:
+        """The record of a job if it is there. If another study has made the very same run, its record is copied."""
+        sources = self.clips(job.row.data)
+        known = self.known.get(job.name)
+        if known is not None and same_run(known, job.row, sources):
+            return known
+        if job.weights is not None or job.row.start:
+            return None  # the other study may not have kept the weights, or starts from others
+        twin = next((run for run in self.elsewhere if same_run(run, job.row, sources)), None)
+        return twin and copy_run(twin, self.folder, job.name)
 
     def _followers(self, title: str) -> list[Job]:
         """What can be done for the rows that start from this one, once all its runs are there."""
@@ -252,6 +265,12 @@ def study_folder(root: Path, name: str, scale: str) -> Path:
     return root / (name if scale == "book" else f"{name}-{scale}")
 
 
+def folders_beside(folder: Path, scale: str) -> list[Path]:
+    """The folders of the other studies, as far as they are there."""
+    folders = [study_folder(folder.parent, name, scale) for name in STUDIES]
+    return [other for other in folders if other != folder and other.is_dir()]
+
+
 def pick_study(name: str, scale: str = "book") -> Study:
     """The study of a name.
 
@@ -275,6 +294,8 @@ def run_study(
     jobs: int = 1,
 ) -> list[Run]:
     """Make the records of a study that are missing or that older code has made.
+
+    A run that another study under `root` has made, the same to the seed and the clips, is copied from there.
 
     Args:
         name: one of `STUDIES`.
@@ -382,6 +403,12 @@ def _fingerprints(sources: dict[str, ClipSource]) -> dict[str, str]:
     return {split: source.fingerprint for split, source in sources.items()}
 
 
+def _overrides(row: Row) -> dict[str, Any]:
+    """As a JSON file gives them back."""
+    found: dict[str, Any] = json.loads(json.dumps(row.overrides))
+    return found
+
+
 def _way(folder: Path, row: Row) -> dict[str, Any]:
     """How a run is trained, as its record says it: with paths from its folder, and what it starts from."""
     if not row.start:
@@ -391,19 +418,25 @@ def _way(folder: Path, row: Row) -> dict[str, Any]:
     return {"train": {**asdict(row.config), "start": start}, "start": {row.start: first["predictions"]}}
 
 
+def same_model(done: Run, row: Row) -> bool:
+    """Whether a record is of the model of a row."""
+    return done.model["name"] == row.model and done.model["overrides"] == _overrides(row)
+
+
 def same_run(done: Run, row: Row, sources: dict[str, ClipSource]) -> bool:
     """Whether a record is what training the row now would give, on whatever device."""
+    if not same_model(done, row) or done.record["data"] != _fingerprints(sources):
+        return False
     config, wanted = done.record["config"], _way(done.path.parent, row)
-    same = done.is_current and done.record["data"] == _fingerprints(sources)
-    same = same and config.get("start") == wanted.get("start")
     found, asked = (replace(TrainConfig(**way["train"]), device="auto") for way in (config, wanted))
-    return same and found == asked
+    return found == asked and config.get("start") == wanted.get("start") and done.is_current
 
 
 def _made_with(folder: Path, row: Row, sources: dict[str, ClipSource]) -> dict[str, Any]:
     """What the choice of a rate depends on."""
     way = _way(folder, replace(row, config=replace(row.config, device="auto")))
-    return {"code": code_hash(row.model, row.overrides), "data": _fingerprints(sources), **way}
+    model = {"name": row.model, "overrides": _overrides(row)}
+    return {"model": model, "code": code_hash(row.model, row.overrides), "data": _fingerprints(sources), **way}
 
 
 def _rates(path: Path, made_with: dict[str, Any]) -> dict[str, Any]:
@@ -413,12 +446,26 @@ def _rates(path: Path, made_with: dict[str, Any]) -> dict[str, Any]:
     return found if same else {**made_with, "rates": []}
 
 
-def chosen_rate(folder: Path, title: str, row: Row, sources: dict[str, ClipSource]) -> float | None:
-    """The learning rate of a row, if it has only one or was tuned before."""
+def chosen_rate(
+    folder: Path, title: str, row: Row, sources: dict[str, ClipSource], beside: Sequence[Path] = ()
+) -> float | None:
+    """The learning rate of a row, if it has only one or was tuned before, here or in a study beside."""
     if len(row.rates) == 1:
         return row.rates[0]
-    found = _rates(folder / f"{title}-rates.json", _made_with(folder, row, sources))["rates"]
-    return _best(found) if len(found) == len(row.rates) else None
+    own, made_with = folder / f"{title}-rates.json", _made_with(folder, row, sources)
+    for path in (own, *(path for other in beside for path in sorted(other.glob("*-rates.json")))):
+        tried = {one["lr"]: one for one in _rates(path, made_with)["rates"]}
+        if tried.keys() >= set(row.rates):
+            rates = [tried[rate] for rate in row.rates]
+            if path != own:
+                _write(own, {**made_with, "rates": rates})
+            return _best(rates)
+    return None
+
+
+def _write(path: Path, found: dict[str, Any]) -> None:
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def _tune(folder: Path, title: str, row: Row, sources: dict[str, ClipSource], scale: str) -> float:
@@ -431,8 +478,7 @@ def _tune(folder: Path, title: str, row: Row, sources: dict[str, ClipSource], sc
         model = create_model(row.model, len(sources["train"].classes), scale, **row.overrides)
         best = train(model, sources["train"], sources["val"], config, progress=False).best
         found["rates"].append({"lr": rate, "val_uar": best.val_uar})
-        with written_whole(path) as temporary:
-            temporary.write_text(json.dumps(found, indent=1) + "\n")
+        _write(path, found)
     return _best(found["rates"])
 
 
