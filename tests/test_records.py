@@ -14,7 +14,7 @@ from dferlib.training import evaluate
 RESULTS = Path(__file__).parents[1] / "results"
 RUNS = load_runs(RESULTS)
 # what is declared but not made yet: whole studies, and seeds beyond the first few
-AWAITED = {"stt_table4", "initialisation", "dynamics"}
+AWAITED = {"stt_table4", "initialisation", "dynamics", "comparison"}
 SEEDS_SO_FAR = {"stt_table2": 5, "stt_fig6": 3, "msstnet_table1": 3, "staner_table1": 3}
 
 
