@@ -379,17 +379,20 @@ class Predictor:
 
     def _follow(self, info: VideoInfo, progress: bool) -> tuple[np.ndarray, list[np.ndarray]]:
         """Seconds of each picture `(N,)` and for each face the box in it `(N, 3)`."""
+        describe = faces.describer()
         for side, doing in ((faces.SIDE, "looking for a face"), (faces.FINE_SIDE, "looking for small faces")):
-            times, found = [], []
+            times, found, people = [], [], []
             seen = None
             for k, (time, picture) in enumerate(_watched(info, doing, progress, side)):
                 if picture is not seen:  # a picture that is held shows what it showed
                     boxes = faces.detect(picture, side * faces.DITHER[k % len(faces.DITHER)])
+                    who = describe(picture, boxes) if describe else np.empty((len(boxes), 0))
                     boxes *= max(info.width, info.height) / max(picture.shape)
                     seen = picture
                 times.append(time)
                 found.append(boxes)
-            if tracks := faces.follow_all(np.array(times), found):
+                people.append(who)
+            if tracks := faces.follow_all(np.array(times), found, people if describe else None):
                 return np.array(times), tracks
         raise InputError(f"no face found in {info.path}: give a film in which a face looks towards the camera")
 

@@ -71,6 +71,20 @@ def test_each_face_has_its_own_timeline(film: Path, checkpoint: Path, two_people
         predict_faces(film, checkpoint, most=0)
 
 
+def test_who_takes_the_place_of_another_is_another_face(
+    film: Path, checkpoint: Path, two_people: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def describe(picture: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        """Left, the blue rises from picture to picture: after half of the film somebody else sits there."""
+        return np.array([[float(picture[5, 5, 2] > 40), 0], [0, 1]])
+
+    monkeypatch.setattr(faces, "describer", lambda: describe)
+    found = predict_faces(film, checkpoint, most=3)
+    assert len(found) == 3
+    left = sorted((one for one in found if abs(one.boxes[0, 0] - BOXES[0, 0]) < 1), key=lambda one: one.times[0])
+    assert len(left) == 2 and left[0].times[-1] < left[1].times[0]
+
+
 def test_a_cropped_film_needs_no_detector(film: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dlib", None)
     faces._detector.cache_clear()

@@ -115,6 +115,109 @@ def test_a_person_who_looks_away_is_found_again_and_missing_meanwhile() -> None:
     np.testing.assert_allclose(track[25:], person[25:], atol=1e-6)
 
 
+ANNA, BERT = np.eye(128)[:2]  # descriptors of two people, who are sqrt(2) apart
+
+
+def crossing() -> tuple[np.ndarray, np.ndarray, list[np.ndarray], list[np.ndarray]]:
+    """Two people who walk through each other's place; in the middle only the one in front, Bert, is seen."""
+    anna, bert = walk(40, (100, 200, 100), (8, 0, 0)), walk(40, (412, 200, 100), (-8, 0, 0))
+    there = [(bert[k],) if abs(k - 19.5) < 4 else (anna[k], bert[k]) for k in range(40)]
+    who = [(BERT,) if len(boxes) == 1 else (ANNA, BERT) for boxes in there]
+    order = [np.random.default_rng(k).permutation(len(boxes)) for k, boxes in enumerate(there)]
+    found = [np.stack(boxes)[turn] for boxes, turn in zip(there, order, strict=True)]
+    return anna, bert, found, [np.stack(one)[turn] for one, turn in zip(who, order, strict=True)]
+
+
+def test_people_who_cross_are_told_apart_by_their_faces() -> None:
+    anna, bert, found, people = crossing()
+    rng = np.random.default_rng(0)
+    noisy = [one + rng.normal(0, 0.02, one.shape) for one in people]  # 0.3 apart for one person
+    first, second = faces.follow_all(ticks(40), found, noisy)
+    np.testing.assert_allclose(first, bert, atol=1e-6)
+    apart = np.isfinite(second[:, 2])
+    np.testing.assert_allclose(second[apart], anna[apart], atol=1e-6)
+    assert apart[:16].all() and apart[24:].all()
+    by_place = faces.follow_all(ticks(40), found)
+    assert any(np.abs(track[0, 0] - track[-1, 0]) < 50 for track in by_place), "place alone takes one for the other"
+
+
+def test_after_a_cut_another_face_in_the_same_place_is_another_person() -> None:
+    here, there = walk(60, (100, 200, 100), (0, 0, 0)), walk(60, (400, 200, 60), (0, 0, 0))
+    found = [there[k : k + 1] if k >= 40 else here[k : k + 1] for k in range(60)]
+    people = [np.stack([BERT if 20 <= k < 40 else ANNA]) for k in range(60)]
+    anna, bert = faces.follow_all(ticks(60), found, people)
+    np.testing.assert_allclose(anna[:20], here[:20], atol=1e-6)
+    assert np.isnan(anna[20:40]).all()
+    np.testing.assert_allclose(anna[40:], there[40:], atol=1e-6)  # seen again elsewhere and smaller
+    np.testing.assert_array_equal(np.isfinite(bert[:, 2]), (np.arange(60) >= 20) & (np.arange(60) < 40))
+
+
+def test_a_face_does_not_leap_to_another_place_from_one_picture_to_the_next() -> None:
+    here, there = walk(40, (100, 200, 100), (0, 0, 0)), walk(40, (400, 200, 100), (0, 0, 0))
+    found = [(there if k >= 20 else here)[k : k + 1] for k in range(40)]
+    tracks = faces.follow_all(ticks(40), found, [ANNA[None]] * 40)
+    assert len(tracks) == 2, "smoothing must not run across a cut"
+
+
+@pytest.mark.parametrize("other", [0.59, 0.61])
+def test_two_faces_are_one_person_below_dlibs_own_limit(other: float) -> None:
+    found = [np.array([[100.0, 100, 80]])] * 12
+    people = [(ANNA + (k >= 6) * other * BERT)[None] for k in range(12)]
+    assert len(link(ticks(12), found, people)) == (1 if other < 0.6 else 2)
+
+
+def photograph(person: str, face: str) -> np.ndarray:
+    return np.asarray(Image.open(REAL / "london" / f"{person}_{face}.jpg").convert("RGB").resize((300, 300)))
+
+
+@needs_real
+def test_real_people_who_cross_are_told_apart() -> None:
+    """Photographs of two people slide over each other; the one in front smiles, the other begins to half way."""
+    needs_landmarks()
+    describe = faces.describer()
+    assert describe is not None
+    found, people, truth = [], [], []
+    for k in range(30):
+        stage = np.full((300, 900, 3), 128, np.uint8)
+        left = {"003": 20 * k, "001": 600 - 20 * k}
+        for person, x in left.items():  # the second one is in front
+            stage[:, x : x + 300] = photograph(person, "smiling" if person == "001" or k > 15 else "neutral")
+        found.append(detect(stage))
+        people.append(describe(stage, found[-1]))
+        truth.append([left[person] + 150 for person in ("001", "003")])
+    front, back = faces.follow_all(ticks(30, 8), found, people)[:2]
+    for track, x in zip((front, back), np.array(truth).T, strict=True):
+        seen = np.isfinite(track[:, 2])
+        assert seen[:8].all() and seen[-8:].all()
+        assert np.abs(track[seen, 0] - x[seen]).max() < 30
+    assert len(faces.follow_all(ticks(30, 8), found, people)) == 2
+
+
+@needs_real
+def test_a_descriptor_is_dlibs() -> None:
+    needs_landmarks()
+    import dlib
+
+    describe, picture = faces.describer(), photograph("001", "neutral")
+    assert describe is not None
+    boxes = detect(picture)
+    weights = faces.landmarks_file(5).with_name("dlib_face_recognition_resnet_model_v1.dat")
+    shape = dlib.shape_predictor(str(faces.landmarks_file(5)))(picture, faces._rectangle(boxes[0]))
+    theirs = dlib.face_recognition_model_v1(str(weights)).compute_face_descriptor(picture, shape)
+    np.testing.assert_allclose(describe(picture, boxes)[0], np.array(theirs), atol=1e-5)
+    assert describe(picture, NOBODY).shape == (0, 128)
+
+
+def test_without_the_weights_place_alone_tells_people_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*args: object) -> None:
+        raise InputError("not here")
+
+    monkeypatch.setattr("dferlib.models.dlib_face.load_dlib_weights", missing)
+    faces.describer.cache_clear()
+    assert faces.describer() is None
+    faces.describer.cache_clear()
+
+
 def test_what_flickers_up_once_is_no_face() -> None:
     found = [np.array([[100.0 + 300 * (k // 10), 100, 80]]) if k in (5, 15) else NOBODY for k in range(20)]
     assert np.isnan(follow(ticks(20), found)).all()

