@@ -239,8 +239,8 @@ STUDIES = {
     "initialisation": Study(
         "What does each start of the backbone bring?",
         {
-            f"{model}-{start}": Row(model, overrides, config, rates=SLOW_RATES)
-            for model in ("single_frame", "resnet18_lstm", "stt")
+            f"{model}-{start}": Row(model, overrides, config, rates=rates)
+            for model, rates in {"single_frame": RATES, "resnet18_lstm": RATES, "stt": SLOW_RATES}.items()
             for start, (overrides, config) in STARTS.items()
         },
         scales=("book",),
