@@ -378,11 +378,14 @@ def test_where_there_are_no_records_one_step_is_measured(small, tmp_path, monkey
     def train(model, source, val, config, progress):
         history = type("History", (), {})()
         history.epochs = [type("Epoch", (), {"seconds": taken})() for taken in (99.0, 7.0, 8.0)]
-        assert (len(source), config.batch_size, config.epochs) == (7, 7, 4) and not progress
+        assert len(source) == config.batch_size and config.epochs == 3 and not progress
+        sizes.append(len(source))
         return history
 
+    sizes = []
     monkeypatch.setattr("dferlib.studies.report.train", train)
     assert measured(row, "book") == 7.0 / 7 * 16 * 3  # a clip takes a second; 4 people, 4 clips each, 3 epochs
+    assert measured(row, "paper") == 7.0 / 2 * 16 * 3 and sizes == [7, 2]
 
 
 def test_what_cannot_be_built_is_told_in_the_plan(tmp_path, monkeypatch):
