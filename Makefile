@@ -2,6 +2,7 @@
 #   make book    build the book into _build/html
 #   make test    run every test: code style, units, notebooks, the site in a browser
 #   make quick   run the unit tests that take seconds
+#   make twice   run every chapter two times, and compare what it says
 #   make bench   measure speed and memory
 #   make clean   remove what was built (not .venv, not the cached data)
 # WORKERS is how many processes share the tests, one core and up to 4 GB each: make test WORKERS=4
@@ -17,7 +18,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := book
-.PHONY: book test lint quick bench clean
+.PHONY: book test lint quick twice bench clean
 .DELETE_ON_ERROR:
 
 $(STAMP): requirements.txt constraints.txt pyproject.toml
@@ -42,6 +43,9 @@ lint: $(STAMP)
 
 quick: $(STAMP)
 	$(PYTEST) -m "not slow and not site"
+
+twice: $(STAMP)
+	$(PYTEST) -m twice
 
 bench: $(STAMP)
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done

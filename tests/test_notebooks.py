@@ -66,6 +66,32 @@ def test_runs_quickly_and_describes_its_pictures(
     assert len(set(captions)) == len(captions), "every figure needs a mystnb.figure.name of its own"
 
 
+def texts(notebook: str) -> dict[str, str]:
+    """What each cell of a finished run says, but for cells that read the clock."""
+    said = {}
+    for cell in nbformat.read(notebook, 4).cells:
+        if cell.cell_type == "code" and "perf_counter" not in cell.source and "seconds" not in cell.source:
+            parts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs]
+            said[cell.id] = "".join(part for part, output in zip(parts, cell.outputs, strict=True) if is_said(output))
+    return said
+
+
+def is_said(output: nbformat.NotebookNode) -> bool:
+    """Progress and warnings go to stderr; a widget is text for those who cannot show it."""
+    return output.get("name") != "stderr" and "application/vnd.jupyter.widget-view+json" not in output.get("data", {})
+
+
+@pytest.mark.slow
+@pytest.mark.twice
+@each_notebook
+def test_a_second_run_says_the_same(notebook: Path, run_of: Callable[[Path], Run], tmp_path: Path) -> None:
+    first = run_of(notebook)
+    cache = Path(first.notebook).parent / "cache"
+    second = papermill(notebook, tmp_path / notebook.name, cache, QUICK=True)
+    assert first.status == second.status == 0, second.log[-6000:]
+    assert texts(first.notebook) == texts(second.notebook)
+
+
 def test_an_unknown_parameter_is_noticed(tmp_path: Path) -> None:
     """What the run above relies on: papermill names a parameter that the notebook does not have."""
     cell = nbformat.v4.new_code_cell("QUICK = False", metadata={"tags": ["parameters"]})
