@@ -97,7 +97,7 @@ def test_readme_names_real_commands() -> None:
     asked = set(re.findall(r"(?:^|`)make ([a-z]+)", README, re.MULTILINE))
     assert {"book", "test"} <= asked <= targets
     commands = {item.name or item.callback.__name__ for item in app.registered_commands if item.callback}
-    named = set(re.findall(r"^dferlib ([a-z]+)", blocks, re.MULTILINE))
+    named = set(re.findall(r"^dferlib ([a-z-]+)", blocks, re.MULTILINE))
     assert named
     assert named <= commands
     assert set(re.findall(r"\bdferlib\.(\w+)", README)) <= set(dir(dferlib))

