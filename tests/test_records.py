@@ -85,6 +85,13 @@ def test_a_small_set_gains_from_a_large_one_before_it():
         assert uar[f"{model}-small"] + 0.02 < uar[f"{model}-finetuned"] < uar[f"{model}-large"]
 
 
+def test_a_backbone_that_knows_faces_is_what_eight_epochs_need():
+    uar = mean_uar("initialisation")
+    for model in ("single_frame", "resnet18_lstm", "stt"):
+        for start in ("makefaces", "makefaces_frozen"):
+            assert uar[f"{model}-{start}"] > uar[f"{model}-scratch"] + 0.3
+
+
 @pytest.mark.slow
 def test_the_order_of_frames_matters_at_standard_difficulty():
     """With the weights that come with the book, on the clips that they have not seen."""
