@@ -130,23 +130,22 @@ def describer() -> Callable[[np.ndarray, np.ndarray], np.ndarray] | None:
     return describe
 
 
-def follow(times: np.ndarray, found: Sequence[np.ndarray], people: Sequence[np.ndarray] | None = None) -> np.ndarray:
+def follow(times: np.ndarray, found: Sequence[np.ndarray]) -> np.ndarray:
     """Follow one face through a film: the one that is seen most, counted by pictures times size.
 
-    Without `people`, the same person is whoever is where the face was: a person who has been out of sight is found
-    again close to the old place, two who pass each other may be swapped, and who appears in the place of another, as
-    after a cut, is taken for the other. With them, faces tell who is who.
+    The same person is whoever is where the face was: a person who has been out of sight is found again close to the
+    old place, and who appears in the place of another, as after a cut, is taken for the other. `follow_all` can also
+    look at the faces.
 
     Args:
         times: seconds of each picture `(N,)`, rising.
         found: what `detect` found in each, N arrays `(K, 3)`.
-        people: the descriptors of these faces, N arrays `(K, 128)`; see `describer`.
 
     Returns:
         `(N, 3)`: middle x, middle y and side of the smoothed box; nan where the face is out of sight for longer than
         half a second. All nan if no face is seen in three pictures (or all, where there are fewer).
     """
-    tracks = follow_all(times, found, people)
+    tracks = follow_all(times, found)
     return tracks[0] if tracks else np.full((len(times), 3), np.nan)
 
 
@@ -157,6 +156,11 @@ def follow_all(
 
     A face that is seen in fewer than a tenth of the pictures that show the first is left out: it passes by, or is no
     face.
+
+    Args:
+        times: seconds of each picture `(N,)`, rising.
+        found: what `detect` found in each, N arrays `(K, 3)`.
+        people: the descriptors of these faces, N arrays `(K, 128)`, see `describer`; then faces tell who is who.
 
     Returns:
         For each face `(N, 3)`, see `follow`.
