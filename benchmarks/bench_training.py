@@ -2,9 +2,10 @@
 
 python benchmarks/bench_training.py [MODEL]
 
-The loop, the bare forward, backward and step, and the making of batches take turns on the same clips, and what is
-compared are the medians over pairs: a busy machine slows all of them. The loop is also compared by processor time,
-which counts only what this process does. The load of the machine is told beside the figures.
+The loop, the bare forward, backward and step, and the making of batches take turns on the same clips, who is first
+changes from round to round, and what is compared are the medians over pairs: a busy machine slows all of them. The loop
+is also compared by processor time, which counts only what this process does. The load of the machine is told beside the
+figures.
 """
 
 import os
@@ -22,7 +23,7 @@ from dferlib.loader import Batch, Loader
 from dferlib.processes import make_fabric
 from dferlib.training import Trainer
 
-BATCH, STEPS, ROUNDS = 32, 4, 7
+BATCH, STEPS, ROUNDS = 32, 4, 20
 
 
 def source(count: int) -> ArraySource:
@@ -79,15 +80,22 @@ def main(name: str) -> None:
     clips, config = source(BATCH * STEPS), TrainConfig(batch_size=BATCH)
     loader = Loader(clips, create_model(name), config, torch.device("cpu"))
     rivals = bare(name, list(loader.epoch(1))), looped(name, clips), made(loader)
-    times = np.array([[next(rival) for rival in rivals] for _ in range(ROUNDS + 2)])[2:]  # the first ones warm up
+    times = np.empty((ROUNDS + 2, len(rivals), 2))
+    for turn, row in enumerate(times):
+        for place in range(len(rivals)):
+            who = (turn + place) % len(rivals)
+            row[who] = next(rivals[who])
+    times = times[2:]  # the first ones warm up
     plain, loop, make = np.median(times[..., 0], 0)
     added = np.median(times[:, 1] / times[:, 0], 0) - 1
+    low, high = 100 * np.quantile(times[:, 1, 0] / times[:, 0, 0] - 1, (0.25, 0.75))
     ahead = np.median(times[:, 0, 0] / times[:, 2, 0])
     load = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
     print(f"{name}, {torch.get_num_threads()} threads, batches of {BATCH} clips, medians of {ROUNDS} rounds, {load}")
     print(
         f"bare step {1000 * plain:.0f} ms, a step of the loop {1000 * loop:.0f} ms: {100 * added[0]:+.1f} %, ", end=""
     )
+    print(f"half of the rounds {low:+.1f} to {high:+.1f} %")
     print(f"{100 * added[1]:+.1f} % of processor time, the making of the batches included")
     print(f"making a batch {1000 * make:.1f} ms: {ahead:.1f} times as fast as it is used")
     print(f"an epoch of 1,008 clips: {loop * 1008 / BATCH:.0f} s")

@@ -96,7 +96,7 @@ def evaluate(
     model.to(target).eval()
     try:
         with torch.inference_mode(), tqdm(total=len(mine), unit="clip", disable=not progress, delay=2) as bar:
-            for inputs in ahead(make, range(len(shares))):
+            for inputs in ahead(make, range(len(shares)), target):
                 embedding = model.forward_features(inputs) if maps is None else model.features_from_maps(inputs)
                 found.append((model.head(embedding).float().cpu().numpy(), embedding.float().cpu().numpy()))
                 bar.update(len(inputs))

@@ -13,7 +13,7 @@ from dferlib.data.transforms import Augment, normalise, prepare
 from dferlib.loader import KEPT, VIEWS, Clips, KeptMaps, Loader, ahead, held, middle_frames
 from dferlib.training import TrainConfig, evaluate, train
 
-CPU = torch.device("cpu")
+CPU, GPU = torch.device("cpu"), torch.device("cuda")  # the latter only as a word: nothing here goes there
 
 
 def quick(**changes):
@@ -42,15 +42,29 @@ def test_the_next_is_made_while_this_one_is_used():
         made[number].set()
         return number
 
-    for number in ahead(make, range(1, 4)):
+    for number in ahead(make, range(1, 4), GPU):
         used.append(number)
         if number < 3:
             assert made[number + 1].wait(5), "the next one is only made once it is asked for"
     assert used == [1, 2, 3]
-    assert list(ahead(make, range(2, 2))) == []
+    assert list(ahead(make, range(2, 2), GPU)) == []
 
 
-def test_what_goes_wrong_in_the_thread_comes_out_here():
+def test_a_cpu_that_computes_makes_each_when_it_is_asked_for():
+    """In its own thread: one beside those of the step would keep them waiting."""
+    made = []
+
+    def make(number):
+        made.append((number, threading.current_thread()))
+        return number
+
+    for number in ahead(make, range(1, 4), CPU):
+        assert made[-1] == (number, threading.main_thread())
+    assert [number for number, _ in made] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("device", [CPU, GPU], ids=str)
+def test_what_goes_wrong_in_making_comes_out_here(device):
     def make(number):
         if number == 2:
             raise InputError("clip 2 is broken")
@@ -58,11 +72,11 @@ def test_what_goes_wrong_in_the_thread_comes_out_here():
 
     seen = []
     with pytest.raises(InputError, match="clip 2"):
-        for number in ahead(make, range(5)):
+        for number in ahead(make, range(5), device):
             seen.append(number)
     assert seen == [0, 1]
     before = threading.active_count()
-    for number in ahead(lambda k: time.sleep(0.01) or k, range(9)):
+    for number in ahead(lambda k: time.sleep(0.01) or k, range(9), device):
         if number == 3:
             break
     time.sleep(0.1)

@@ -472,14 +472,16 @@ def _tune(folder: Path, title: str, row: Row, sources: dict[str, ClipSource], sc
     """Which of its rates has the best validation UAR; what each gave is written beside the records."""
     path = folder / f"{title}-rates.json"
     found = _rates(path, _made_with(folder, row, sources))
-    for rate in row.rates[len(found["rates"]) :]:
-        config = replace(row.config, lr=rate, seed=TUNING_SEED)
-        torch.manual_seed(config.seed)
-        model = create_model(row.model, len(sources["train"].classes), scale, **row.overrides)
-        best = train(model, sources["train"], sources["val"], config, progress=False).best
-        found["rates"].append({"lr": rate, "val_uar": best.val_uar})
-        _write(path, found)
-    return _best(found["rates"])
+    tried = {one["lr"]: one for one in found["rates"]}
+    for rate in row.rates:
+        if rate not in tried:
+            config = replace(row.config, lr=rate, seed=TUNING_SEED)
+            torch.manual_seed(config.seed)
+            model = create_model(row.model, len(sources["train"].classes), scale, **row.overrides)
+            best = train(model, sources["train"], sources["val"], config, progress=False).best
+            tried[rate] = {"lr": rate, "val_uar": best.val_uar}
+            _write(path, {**found, "rates": list(tried.values())})
+    return _best([tried[rate] for rate in row.rates])
 
 
 def _best(rates: list[dict[str, float]]) -> float:
