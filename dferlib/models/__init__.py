@@ -47,7 +47,7 @@ _MODELS: dict[str, tuple[type[ClipModel], dict[str, Any]]] = {
     "p3d": (P3D, {"frames": 8, "size": 56, "width": 16, "blocks": (1, 1, 1, 1)}),
     "i3d": (I3D, {"frames": 8, "size": 56, "width": 16}),
     "r3d18": (R3D18, {"frames": 8, "size": 56, "width": 16, "blocks": 1}),
-    "r2plus1d18": (R2Plus1D18, {"frames": 8, "size": 56, "blocks": 1}),
+    "r2plus1d18": (R2Plus1D18, {"frames": 8, "size": 56, "width": 16, "blocks": 1}),
     "single_frame": (SingleFrame, _BOOK),
     "frame_average": (FrameAverage, _BOOK),
 }

@@ -8,13 +8,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.video.resnet import (  # type: ignore[import-untyped]
-    BasicBlock,
-    Conv2Plus1D,
-    Conv3DSimple,
-    R2Plus1dStem,
-    VideoResNet,
-)
+from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, Conv3DSimple  # type: ignore[import-untyped]
 
 from dferlib.models.backbones import spec_of
 from dferlib.models.base import ClipModel
@@ -83,11 +77,11 @@ class R3D18(VolumeModel):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
-def _block(inputs: int, outputs: int, stride: int) -> nn.Module:
+def _block(inputs: int, outputs: int, stride: int, convolution: type[nn.Module] = Conv3DSimple) -> nn.Module:
     shortcut = None
     if stride != 1 or inputs != outputs:
         shortcut = nn.Sequential(nn.Conv3d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm3d(outputs))
-    return BasicBlock(inputs, outputs, Conv3DSimple, stride, shortcut)
+    return BasicBlock(inputs, outputs, convolution, stride, shortcut)
 
 
 class R2Plus1D18(VolumeModel):
@@ -100,18 +94,41 @@ class R2Plus1D18(VolumeModel):
         num_classes: C.
         frames: T.
         size: side of the frames in pixels.
-        blocks: residual blocks of each of the four stages. Their widths, 64 to 512, are the same at both scales.
+        width: channels of the first stage; the last has eight times as many.
+        blocks: residual blocks of each of the four stages.
         dropout: before the head.
     """
 
     def __init__(
-        self, num_classes: int = 7, frames: int = 16, size: int = 112, blocks: int = 2, dropout: float = 0.1
+        self,
+        num_classes: int = 7,
+        frames: int = 16,
+        size: int = 112,
+        width: int = 64,
+        blocks: int = 2,
+        dropout: float = 0.1,
     ) -> None:
         super().__init__()
         self.input_spec = spec_of("resnet18", size, frames)
-        net = VideoResNet(BasicBlock, [Conv2Plus1D] * 4, [blocks] * 4, R2Plus1dStem)
-        self.backbone = nn.Sequential(net.stem, net.layer1, net.layer2, net.layer3, net.layer4)
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(512, num_classes))
+        between = 45 * width // 64  # torchvision's number for a width of 64
+        stem = nn.Sequential(
+            nn.Conv3d(3, between, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False),
+            nn.BatchNorm3d(between),
+            nn.ReLU(inplace=True),
+            nn.Conv3d(between, width, (3, 1, 1), padding=(1, 0, 0), bias=False),
+            nn.BatchNorm3d(width),
+            nn.ReLU(inplace=True),
+        )
+        stages = []
+        for stage in range(4):
+            inputs, outputs = width * 2 ** max(stage - 1, 0), width * 2**stage
+            stages += [_block(inputs, outputs, 2 if stage else 1, Conv2Plus1D)]
+            stages += [_block(outputs, outputs, 1, Conv2Plus1D) for _ in range(blocks - 1)]
+        self.backbone = nn.Sequential(stem, *stages)
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(8 * width, num_classes))
+        for module in self.modules():
+            if isinstance(module, nn.Conv3d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
 class C3D(VolumeModel):
