@@ -7,6 +7,7 @@ from dferlib.complexity import complexity
 from dferlib.models import create_model
 from dferlib.models.i3d import Mixed, Same
 from dferlib.models.p3d import P3DBlock
+from dferlib.models.volumes import InflatedConv
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,7 @@ def test_kinds_of_p3d_take_turns():
     assert kinds == [*"ABCABCABCABCA", "2D", "2D", "2D"]
 
 
-@pytest.mark.parametrize("name", ["c3d", "p3d", "i3d", "r3d18", "r2plus1d18"])
+@pytest.mark.parametrize("name", ["c3d", "p3d", "i3d", "r3d18", "r2plus1d18", "inflated_resnet"])
 @pytest.mark.parametrize("frames", [1, 5, 16])
 @torch.no_grad()
 def test_other_lengths(name, frames):
@@ -101,3 +102,26 @@ def test_a_batch_of_one_trains():
     model = create_model("c3d").train()
     model(make_clips(model, 1)).sum().backward()
     assert model.head.weight.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize(("scale", "overrides"), [("book", {"weights": "makefaces"}), ("paper", {"size": 64})])
+@torch.no_grad()
+def test_an_inflated_network_begins_as_the_frame_average_where_nothing_moves(scale, overrides):
+    torch.manual_seed(0)
+    solid = create_model("inflated_resnet", scale=scale, **overrides).eval()
+    torch.manual_seed(0)
+    flat = create_model("frame_average", scale=scale, **overrides).eval()
+    clips = make_clips(solid)
+    still = clips[:, :1].expand_as(clips)
+    torch.testing.assert_close(solid.feature_maps(still), flat.feature_maps(still), rtol=1e-3, atol=1e-4)
+    moving = (solid.feature_maps(clips) - flat.feature_maps(clips)).abs().max()
+    assert moving > 0.1, "it looks at neighbouring frames"
+
+
+@torch.no_grad()
+def test_an_inflated_layer_is_the_mean_of_the_layer_on_three_frames():
+    flat = torch.nn.Conv2d(2, 4, 5, 2, 2, bias=False)
+    x = torch.randn(1, 2, 6, 9, 9)
+    frames = [flat(x[:, :, t]) for t in (0, *range(6), 5)]  # the ends are seen twice
+    expected = torch.stack([sum(frames[t : t + 3]) / 3 for t in range(6)], 2)
+    torch.testing.assert_close(InflatedConv(flat)(x), expected, rtol=1e-4, atol=1e-5)

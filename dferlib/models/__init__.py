@@ -19,7 +19,7 @@ from dferlib.models.p3d import P3D
 from dferlib.models.recurrent import VGG11LSTM, VGG13LSTM, ResNetGRU, ResNetLSTM
 from dferlib.models.staner import SGAER, STANER, TLER
 from dferlib.models.stt import STT
-from dferlib.models.volumes import C3D, R3D18, R2Plus1D18
+from dferlib.models.volumes import C3D, R3D18, InflatedResNet, R2Plus1D18, VolumeModel
 
 __all__ = ["SCALES", "ClipModel", "InputSpec", "attention_maps", "create_model", "feature_maps", "list_models"]
 
@@ -48,6 +48,7 @@ _MODELS: dict[str, tuple[type[ClipModel], dict[str, Any]]] = {
     "i3d": (I3D, {"frames": 8, "size": 56, "width": 16}),
     "r3d18": (R3D18, {"frames": 8, "size": 56, "width": 16, "blocks": 1}),
     "r2plus1d18": (R2Plus1D18, {"frames": 8, "size": 56, "width": 16, "blocks": 1}),
+    "inflated_resnet": (InflatedResNet, _BOOK),
     "single_frame": (SingleFrame, _BOOK),
     "frame_average": (FrameAverage, _BOOK),
 }
@@ -79,8 +80,9 @@ def create_model(name: str, num_classes: int = 7, scale: str = "book", **overrid
     for key in overrides:
         choose(f"argument of {name}", key, arguments)
     model = kind(num_classes=num_classes, **settings)
-    if "weights" in arguments:  # the backbone takes frames
-        model.backbone.to(memory_format=torch.channels_last)  # about twice as fast on a CPU
+    if "weights" in arguments:
+        if not isinstance(model, VolumeModel):  # the backbone takes frames
+            model.backbone.to(memory_format=torch.channels_last)  # about twice as fast on a CPU
         overrides["weights"] = None  # whoever builds it again has weights to fill in, and must not download any
     model.config = {"name": name, "num_classes": num_classes, "scale": scale, "overrides": overrides}
     return model

@@ -1,16 +1,18 @@
-"""Baselines that convolve over space and time at once: 3D ResNet18, R(2+1)D18 and C3D.
+"""Baselines that convolve over space and time at once: 3D ResNet18, R(2+1)D18, C3D, and a ResNet that was inflated.
 
-They see a clip as one volume, so their backbone takes clips where the others' takes frames. Nothing is shipped for them
-to start from: at book scale they learn from scratch. `frames` and `size` are what the other models use at that scale.
+They see a clip as one volume, so their backbone takes clips where the others' takes frames. Nothing is shipped for the
+first three to start from: at book scale they learn from scratch. The last starts from weights for pictures. `frames`
+and `size` are what the other models use at that scale.
 """
 
 from typing import Any, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, Conv3DSimple  # type: ignore[import-untyped]
 
-from dferlib.models.backbones import spec_of
+from dferlib.models.backbones import build_staged, spec_of
 from dferlib.models.base import ClipModel
 
 
@@ -178,3 +180,73 @@ class C3D(VolumeModel):
     def features_from_maps(self, maps: Tensor) -> Tensor:
         """Maps (B, t, C, h, w) to clip features (B, hidden)."""
         return self.wide(maps.flatten(1))
+
+
+class InflatedConv(nn.Conv3d):
+    """A k x k convolution made k x k x 3: each window for pictures three times along time, divided by three.
+
+    Where nothing moves it gives what the one for pictures gives, at the ends of a clip too: there the first and the
+    last frame are seen twice. 1 x 1 convolutions stay as they are, for every frame (Carreira and Zisserman 2017).
+
+    Args:
+        flat: the convolution for pictures, without a bias.
+    """
+
+    def __init__(self, flat: nn.Conv2d) -> None:
+        (high, wide), (down, right), (above, beside) = flat.kernel_size, flat.stride, map(int, flat.padding)
+        window = 1 if high == wide == 1 else 3
+        kernel, stride, padding = (window, high, wide), (1, down, right), (0, above, beside)
+        super().__init__(flat.in_channels, flat.out_channels, kernel, stride, padding, bias=False)
+        self.ends = window // 2
+        with torch.no_grad():
+            self.weight.copy_(flat.weight[:, :, None] / window)  # w(a, b, c) = w2D(b, c) / 3
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, T, H, W) to (B, outputs, T, h, w)."""
+        return super().forward(F.pad(x, (0, 0, 0, 0, self.ends, self.ends), mode="replicate"))
+
+
+class InflatedResNet(VolumeModel):
+    """A ResNet for pictures made one for clips, as I3D is made from Inception: the only volume model with a start.
+
+    On a clip in which nothing moves it begins as the frame average. Time is never shortened, so it costs nearly three
+    times as much as reading frame by frame.
+
+    Args:
+        num_classes: C.
+        frames: T.
+        size: side of the frames in pixels.
+        backbone: "resnet18" or "slim" (the book).
+        weights: what the ResNet has learnt from pictures before it is inflated, see `build_backbone`.
+        dropout: before the head.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 7,
+        frames: int = 16,
+        size: int = 112,
+        backbone: str = "resnet18",
+        weights: str | None = None,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.input_spec = spec_of(backbone, size, frames)
+        net = build_staged(backbone, weights)
+        self._inflate(net)
+        self.backbone = net
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(net.out_channels, num_classes))
+
+    def _inflate(self, net: nn.Module) -> None:
+        for name, layer in net.named_children():
+            if isinstance(layer, nn.Conv2d):
+                setattr(net, name, InflatedConv(layer))
+            elif isinstance(layer, nn.BatchNorm2d):
+                norm = nn.BatchNorm3d(layer.num_features)
+                norm.load_state_dict(layer.state_dict())
+                setattr(net, name, norm)
+            elif isinstance(layer, nn.MaxPool2d):
+                pool = nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1))  # ResNet18 has one, of 3 x 3 places
+                setattr(net, name, pool)
+            else:
+                self._inflate(layer)
