@@ -57,8 +57,8 @@ def test_vgg_is_torchvisions_up_to_its_last_pooling(depth):
     ("overrides", "message"),
     [
         ({"size": 31}, "31 px: .* at least 32"),
-        ({"weights": "makefaces"}, "unknown weights of vgg11 with width 16 'makefaces'"),
-        ({"weights": "imagenet"}, "unknown weights of vgg11 with width 16"),
+        ({"weights": "makefaces"}, "unknown weights of vgg11 with width 8 'makefaces'"),
+        ({"weights": "imagenet"}, "unknown weights of vgg11 with width 8"),
     ],
 )
 def test_vgg_refuses_what_it_has_no_way_to_do(overrides, message):

@@ -41,9 +41,10 @@ _MODELS: dict[str, tuple[type[ClipModel], dict[str, Any]]] = {
     "nr_dfernet": (NRDFERNet, _BOOK),
     "resnet18_lstm": (ResNetLSTM, {**_BOOK, "dim": 128}),
     "resnet18_gru": (ResNetGRU, {**_BOOK, "dim": 128}),
-    "vgg11_lstm": (VGG11LSTM, {"frames": 8, "size": 56, "width": 16, "dim": 128}),
-    "vgg13_lstm": (VGG13LSTM, {"frames": 8, "size": 56, "width": 16, "dim": 128}),
-    "c3d": (C3D, {"frames": 8, "size": 56, "width": 16, "hidden": 128}),
+    # without early strides a network of half the width costs as much as the others
+    "vgg11_lstm": (VGG11LSTM, {"frames": 8, "size": 56, "width": 8, "dim": 128}),
+    "vgg13_lstm": (VGG13LSTM, {"frames": 8, "size": 56, "width": 8, "dim": 128}),
+    "c3d": (C3D, {"frames": 8, "size": 56, "width": 8, "hidden": 128}),
     "p3d": (P3D, {"frames": 8, "size": 56, "width": 16, "blocks": (1, 1, 1, 1)}),
     "i3d": (I3D, {"frames": 8, "size": 56, "width": 16}),
     "r3d18": (R3D18, {"frames": 8, "size": 56, "width": 16, "blocks": 1}),
