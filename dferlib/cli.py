@@ -11,6 +11,7 @@ from dferlib.errors import InputError
 if TYPE_CHECKING:
     from dferlib.data.table import ClipSource
     from dferlib.results import Run
+    from dferlib.studies import MakeFacesClips
     from dferlib.training import Predictions
 
 SPLITS = ("train", "val", "test")
@@ -225,24 +226,55 @@ def study(
     ),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is missing and what it costs.")] = False,
     keep_weights: Annotated[bool, typer.Option(help="Keep the weights of the first seed's runs.")] = False,
+    again: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Only train this record's model again, such as stt-seed0, and compare."),
+    ] = None,
     root: Root = None,
 ) -> None:
-    """Make the records of a study that are missing, and compare its rows; interrupted, it goes on where it stopped."""
+    """Make the records of a study that are missing, and compare its rows; interrupted, it goes on where it stopped.
+
+    With --again nothing is written. Exit status 1 if the record comes out otherwise.
+    """
     from dferlib.studies import MakeFacesClips, run_study
     from dferlib.studies.report import listing, plan, results_table
-    from dferlib.studies.running import pick_study
+    from dferlib.studies.running import pick_study, study_folder
 
     if name is None:
         print("\n".join(listing(out)))
         return
     chosen = pick_study(name, scale)
     numbers = _numbers(seeds) if seeds else chosen.seeds
+    if again is not None:
+        _print_again(study_folder(out, name, scale), again, MakeFacesClips(scale, root))
+        return
     print(chosen.question, flush=True)
     if dry_run:
         print("\n".join(plan(name, out, scale, numbers, device, jobs)))
         return
     runs = run_study(name, MakeFacesClips(scale, root), out, keep_weights, True, scale, numbers, device, jobs)
     print("\n".join(results_table(runs, len(numbers))))
+
+
+def _print_again(folder: Path, name: str, clips: "MakeFacesClips") -> None:
+    from dferlib.errors import choose
+    from dferlib.results import load_runs
+    from dferlib.studies import make_again
+
+    runs = {run.name: run for run in load_runs(folder)} if folder.is_dir() else {}
+    if not runs:
+        raise InputError(f"there are no records in {folder}: `dferlib study {folder.name}` makes them")
+    run = runs[choose(f"record in {folder}", name, runs)]
+    was, now = run.predictions(), make_again(run, clips)
+    uar, found = 100 * run.metrics["uar"], 100 * now.metrics()["uar"]
+    if (was.logits == now.logits.astype(was.logits.dtype)).all():
+        print(f"{name}: the same to the bit, {len(was.ids)} clips, UAR {uar:.1f} %")
+        return
+    others = int((was.predicted != now.predicted).sum())
+    raise InputError(
+        f"{name} comes out otherwise: UAR {found:.1f} %, recorded {uar:.1f} %; {others} of {len(was.ids)} answers "
+        f"differ. It was made on {run.record['device']} with torch {run.record['versions']['torch']}"
+    )
 
 
 def _numbers(text: str) -> tuple[int, ...]:

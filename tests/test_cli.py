@@ -317,3 +317,23 @@ def test_a_study_is_run_by_its_name_on_the_clips_that_its_rows_ask_for(tiny_worl
     assert call("study", "--out", tmp_path) == 0
     listed = capsys.readouterr().out
     assert "small: Does it run?\n    book: 2 of 2 records current, 0 old" in listed and "stt_table1: " in listed
+
+
+def test_a_record_is_made_again_by_its_name(tiny_world, tmp_path, monkeypatch, capsys):
+    row = studies.Row("tiny", {}, TrainConfig(epochs=1), rates=(1e-3,))
+    monkeypatch.setitem(studies.STUDIES, "small", studies.Study("Does it run?", {"a": row}, (0,)))
+    fails(
+        capsys, "study", "small", "--again", "a-seed0", "--out", tmp_path, words=["no records", "dferlib study small"]
+    )
+    assert call("study", "small", "--out", tmp_path) == 0
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert call("study", "small", "--again", "a-seed0", "--out", tmp_path) == 0
+    assert "a-seed0: the same to the bit, " in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
+    fails(capsys, "study", "small", "--again", "b-seed0", "--out", tmp_path, words=["'b-seed0'", "a-seed0"])
+
+    record = tmp_path / "small" / "a-seed0.json"
+    record.write_text(record.read_text().replace('"lr": 0.001', '"lr": 0.1'))
+    assert call("study", "small", "--again", "a-seed0", "--out", tmp_path) == 1
+    said = capsys.readouterr().err.splitlines()[-1]  # behind the bar
+    assert said.startswith("dferlib: a-seed0 comes out otherwise: UAR ") and "made on cpu" in said

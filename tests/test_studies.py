@@ -18,7 +18,7 @@ from dferlib import InputError, complexity, create_model, list_models, studies
 from dferlib.recipes import RECIPES, recipe
 from dferlib.results import load_runs
 from dferlib.statistics import compare, interval
-from dferlib.studies import MakeFacesClips, Row, Study, run_study
+from dferlib.studies import MakeFacesClips, Row, Study, make_again, run_study
 from dferlib.studies.board import Board, span
 from dferlib.studies.declared import RATES
 from dferlib.studies.report import listing, measured, plan, results_table
@@ -428,3 +428,32 @@ def test_a_terminal_shows_a_table(small, tmp_path):
         course.after(job, runs[0])
         shown.ended(job, runs[0])
     assert f"{100 * runs[0].metrics['uar']:.1f} %" in out.getvalue() and "1 of 4 records" in out.getvalue()
+
+
+def test_a_record_is_made_again_to_the_bit_and_what_would_change_it_is_told(small, tmp_path):
+    sources, trained = small
+    run = run_study("small", lambda data: sources, tmp_path, progress=False)[1]
+    before, threads = run.path.read_bytes(), torch.get_num_threads()
+    found = make_again(run, lambda data: sources, progress=False)
+    assert (found.logits == run.predictions().logits).all()
+    assert trained[-1] == TrainConfig(**{**run.record["config"]["train"], "device": "auto"})
+    assert torch.get_num_threads() == threads and run.path.read_bytes() == before
+    run.record["config"]["train"]["lr"] *= 2
+    assert (make_again(run, lambda data: sources, progress=False).logits != found.logits).any()
+    with pytest.raises(InputError, match="a-seed1 was made on other clips"):
+        make_again(run, lambda data: {**sources, "test": sources["val"]})
+
+
+def test_a_record_that_started_from_another_is_made_again_from_the_same_weights(small, tmp_path, monkeypatch):
+    sources, trained = small
+    config = TrainConfig(epochs=1, device="cpu")
+    rows = {"large": Row("tiny", {}, config, rates=(1e-2,))}
+    rows["fine"] = Row("tiny", {}, config, rates=(1e-3,), start="large")
+    monkeypatch.setitem(studies.STUDIES, "small", Study("Does it work?", rows, seeds=(0,)))
+    run = run_study("small", lambda data: sources, tmp_path, progress=False)[1]
+    weights = tmp_path / "small" / "large-seed0" / "best.safetensors"
+    assert (make_again(run, lambda data: sources, progress=False).logits == run.predictions().logits).all()
+    assert trained[-1].start == str(weights)
+    weights.unlink()
+    with pytest.raises(InputError, match="started from .*large-seed0.*not there"):
+        make_again(run, lambda data: sources)

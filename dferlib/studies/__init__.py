@@ -4,6 +4,6 @@
 """
 
 from dferlib.studies.declared import STUDIES, Row, Study
-from dferlib.studies.running import MakeFacesClips, run_study, train_and_record
+from dferlib.studies.running import MakeFacesClips, make_again, run_study, train_and_record
 
-__all__ = ["STUDIES", "MakeFacesClips", "Row", "Study", "run_study", "train_and_record"]
+__all__ = ["STUDIES", "MakeFacesClips", "Row", "Study", "make_again", "run_study", "train_and_record"]

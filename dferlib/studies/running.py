@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +29,7 @@ from dferlib.protocols import Part
 from dferlib.results import Run, code_hash, copy_run, device_name, load_runs, save_run
 from dferlib.studies.board import Board
 from dferlib.studies.declared import STUDIES, Row, Study
-from dferlib.training import CHECKPOINT, evaluate, train
+from dferlib.training import CHECKPOINT, History, Predictions, evaluate, train
 
 TUNING_SEED = 100  # none of the runs has it
 # what gives a row its clips: from `Row.data` to the "train", "val" and "test" splits
@@ -97,14 +98,8 @@ def train_and_record(
     Raises:
         InputError: see `train` and `save_run`.
     """
-    progress = progress and is_first()
-    torch.manual_seed(row.config.seed)
-    model = create_model(row.model, len(sources["train"].classes), scale, **row.overrides)
     started = perf_counter()
-    judge = sources[row.config.select]
-    history = train(model, sources["train"], judge, row.config, checkpoint, progress, resume, tensorboard)
-    per_segment, device = row.config.per_segment, row.config.device
-    predictions = evaluate(model, sources["test"], device=device, per_segment=per_segment, progress=progress)
+    history, predictions = _trained(row, sources, scale, checkpoint, progress and is_first(), resume, tensorboard)
     if not is_first():
         return None
     return save_run(
@@ -122,6 +117,25 @@ def train_and_record(
         device=device_name(row.config.device),
         seconds=perf_counter() - started,
     )
+
+
+def _trained(
+    row: Row,
+    sources: dict[str, ClipSource],
+    scale: str,
+    checkpoint: Path | None = None,
+    progress: bool = False,
+    resume: bool = False,
+    tensorboard: bool = False,
+) -> tuple[History, Predictions]:
+    """Train a row with the seed of its config, and test it once."""
+    config = row.config
+    torch.manual_seed(config.seed)
+    model = create_model(row.model, len(sources["train"].classes), scale, **row.overrides)
+    judge = sources[config.select]
+    history = train(model, sources["train"], judge, config, checkpoint, progress, resume, tensorboard)
+    test, per_segment = sources["test"], config.per_segment
+    return history, evaluate(model, test, device=config.device, per_segment=per_segment, progress=progress)
 
 
 @dataclass(frozen=True)
@@ -334,6 +348,40 @@ def run_study(
                 ready.extendleft(reversed(course.after(job, result)))
                 board.ended(job, result)
     return course.runs()
+
+
+def make_again(run: Run, clips: Clips, progress: bool = True) -> Predictions:
+    """Train a model as a record says, and let it judge the same test clips, to see whether they come out alike.
+
+    A processor gives the same bits with the same number of threads, so it takes as many as the record names. Other
+    devices and other versions of torch give other bits.
+
+    Args:
+        run: the record; it stays as it is.
+        clips: gives the splits that it was made on.
+        progress: show a bar.
+
+    Returns:
+        What came out, to be compared with `run.predictions()`.
+
+    Raises:
+        InputError: the clips are not those of the record, or the weights that it started from are not there.
+    """
+    config, model = run.record["config"], run.model
+    way, sources = TrainConfig(**{**config["train"], "device": "auto"}), clips(config["data"])
+    if run.record["data"] != _fingerprints(sources):
+        raise InputError(f"{run.name} was made on other clips than this library renders: they cannot be compared")
+    if way.start:
+        way = replace(way, start=str(run.path.parent / way.start))
+        if not Path(way.start).exists():
+            raise InputError(f"{run.name} started from {way.start}, which is not there: make that run first")
+    row = Row(model["name"], model["overrides"], way, config["data"])
+    threads, recorded = torch.get_num_threads(), re.search(r"(\d+) threads", run.record["device"])
+    torch.set_num_threads(int(recorded[1]) if recorded else threads)
+    try:
+        return _trained(row, sources, model["scale"], progress=progress)[1]
+    finally:
+        torch.set_num_threads(threads)
 
 
 class _Here(Executor):
