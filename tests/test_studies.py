@@ -455,5 +455,5 @@ def test_a_record_that_started_from_another_is_made_again_from_the_same_weights(
     assert (make_again(run, lambda data: sources, progress=False).logits == run.predictions().logits).all()
     assert trained[-1].start == str(weights)
     weights.unlink()
-    with pytest.raises(InputError, match="started from .*large-seed0.*not there"):
+    with pytest.raises(InputError, match=r"started from .*large-seed0.*not there"):
         make_again(run, lambda data: sources)
