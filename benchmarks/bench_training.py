@@ -14,26 +14,16 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
-import pandas as pd
 import torch
 
-from dferlib import EMOTIONS, TrainConfig, create_model
-from dferlib.data.table import ArraySource, ClipTable
+from dferlib import TrainConfig, create_model
+from dferlib.data.table import ArraySource
 from dferlib.loader import Batch, Loader
 from dferlib.processes import make_fabric
+from dferlib.speed import noise
 from dferlib.training import Trainer
 
 BATCH, STEPS, ROUNDS = 32, 4, 20
-
-
-def source(count: int) -> ArraySource:
-    """Noise in the shape of MakeFaces book clips: speed does not depend on what is in the picture."""
-    rng = np.random.default_rng(0)
-    rows = pd.DataFrame(
-        {"id": [str(k) for k in range(count)], "label": np.arange(count) % 7, "group": np.arange(count)}
-    )
-    table = ClipTable(rows.assign(split="train", frames=12), EMOTIONS)
-    return ArraySource(table, [rng.integers(0, 256, (12, 3, 64, 64), dtype=np.uint8) for _ in range(count)])
 
 
 def clocks() -> np.ndarray:
@@ -77,7 +67,7 @@ def made(loader: Loader) -> Iterator[np.ndarray]:
 
 
 def main(name: str) -> None:
-    clips, config = source(BATCH * STEPS), TrainConfig(batch_size=BATCH)
+    clips, config = noise(create_model(name), BATCH * STEPS), TrainConfig(batch_size=BATCH)
     loader = Loader(clips, create_model(name), config, torch.device("cpu"))
     rivals = bare(name, list(loader.epoch(1))), looped(name, clips), made(loader)
     times = np.empty((ROUNDS + 2, len(rivals), 2))

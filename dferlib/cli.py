@@ -44,6 +44,12 @@ def main(arguments: list[str] | None = None) -> None:
         message = " ".join(str(error).split())
         print(f"dferlib: {message}", file=sys.stderr)
         raise SystemExit(1) from None
+    except (MemoryError, RuntimeError) as error:
+        kind, words = type(error).__name__, str(error)
+        if not (kind in ("MemoryError", "OutOfMemoryError") or "can't allocate memory" in words):
+            raise
+        print("dferlib: memory is full: take smaller batches, or --set recompute=true", file=sys.stderr)
+        raise SystemExit(1) from None
     except SystemExit as status:
         if status.code == 130:
             print("dferlib: interrupted", file=sys.stderr)
@@ -324,6 +330,39 @@ def results(
         )
     if check:
         print(f"checked {len(runs)}: every metric is what the logits give")
+
+
+@app.command(epilog="Example: dferlib bench stt --scale paper --device cuda --set batch_size=64")
+def bench(
+    model: Annotated[str, typer.Argument(help="Name of the model, such as stt or frame_average.")],
+    scale: Scale = "book",
+    device: Device = "auto",
+    rounds: Annotated[int, typer.Option(min=1, help="How often each figure is measured.")] = 5,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any setting of TrainConfig; may be given often."),
+    ] = None,
+) -> None:
+    """Say what a model costs and how fast this machine predicts with it and trains it, on clips of noise.
+
+    What is not set is as `dferlib.recipes` has it for the scale. The memory is counted, not measured.
+    """
+    from dferlib.complexity import complexity, training_memory
+    from dferlib.models import create_model
+    from dferlib.recipes import changed, recipe
+    from dferlib.results import device_name
+    from dferlib.speed import measure_speed
+
+    config = changed(recipe(model, scale), settings or [], device=device)
+    net = create_model(model, scale=scale)
+    spec, cost = net.input_spec, complexity(net)
+    print(f"{model}, {scale} scale: {cost.parameters:,} parameters, {cost.gmac:.3f} GMAC", end="")
+    print(f" for a clip of {spec.frames} frames of {spec.size} px")
+    print(f"memory to train batches of {config.batch_size}: {training_memory(net, config).peak / 2**20:,.0f} MiB")
+    speed = measure_speed(net, config, rounds, progress=True)
+    print(f"{device_name(device)}, medians of {rounds}:")
+    for what, rate in (("predicts", speed.predicted), ("trains on", speed.trained)):
+        print(f"{what:9} {rate:8.1f} clips a second, {1000 * config.batch_size / rate:8.1f} ms a batch")
 
 
 def _splits(

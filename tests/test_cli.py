@@ -7,10 +7,11 @@ import pytest
 import torch
 
 import dferlib.data.makefaces as makefaces
-from dferlib import InputError, TrainConfig, studies
+from dferlib import InputError, TrainConfig, create_model, studies
 from dferlib.cli import main
+from dferlib.complexity import complexity
 
-COMMANDS = ("makefaces", "train", "evaluate", "predict", "study", "results")
+COMMANDS = ("makefaces", "train", "evaluate", "predict", "study", "results", "bench")
 
 
 def dferlib(*arguments, **kwargs):
@@ -337,3 +338,37 @@ def test_a_record_is_made_again_by_its_name(tiny_world, tmp_path, monkeypatch, c
     assert call("study", "small", "--again", "a-seed0", "--out", tmp_path) == 1
     said = capsys.readouterr().err.splitlines()[-1]  # behind the bar
     assert said.startswith("dferlib: a-seed0 comes out otherwise: UAR ") and "made on cpu" in said
+
+
+def test_bench_tells_cost_and_speed_and_refuses_what_it_does_not_know(capsys):
+    assert call("bench", "frame_average", "--rounds", "1", "--device", "cpu", "--set", "batch_size=2") == 0
+    shown = capsys.readouterr().out
+    cost = complexity(create_model("frame_average"))
+    assert f"{cost.parameters:,} parameters, {cost.gmac:.3f} GMAC" in shown
+    words = [line.split() for line in shown.splitlines()]
+    for line in words[-2:]:  # "predicts R clips a second, M ms a batch", of two clips
+        rate, batch = (float(word) for word in line if word.replace(".", "").isdigit())
+        assert rate * batch == pytest.approx(2000, rel=0.05)
+    fails(capsys, "bench", "sst", words=["unknown model 'sst'", "stt"])
+    fails(capsys, "bench", "stt", "--set", "batch=3", words=["unknown setting 'batch'"])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("[..] DefaultCPUAllocator: can't allocate memory")],
+)
+def test_full_memory_is_one_line_that_says_what_to_do(tiny_world, tmp_path, monkeypatch, capsys, error):
+    def full(*arguments, **kwargs):
+        raise error
+
+    monkeypatch.setattr("dferlib.studies.running.train", full)
+    fails(capsys, "train", "tiny", "--out", tmp_path, words=["memory is full", "smaller batches"])
+
+
+def test_other_errors_of_torch_keep_their_traceback(tiny_world, tmp_path, monkeypatch):
+    def broken(*arguments, **kwargs):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("dferlib.studies.running.train", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        call("train", "tiny", "--out", tmp_path)
