@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 from loops import make, make_clips
 
+from dferlib import InputError
 from dferlib.complexity import complexity
 from dferlib.models import create_model
 from dferlib.models.i3d import Mixed, Same
@@ -104,24 +105,34 @@ def test_a_batch_of_one_trains():
     assert model.head.weight.grad.abs().max() > 0
 
 
+@pytest.mark.parametrize("begin", ["mean", "centre"])
 @pytest.mark.parametrize(("scale", "overrides"), [("book", {"weights": "makefaces"}), ("paper", {"size": 64})])
 @torch.no_grad()
-def test_an_inflated_network_begins_as_the_frame_average_where_nothing_moves(scale, overrides):
+def test_an_inflated_network_begins_as_the_frame_average(scale, overrides, begin):
     torch.manual_seed(0)
-    solid = create_model("inflated_resnet", scale=scale, **overrides).eval()
+    solid = create_model("inflated_resnet", scale=scale, begin=begin, **overrides).eval()
     torch.manual_seed(0)
     flat = create_model("frame_average", scale=scale, **overrides).eval()
     clips = make_clips(solid)
     still = clips[:, :1].expand_as(clips)
     torch.testing.assert_close(solid.feature_maps(still), flat.feature_maps(still), rtol=1e-3, atol=1e-4)
-    moving = (solid.feature_maps(clips) - flat.feature_maps(clips)).abs().max()
-    assert moving > 0.1, "it looks at neighbouring frames"
+    away = (solid.feature_maps(clips) - flat.feature_maps(clips)).abs().max()
+    assert away > 0.1 if begin == "mean" else away < 1e-3, "the mean looks at neighbouring frames from the start"
 
 
-@torch.no_grad()
-def test_an_inflated_layer_is_the_mean_of_the_layer_on_three_frames():
+@pytest.mark.parametrize("begin", ["mean", "centre"])
+def test_an_inflated_layer_is_the_layer_on_three_frames(begin):
     flat = torch.nn.Conv2d(2, 4, 5, 2, 2, bias=False)
     x = torch.randn(1, 2, 6, 9, 9)
     frames = [flat(x[:, :, t]) for t in (0, *range(6), 5)]  # the ends are seen twice
-    expected = torch.stack([sum(frames[t : t + 3]) / 3 for t in range(6)], 2)
-    torch.testing.assert_close(InflatedConv(flat)(x), expected, rtol=1e-4, atol=1e-5)
+    threes = [frames[t : t + 3] for t in range(6)]
+    expected = torch.stack([sum(three) / 3 if begin == "mean" else three[1] for three in threes], 2)
+    layer = InflatedConv(flat, begin)
+    torch.testing.assert_close(layer(x), expected, rtol=1e-4, atol=1e-5)
+    layer(x)[:, :, 2].sum().backward()
+    assert layer.weight.grad[:, :, 0].abs().max() > 0, "what looks at the frame before can be learnt"
+
+
+def test_an_unknown_beginning_is_told():
+    with pytest.raises(InputError, match="unknown begin 'end': choose one of mean, centre"):
+        create_model("inflated_resnet", begin="end")

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, Conv3DSimple  # type: ignore[import-untyped]
 
+from dferlib.errors import choose
 from dferlib.models.backbones import build_staged, spec_of
 from dferlib.models.base import ClipModel
 
@@ -183,34 +184,43 @@ class C3D(VolumeModel):
 
 
 class InflatedConv(nn.Conv3d):
-    """A k x k convolution made k x k x 3: each window for pictures three times along time, divided by three.
+    """A k x k convolution made k x k x 3, whose first output is known.
 
-    Where nothing moves it gives what the one for pictures gives, at the ends of a clip too: there the first and the
-    last frame are seen twice. 1 x 1 convolutions stay as they are, for every frame (Carreira and Zisserman 2017).
+    "mean" repeats each window for pictures three times along time and divides by three (Carreira and Zisserman 2017):
+    where nothing moves it gives what the convolution for pictures gives, at the ends of a clip too, because the first
+    and the last frame are seen twice there. "centre" puts it in the middle, between zeros (Arnab et al. 2021, for the
+    patches of a transformer): it gives that for every clip, and learns to look around. 1 x 1 convolutions stay.
 
     Args:
         flat: the convolution for pictures, without a bias.
+        begin: "mean" or "centre".
     """
 
-    def __init__(self, flat: nn.Conv2d) -> None:
+    def __init__(self, flat: nn.Conv2d, begin: str) -> None:
         (high, wide), (down, right), (above, beside) = flat.kernel_size, flat.stride, map(int, flat.padding)
         window = 1 if high == wide == 1 else 3
         kernel, stride, padding = (window, high, wide), (1, down, right), (0, above, beside)
         super().__init__(flat.in_channels, flat.out_channels, kernel, stride, padding, bias=False)
         self.ends = window // 2
+        over_time = torch.full((window,), 1 / window)
+        if begin == "centre":
+            over_time = torch.eye(window)[self.ends]
         with torch.no_grad():
-            self.weight.copy_(flat.weight[:, :, None] / window)  # w(a, b, c) = w2D(b, c) / 3
+            self.weight.copy_(flat.weight[:, :, None] * over_time[:, None, None])  # (out, in, 3, k, k)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T, H, W) to (B, outputs, T, h, w)."""
         return super().forward(F.pad(x, (0, 0, 0, 0, self.ends, self.ends), mode="replicate"))
 
 
+BEGINS = ("mean", "centre")
+
+
 class InflatedResNet(VolumeModel):
     """A ResNet for pictures made one for clips, as I3D is made from Inception: the only volume model with a start.
 
-    On a clip in which nothing moves it begins as the frame average. Time is never shortened, so it costs nearly three
-    times as much as reading frame by frame.
+    It begins as the frame average: with `begin="mean"` on clips in which nothing moves, with "centre" on all. Time is
+    never shortened, so it costs nearly three times as much as reading frame by frame.
 
     Args:
         num_classes: C.
@@ -218,6 +228,7 @@ class InflatedResNet(VolumeModel):
         size: side of the frames in pixels.
         backbone: "resnet18" or "slim" (the book).
         weights: what the ResNet has learnt from pictures before it is inflated, see `build_backbone`.
+        begin: how its windows begin in time, see `InflatedConv`.
         dropout: before the head.
     """
 
@@ -228,19 +239,20 @@ class InflatedResNet(VolumeModel):
         size: int = 112,
         backbone: str = "resnet18",
         weights: str | None = None,
+        begin: str = "mean",
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
         self.input_spec = spec_of(backbone, size, frames)
         net = build_staged(backbone, weights)
-        self._inflate(net)
+        self._inflate(net, choose("begin", begin, BEGINS))
         self.backbone = net
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(net.out_channels, num_classes))
 
-    def _inflate(self, net: nn.Module) -> None:
+    def _inflate(self, net: nn.Module, begin: str) -> None:
         for name, layer in net.named_children():
             if isinstance(layer, nn.Conv2d):
-                setattr(net, name, InflatedConv(layer))
+                setattr(net, name, InflatedConv(layer, begin))
             elif isinstance(layer, nn.BatchNorm2d):
                 norm = nn.BatchNorm3d(layer.num_features)
                 norm.load_state_dict(layer.state_dict())
@@ -249,4 +261,4 @@ class InflatedResNet(VolumeModel):
                 pool = nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1))  # ResNet18 has one, of 3 x 3 places
                 setattr(net, name, pool)
             else:
-                self._inflate(layer)
+                self._inflate(layer, begin)

@@ -251,6 +251,7 @@ STUDIES = {
                 f"inflated_resnet-{start}": Row("inflated_resnet", *STARTS[start], rates=SLOW_RATES)
                 for start in ("scratch", "makefaces")
             },
+            "inflated_resnet-makefaces_centre": Row("inflated_resnet", {"begin": "centre"}, WHOLE, rates=SLOW_RATES),
         },
         scales=("book",),
     ),
