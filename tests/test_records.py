@@ -13,8 +13,8 @@ from dferlib.training import evaluate
 
 RESULTS = Path(__file__).parents[1] / "results"
 RUNS = load_runs(RESULTS)
-# what is declared but not made yet: whole studies, and seeds beyond the first few
-AWAITED = {"comparison"}
+# what is declared but not made yet: rows of studies, and seeds beyond the first few
+AWAITED: dict[str, set[str]] = {"comparison": set(STUDIES["comparison"].rows)}
 SEEDS_SO_FAR = {"stt_table2": 7, "msstnet_table1": 3}
 
 
@@ -33,13 +33,13 @@ def test_metrics_follow_from_the_logits(run):
 def test_a_study_is_whole_and_its_rows_saw_the_same_clips(name):
     study = STUDIES[name]
     runs = {run.name: run for run in RUNS if run.path.parent.name == name}
-    if name in AWAITED:
-        assert not runs, f"there are records of {name}: take it out of AWAITED, so that they are looked at"
-        pytest.skip(f"study {name} has no records yet: dferlib study {name} makes them")
+    rows = {title: row for title, row in study.rows.items() if title not in AWAITED.get(name, ())}
     seeds = study.seeds[: SEEDS_SO_FAR.get(name)]
-    assert set(runs) == {f"{row}-seed{seed}" for row in study.rows for seed in seeds}
+    assert set(runs) == {f"{row}-seed{seed}" for row in rows for seed in seeds}
+    if not rows:
+        pytest.skip(f"study {name} has no records yet: dferlib study {name} makes them")
     seen = {}  # what the clips were asked for with, and which they were
-    for name, row in study.rows.items():
+    for name, row in rows.items():
         mine = [run for key, run in runs.items() if key.startswith(f"{name}-seed")]
         assert len({run.record["config"]["train"]["lr"] for run in mine}) == 1, "the seeds share a learning rate"
         clips = {(str(run.record["data"]), run.predictions().ids.tobytes()) for run in mine}
