@@ -243,8 +243,7 @@ def pairs(
     panel.plot(other, lines, "x", color=SECOND, label=words[1], ms=6, mew=1.8)
     panel.set_yticks(lines, names)
     panel.invert_yaxis()
-    panel.set(xlabel=unit)
-    panel.set_xlim(left=0)
+    panel.set(xlabel=unit, xlim=(0, 1.05 * max(*one, *other)))  # no mark is cut at the edge
     panel.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     return figure
 

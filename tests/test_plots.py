@@ -125,3 +125,12 @@ def test_planes_share_one_scale_that_holds_every_point() -> None:
     colours = [group.get_facecolor()[0].tolist() for panel in figure.axes for group in panel.collections]
     assert colours[:2] == colours[2:]
     assert colours[0] != colours[1]
+
+
+def test_pairs_show_every_mark_whole():
+    figure = plots.pairs(["a", "b"], [90.0, 65.0], [94.0, 70.0], ("one", "other"), "%")
+    panel = figure.axes[0]
+    low, high = panel.get_xlim()
+    assert low == 0 and high >= 1.04 * 94
+    marks = [line.get_xdata() for line in panel.lines if line.get_linestyle() == "None"]
+    assert [list(x) for x in marks] == [[90, 65], [94, 70]]
