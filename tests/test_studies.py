@@ -104,6 +104,8 @@ def test_a_run_that_another_study_has_made_is_not_made_again(small, tmp_path, mo
     monkeypatch.setattr(studies.report, "measured", lambda row, scale: 1.0)
     told = [line.split() for line in plan("twin", tmp_path)]
     assert told[1][3:5] == ["1", "0"] and told[2][3:5] == ["3", str(len(RATES))], "runs and tuning that are missing"
+    course = Course(studies.STUDIES["twin"], tmp_path / "twin", lambda data: sources)
+    assert Board(course, 1, shown=False).left == {"same": 1, "other": 3 + len(RATES)}, "the time left counts those only"
     trained.clear()
     runs = run_study("twin", lambda data: sources, tmp_path, progress=False)
     assert len(trained) == 1 + len(RATES) + 3, "seed 2 of the one row, and all of the other"

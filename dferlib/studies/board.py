@@ -30,11 +30,11 @@ class Board:
         self.seconds: dict[str, list[float]] = {title: [] for title in course.rows}  # that trainings took
         self.left: dict[str, int] = {}  # how many trainings each row still needs
         for title, row in course.rows.items():
-            runs = [course.known.get(f"{title}-seed{seed}") for seed in course.seeds]
-            there = [run for run in runs if run is not None and run.is_current]
+            there = course.there(title)
             self.seconds[title] += [run.record["seconds"] for run in there]
-            tuned = len(row.rates) == 1 or (course.folder / f"{title}-rates.json").exists()
-            self.left[title] = len(runs) - len(there) + (0 if tuned else len(row.rates))
+            copied = any(run.path.parent != course.folder for run in there)  # and its rates with it
+            tuned = len(row.rates) == 1 or copied or (course.folder / f"{title}-rates.json").exists()
+            self.left[title] = len(course.seeds) - len(there) + (0 if tuned else len(row.rates))
         self.running: dict[tuple[str, int | None], float] = {}  # since when; no seed where a rate is chosen
         self.live: Live | None = None
 

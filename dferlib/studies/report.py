@@ -9,7 +9,6 @@ import pandas as pd
 
 from dferlib import EMOTIONS
 from dferlib.complexity import complexity
-from dferlib.config import TrainConfig
 from dferlib.data.makefaces import Version
 from dferlib.data.makefaces.protocol import CLIPS_PER_PERSON
 from dferlib.data.table import ArraySource, ClipTable
@@ -22,7 +21,7 @@ from dferlib.results import Run, load_runs
 from dferlib.statistics import compare, interval
 from dferlib.studies.board import span
 from dferlib.studies.declared import STUDIES, Row
-from dferlib.studies.running import folders_beside, pick_study, same_model, study_folder
+from dferlib.studies.running import folders_beside, is_of, pick_study, study_folder
 from dferlib.training import train
 
 STEPS = 3  # the first of them warms up, and others may be held up
@@ -112,15 +111,6 @@ def results_table(runs: Sequence[Run], seeds: int) -> list[str]:
             f"{100 * war.value:6.1f} {_ends(war.low, war.high):>13}  {_gap(found, base)}"
         )
     return [*lines, f"means of {seeds} seed{'s' if seeds > 1 else ''}; intervals over people and seeds"]
-
-
-def is_of(run: Run, row: Row) -> bool:
-    """Whether a record is of this code and this row, with whatever rate and seed; its clips are not looked at."""
-    found, wanted = TrainConfig(**run.record["config"]["train"]), row.config
-    free = ("lr", "seed", "device", "start") if row.start else ("lr", "seed", "device")
-    loose = {name: getattr(wanted, name) for name in free}
-    same = replace(found, **loose) == wanted and same_model(run, row)
-    return same and run.record["config"]["data"] == row.data and run.is_current
 
 
 def measured(row: Row, scale: str) -> float:

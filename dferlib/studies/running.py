@@ -204,6 +204,14 @@ class Course:
         self.elsewhere = [run for other in self.beside for run in load_runs(other)]
         self.found: dict[str, Run] = {}
 
+    def there(self, title: str) -> list[Run]:
+        """The runs of a row that need not be made, here or in a study beside; the clips are not looked at."""
+        row = self.rows[title]
+        others = [] if row.start else [run for run in self.elsewhere if is_of(run, row)]
+        own = [run for run in self.known.values() if run.name.rsplit("-seed", 1)[0] == title and run.is_current]
+        found = {run.record["seed"]: run for run in (*others, *own)}
+        return [found[seed] for seed in self.seeds if seed in found]
+
     def begin(self, title: str) -> list[Job]:
         """What can be done first for a row: choose its rate, or make its records."""
         row = self.rows[title]
@@ -469,6 +477,15 @@ def _way(folder: Path, row: Row) -> dict[str, Any]:
 def same_model(done: Run, row: Row) -> bool:
     """Whether a record is of the model of a row."""
     return done.model["name"] == row.model and done.model["overrides"] == _overrides(row)
+
+
+def is_of(run: Run, row: Row) -> bool:
+    """Whether a record is of this code and this row, with whatever rate and seed; its clips are not looked at."""
+    found, wanted = TrainConfig(**run.record["config"]["train"]), row.config
+    free = ("lr", "seed", "device", "start") if row.start else ("lr", "seed", "device")
+    loose = {name: getattr(wanted, name) for name in free}
+    same = replace(found, **loose) == wanted and same_model(run, row)
+    return same and run.record["config"]["data"] == row.data and run.is_current
 
 
 def same_run(done: Run, row: Row, sources: dict[str, ClipSource]) -> bool:
