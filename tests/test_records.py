@@ -8,6 +8,7 @@ import pytest
 from dferlib import EMOTIONS, load_model
 from dferlib.data.makefaces import DIFFICULTIES, TASKS, MakeFaces
 from dferlib.results import load_runs
+from dferlib.statistics import compare
 from dferlib.studies import STUDIES
 from dferlib.training import evaluate
 
@@ -76,6 +77,16 @@ def test_easy_clips_are_easy_and_hard_ones_hard():
 def test_from_nothing_a_network_needs_more_epochs_than_a_head_on_a_frozen_backbone():
     soon, late = mean_uar("before_attention"), mean_uar("comparison")
     assert soon["r3d18"] < 0.25 and soon["r3d18"] + 0.15 < late["r3d18"] < soon["frame_average"] - 0.1
+
+
+def test_a_network_of_three_dimensions_needs_a_start_and_the_centre_is_a_better_one_than_the_mean():
+    uar = {start: mean_uar("initialisation")[f"inflated_resnet-{start}"] for start in ("scratch", "makefaces")}
+    assert uar["scratch"] < 0.2 and uar["makefaces"] > 0.5
+    centre, mean = (
+        [run.predictions() for run in RUNS if run.name.startswith(f"inflated_resnet-{start}-seed")]
+        for start in ("makefaces_centre", "makefaces")
+    )
+    assert compare(centre, mean).uar.low > 0
 
 
 def test_where_order_is_all_one_frame_is_at_chance_and_a_recurrent_network_is_not():
