@@ -1,4 +1,4 @@
-"""Batches of clips for training: read, brought to the device, augmented there; the next one while this one is used.
+"""Batches of clips for training: read, brought to the device, augmented there; on a GPU while it uses the one before.
 
 Whatever chance decides about a batch follows from the seed, the epoch and the number of the batch alone. So a training
 can go on in the middle, and each of several processes knows the whole batch and takes its share of it.

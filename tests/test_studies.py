@@ -432,7 +432,7 @@ def test_a_terminal_shows_a_table(small, tmp_path):
     assert f"{100 * runs[0].metrics['uar']:.1f} %" in out.getvalue() and "1 of 4 records" in out.getvalue()
 
 
-def test_a_record_is_made_again_to_the_bit_and_what_would_change_it_is_told(small, tmp_path):
+def test_a_record_is_made_again_to_the_bit(small, tmp_path, monkeypatch):
     sources, trained = small
     run = run_study("small", lambda data: sources, tmp_path, progress=False)[1]
     before, threads = run.path.read_bytes(), torch.get_num_threads()
@@ -440,6 +440,17 @@ def test_a_record_is_made_again_to_the_bit_and_what_would_change_it_is_told(smal
     assert (found.logits == run.predictions().logits).all()
     assert trained[-1] == TrainConfig(**{**run.record["config"]["train"], "device": "auto"})
     assert torch.get_num_threads() == threads and run.path.read_bytes() == before
+    used = []
+    monkeypatch.setattr(torch, "set_num_threads", used.append)
+    run.record["device"] = "cpu x86_64, 3 threads"
+    make_again(run, lambda data: sources, progress=False)
+    assert used == [3, threads], "it trains on as many threads as the record names"
+
+
+def test_a_record_of_another_training_or_of_other_clips_does_not_come_out(small, tmp_path):
+    sources, _ = small
+    run = run_study("small", lambda data: sources, tmp_path, progress=False)[1]
+    found = run.predictions()
     run.record["config"]["train"]["lr"] *= 2
     assert (make_again(run, lambda data: sources, progress=False).logits != found.logits).any()
     with pytest.raises(InputError, match="a-seed1 was made on other clips"):
@@ -459,3 +470,20 @@ def test_a_record_that_started_from_another_is_made_again_from_the_same_weights(
     weights.unlink()
     with pytest.raises(InputError, match=r"started from .*large-seed0.*not there"):
         make_again(run, lambda data: sources)
+
+
+def test_a_row_whose_rates_were_changed_tries_the_new_ones_and_chooses_among_its_own(small, tmp_path, monkeypatch):
+    sources, trained = small
+    run_study("small", lambda data: sources, tmp_path, progress=False)
+    rows = {"a": replace(studies.STUDIES["small"].rows["a"], rates=(*RATES[1:], 1e-4))}  # as many, one of them new
+    monkeypatch.setitem(studies.STUDIES, "small", Study("Does it work?", rows, seeds=(0,)))
+    path = tmp_path / "small" / "a-rates.json"
+    known = json.loads(path.read_text())
+    next(one for one in known["rates"] if one["lr"] == RATES[0])["val_uar"] = (
+        2.0  # the best, and not asked for any more
+    )
+    path.write_text(json.dumps(known))
+    trained.clear()
+    run = run_study("small", lambda data: sources, tmp_path, progress=False)[0]
+    assert [config.lr for config in trained if config.seed == 100] == [1e-4]
+    assert run.record["config"]["train"]["lr"] in rows["a"].rates

@@ -28,7 +28,7 @@ SCRATCH = TrainConfig(backbone_lr_scale=1.0)
 LONG = replace(SCRATCH, epochs=32)  # after 8 epochs from nothing the 3D ResNet18 is still at chance
 FROM_NOTHING = ("r3d18", "p3d", "c3d", "vgg11_lstm", "i3d", "vgg13_lstm")  # no weights are shipped
 FIVE, TEN = tuple(range(5)), tuple(range(10))
-# what a backbone starts from, and how it is then trained: from nothing, faces of MakeFaces, a million photographs
+# what a backbone starts from, and how it is then trained: from nothing, faces of MakeFaces, three million photographs
 STARTS: dict[str, tuple[dict[str, Any], TrainConfig]] = {
     "scratch": ({"weights": None}, SCRATCH),
     "makefaces": ({}, WHOLE),

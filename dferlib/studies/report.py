@@ -5,19 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from dferlib import EMOTIONS
 from dferlib.complexity import complexity
 from dferlib.data.makefaces import Version
 from dferlib.data.makefaces.protocol import CLIPS_PER_PERSON
-from dferlib.data.table import ArraySource, ClipTable
-from dferlib.data.transforms import stored_size
 from dferlib.devices import pick_device
 from dferlib.errors import InputError
 from dferlib.evaluation import Predictions
 from dferlib.models import SCALES, create_model
 from dferlib.results import Run, load_runs
+from dferlib.speed import noise
 from dferlib.statistics import compare, interval
 from dferlib.studies.board import span
 from dferlib.studies.declared import STUDIES, Row
@@ -118,11 +115,7 @@ def measured(row: Row, scale: str) -> float:
     few = {"book": 7, "paper": 2}  # clips that a processor takes seconds for, not minutes
     count = few[scale] if pick_device(row.config.device).type == "cpu" else row.config.batch_size
     model = create_model(row.model, scale=scale, **row.overrides)
-    side, frames = stored_size(model.input_spec.size), model.input_spec.frames
-    noise = np.random.default_rng(0).integers(0, 256, (count, frames, 3, side, side), dtype=np.uint8)
-    labels = np.arange(count) % len(EMOTIONS)
-    rows = pd.DataFrame({"id": list(map(str, range(count))), "label": labels, "group": labels})
-    source = ArraySource(ClipTable(rows.assign(split="train", frames=frames), EMOTIONS), [*noise])
+    source = noise(model, count)
     config = replace(
         row.config, epochs=STEPS, batch_size=count, milestones=(), schedule="cosine", start="", balance="none"
     )
