@@ -48,7 +48,10 @@ def main(arguments: list[str] | None = None) -> None:
         kind, words = type(error).__name__, str(error)
         if not (kind in ("MemoryError", "OutOfMemoryError") or "can't allocate memory" in words):
             raise
-        print("dferlib: memory is full: take smaller batches, or --set recompute=true", file=sys.stderr)
+        print(
+            "dferlib: memory is full: take smaller batches or fewer jobs; `train` also has --set recompute=true",
+            file=sys.stderr,
+        )
         raise SystemExit(1) from None
     except SystemExit as status:
         if status.code == 130:
@@ -240,7 +243,8 @@ def study(
 ) -> None:
     """Make the records of a study that are missing, and compare its rows; interrupted, it goes on where it stopped.
 
-    With --again nothing is written. Exit status 1 if the record comes out otherwise.
+    With --again nothing is written, and only --scale, --device, --out and --root count. Exit status 1 if the record
+    comes out otherwise.
     """
     from dferlib.studies import MakeFacesClips, run_study
     from dferlib.studies.report import listing, plan, results_table
@@ -252,7 +256,7 @@ def study(
     chosen = pick_study(name, scale)
     numbers = _numbers(seeds) if seeds else chosen.seeds
     if again is not None:
-        _print_again(study_folder(out, name, scale), again, MakeFacesClips(scale, root))
+        _print_again(study_folder(out, name, scale), again, MakeFacesClips(scale, root), device)
         return
     print(chosen.question, flush=True)
     if dry_run:
@@ -262,7 +266,7 @@ def study(
     print("\n".join(results_table(runs, len(numbers))))
 
 
-def _print_again(folder: Path, name: str, clips: "MakeFacesClips") -> None:
+def _print_again(folder: Path, name: str, clips: "MakeFacesClips", device: str) -> None:
     from dferlib.errors import choose
     from dferlib.results import load_runs
     from dferlib.studies import make_again
@@ -271,7 +275,7 @@ def _print_again(folder: Path, name: str, clips: "MakeFacesClips") -> None:
     if not runs:
         raise InputError(f"there are no records in {folder}: `dferlib study {folder.name}` makes them")
     run = runs[choose(f"record in {folder}", name, runs)]
-    was, now = run.predictions(), make_again(run, clips)
+    was, now = run.predictions(), make_again(run, clips, device)
     uar, found = 100 * run.metrics["uar"], 100 * now.metrics()["uar"]
     if (was.logits == now.logits.astype(was.logits.dtype)).all():
         print(f"{name}: the same to the bit, {len(was.ids)} clips, UAR {uar:.1f} %")

@@ -332,6 +332,8 @@ def test_a_record_is_made_again_by_its_name(tiny_world, tmp_path, monkeypatch, c
     assert "a-seed0: the same to the bit, " in capsys.readouterr().out
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
     fails(capsys, "study", "small", "--again", "b-seed0", "--out", tmp_path, words=["'b-seed0'", "a-seed0"])
+    elsewhere = ["study", "small", "--again", "a-seed0", "--out", tmp_path, "--device", "sun"]
+    fails(capsys, *elsewhere, words=["device", "'sun'", "cpu"])
 
     record = tmp_path / "small" / "a-seed0.json"
     record.write_text(record.read_text().replace('"lr": 0.001', '"lr": 0.1'))

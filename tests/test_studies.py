@@ -436,9 +436,9 @@ def test_a_record_is_made_again_to_the_bit(small, tmp_path, monkeypatch):
     sources, trained = small
     run = run_study("small", lambda data: sources, tmp_path, progress=False)[1]
     before, threads = run.path.read_bytes(), torch.get_num_threads()
-    found = make_again(run, lambda data: sources, progress=False)
+    found = make_again(run, lambda data: sources, "cpu", progress=False)
     assert (found.logits == run.predictions().logits).all()
-    assert trained[-1] == TrainConfig(**{**run.record["config"]["train"], "device": "auto"})
+    assert trained[-1] == TrainConfig(**{**run.record["config"]["train"], "device": "cpu"})
     assert torch.get_num_threads() == threads and run.path.read_bytes() == before
     used = []
     monkeypatch.setattr(torch, "set_num_threads", used.append)

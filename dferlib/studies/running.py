@@ -358,7 +358,7 @@ def run_study(
     return course.runs()
 
 
-def make_again(run: Run, clips: Clips, progress: bool = True) -> Predictions:
+def make_again(run: Run, clips: Clips, device: str = "auto", progress: bool = True) -> Predictions:
     """Train a model as a record says, and let it judge the same test clips, to see whether they come out alike.
 
     A processor gives the same bits with the same number of threads, so it takes as many as the record names. Other
@@ -367,6 +367,7 @@ def make_again(run: Run, clips: Clips, progress: bool = True) -> Predictions:
     Args:
         run: the record; it stays as it is.
         clips: gives the splits that it was made on.
+        device: "auto", "cpu", "cuda" or "mps".
         progress: show a bar.
 
     Returns:
@@ -376,7 +377,7 @@ def make_again(run: Run, clips: Clips, progress: bool = True) -> Predictions:
         InputError: the clips are not those of the record, or the weights that it started from are not there.
     """
     config, model = run.record["config"], run.model
-    way, sources = TrainConfig(**{**config["train"], "device": "auto"}), clips(config["data"])
+    way, sources = TrainConfig(**{**config["train"], "device": device}), clips(config["data"])
     if run.record["data"] != _fingerprints(sources):
         raise InputError(f"{run.name} was made on other clips than this library renders: they cannot be compared")
     if way.start:
