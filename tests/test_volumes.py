@@ -99,6 +99,17 @@ def test_other_lengths(name, frames):
     assert model(make_clips(model, 1)).shape == (1, 7)
 
 
+@torch.no_grad()
+def test_norm_takes_the_scale_of_every_convolution_away():
+    model = make("c3d", norm=True, dropout=0.0).train()
+    clips = make_clips(model)
+    before = model(clips)
+    for conv in (m for m in model.modules() if isinstance(m, torch.nn.Conv3d)):
+        conv.weight *= 3
+        conv.bias += 3
+    torch.testing.assert_close(model(clips), before, rtol=1e-2, atol=1e-3)
+
+
 def test_a_batch_of_one_trains():
     model = create_model("c3d").train()
     model(make_clips(model, 1)).sum().backward()

@@ -44,11 +44,12 @@ _MODELS: dict[str, tuple[type[ClipModel], dict[str, Any]]] = {
     # without early strides a network of half the width costs as much as the others
     "vgg11_lstm": (VGG11LSTM, {"frames": 8, "size": 56, "width": 8, "dim": 128}),
     "vgg13_lstm": (VGG13LSTM, {"frames": 8, "size": 56, "width": 8, "dim": 128}),
-    "c3d": (C3D, {"frames": 8, "size": 56, "width": 8, "hidden": 128}),
+    "c3d": (C3D, {"frames": 8, "size": 56, "width": 8, "hidden": 128, "dropout": 0.0, "norm": True}),
     "p3d": (P3D, {"frames": 8, "size": 56, "width": 16, "blocks": (1, 1, 1, 1)}),
     "i3d": (I3D, {"frames": 8, "size": 56, "width": 16}),
     "r3d18": (R3D18, {"frames": 8, "size": 56, "width": 16, "blocks": 1}),
-    "r2plus1d18": (R2Plus1D18, {"frames": 8, "size": 56, "width": 16, "blocks": 1}),
+    # no pool follows its stem: with 12 channels for 16 it costs what the others do
+    "r2plus1d18": (R2Plus1D18, {"frames": 8, "size": 56, "width": 12, "blocks": 1}),
     "inflated_resnet": (InflatedResNet, _BOOK),
     "single_frame": (SingleFrame, _BOOK),
     "frame_average": (FrameAverage, _BOOK),

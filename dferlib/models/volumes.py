@@ -147,6 +147,7 @@ class C3D(VolumeModel):
         width: channels of the first convolution; the last have eight times as many.
         hidden: width of the two layers before the head.
         dropout: after each of those two; the original has 0.5.
+        norm: batch normalisation after each convolution. The original has none, and hardly learns from a random start.
     """
 
     def __init__(
@@ -157,6 +158,7 @@ class C3D(VolumeModel):
         width: int = 64,
         hidden: int = 4096,
         dropout: float = 0.5,
+        norm: bool = False,
     ) -> None:
         super().__init__()
         self.input_spec = spec_of("resnet18", size, frames)
@@ -164,8 +166,9 @@ class C3D(VolumeModel):
         inputs = 3
         for stage, factors in enumerate([(1,), (2,), (4, 4), (8, 8), (8, 8)]):
             for factor in factors:
-                layers += [nn.Conv3d(inputs, factor * width, 3, padding=1), nn.ReLU(inplace=True)]
+                layers.append(nn.Conv3d(inputs, factor * width, 3, padding=1))
                 inputs = factor * width
+                layers += [nn.BatchNorm3d(inputs), nn.ReLU(inplace=True)] if norm else [nn.ReLU(inplace=True)]
             layers.append(nn.MaxPool3d((2 if stage else 1, 2, 2), ceil_mode=True))  # the first leaves time alone
         self.backbone = nn.Sequential(*layers)
         cells = -(-frames // 16) * (-(-size // 32)) ** 2
