@@ -20,6 +20,7 @@ from dferlib.recipes import RECIPES, recipe
 
 RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 SLOW_RATES = (1e-3, 3e-3)  # for heads of several blocks of attention, whose best rate is one of these two
+LONG_RATES = (3e-4, 1e-3, 3e-3)  # for whole networks that begin from nothing
 SLOWER_RATES = (1e-4, 3e-4)  # for a C3D from nothing: at 1e-3 it leaves chance or does not, as its seed will have it
 PAPER_RATES = (1e-3, 1e-2, 1e-1)  # for SGD, where no paper says which
 FEW = {"stt": SLOW_RATES, "single_frame": (1e-2,)}  # where data are compared, not models
@@ -137,10 +138,10 @@ STUDIES = {
         "How do the models compare that the papers set beside each other (STT, Table 3; LOGO-Former, Table 1; MSSTNet, "
         "Tables 2 and 3)?",
         {
-            **{name: Row(name, config=LONG, rates=SLOW_RATES) for name in FROM_NOTHING},
+            **{name: Row(name, config=LONG, rates=LONG_RATES) for name in FROM_NOTHING},
             "c3d": Row("c3d", config=LONG, rates=SLOWER_RATES),
-            "r3d18-center": Row("r3d18", config=LONG, rates=SLOW_RATES, settings={"loss": "center"}),
-            "r3d18-ec_stfl": Row("r3d18", config=LONG, rates=SLOW_RATES, settings={"loss": "ec_stfl"}),
+            "r3d18-center": Row("r3d18", config=LONG, rates=LONG_RATES, settings={"loss": "center"}),
+            "r3d18-ec_stfl": Row("r3d18", config=LONG, rates=LONG_RATES, settings={"loss": "ec_stfl"}),
             "resnet18_lstm": Row("resnet18_lstm"),
             "resnet18_gru": Row("resnet18_gru"),
             "former_dfer": Row("former_dfer", rates=SLOW_RATES),
