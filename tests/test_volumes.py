@@ -53,6 +53,18 @@ def test_mixed_layer_of_i3d_is_its_branches_side_by_side():
     assert layer.out_channels == 2 + 4 + 2 + 3
 
 
+def test_a_shorter_i3d_has_the_first_mixed_layers_of_each_stage():
+    with torch.device("meta"):
+        found = [m.out_channels for m in make("i3d", "paper", blocks=(1, 2, 1)).modules() if isinstance(m, Mixed)]
+    assert found == [256, 512, 512, 832]  # Inception-v1: 256, 480; 512, 512, 512, 528, 832; 832, 1024
+
+
+@pytest.mark.parametrize("blocks", [(2, 5), (0, 5, 2), (2, 6, 2)])
+def test_i3d_says_how_many_mixed_layers_there_are(blocks):
+    with pytest.raises(InputError, match=r"\(2, 5, 2\)"):
+        make("i3d", blocks=blocks)
+
+
 @pytest.mark.parametrize(("length", "kernel", "stride"), [(16, 7, 2), (15, 7, 2), (4, 3, 2), (7, 3, 1), (1, 2, 2)])
 def test_same_padding_gives_the_length_over_the_stride(length, kernel, stride):
     x = torch.ones(1, 1, 1, 1, length)

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dferlib.errors import InputError
 from dferlib.models.backbones import spec_of
 from dferlib.models.volumes import VolumeModel
 
@@ -82,13 +83,26 @@ class I3D(VolumeModel):
         frames: T.
         size: side of the frames in pixels.
         width: channels of the first convolution; the original has 64, and all others scale with it.
+        blocks: mixed layers of each of the three stages, the first of those that the original has.
         dropout: before the head.
+
+    Raises:
+        InputError: a stage without a mixed layer, or with more of them than the original has.
     """
 
     def __init__(
-        self, num_classes: int = 7, frames: int = 16, size: int = 112, width: int = 64, dropout: float = 0.5
+        self,
+        num_classes: int = 7,
+        frames: int = 16,
+        size: int = 112,
+        width: int = 64,
+        blocks: Triple = (2, 5, 2),
+        dropout: float = 0.5,
     ) -> None:
         super().__init__()
+        most = tuple(len(stage) for stage in MIXED)
+        if len(blocks) != len(most) or not all(1 <= few <= many for few, many in zip(blocks, most, strict=True)):
+            raise InputError(f"blocks is {blocks}: give from 1 to as many mixed layers a stage as I3D has, {most}")
         self.input_spec = spec_of("resnet18", size, frames)
         inputs = 3 * width
         layers: list[nn.Module] = [
@@ -99,7 +113,7 @@ class I3D(VolumeModel):
             if stage:
                 kernel = 3 if stage == 1 else 2
                 layers.append(pool((kernel,) * 3, (2, 2, 2)))
-            for widths in mixed:
+            for widths in mixed[: blocks[stage]]:
                 layer = Mixed(inputs, tuple(w * width // 64 for w in widths))
                 layers.append(layer)
                 inputs = layer.out_channels
