@@ -8,8 +8,9 @@ import pytest
 from dferlib import EMOTIONS, load_model
 from dferlib.data.makefaces import DIFFICULTIES, TASKS, MakeFaces
 from dferlib.results import load_runs
-from dferlib.statistics import compare
+from dferlib.statistics import compare, interval
 from dferlib.studies import STUDIES
+from dferlib.studies.declared import FROM_NOTHING
 from dferlib.training import evaluate
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -70,6 +71,18 @@ def test_easy_clips_are_easy_and_hard_ones_hard():
 def test_from_nothing_a_network_needs_more_epochs_than_a_head_on_a_frozen_backbone():
     soon, late = mean_uar("before_attention"), mean_uar("comparison")
     assert soon["r3d18"] < 0.25 and soon["r3d18"] + 0.15 < late["r3d18"] < soon["frame_average"] - 0.1
+
+
+def test_from_nothing_a_second_loss_changes_nothing_that_can_be_seen_and_every_network_leaves_chance():
+    def answers(row):
+        runs = {run.name: run for run in RUNS if run.path.parent.name == "comparison"}
+        return [runs[f"{row}-seed{seed}"].predictions() for seed in STUDIES["comparison"].seeds]
+
+    for loss in ("center", "ec_stfl"):
+        gap = compare(answers(f"r3d18-{loss}"), answers("r3d18")).uar
+        assert gap.low < 0 < gap.high
+    for name in (*FROM_NOTHING, "c3d"):
+        assert interval(answers(name)).low > 1.3 / len(EMOTIONS)
 
 
 def test_a_network_of_three_dimensions_needs_a_start_and_the_centre_is_a_better_one_than_the_mean():
