@@ -359,9 +359,9 @@ def test_a_plan_counts_what_is_missing_and_takes_the_time_from_the_records(small
     cost = complexity.complexity(create_model("single_frame"))
     lines = plan("small", tmp_path)
     assert lines[1].split() == ["a", f"{cost.parameters:,}", f"{cost.gmac:.3f}", "1", "0", *["60", "min", "60", "min"]]
-    assert lines[2].split()[3:] == ["0", "4", *["15", "s", "60", "s"]]
+    assert lines[2].split()[3:] == ["0", "5", *["15", "s", "75", "s"]]
     assert lines[-1] == "in all about 61 min"
-    assert plan("small", tmp_path, jobs=2)[-1].startswith("in all about 61 min, 30 min in 2 processes")
+    assert plan("small", tmp_path, jobs=2)[-1].startswith("in all about 61 min, 31 min in 2 processes")
     listed = listing(tmp_path)
     assert listed[listed.index("small: Does it work?") + 1] == "    book: 3 of 4 records current, 0 old"
     old = json.loads((tmp_path / "small" / "b-seed0.json").read_text())
@@ -411,12 +411,12 @@ def test_the_time_left_follows_from_what_was_done(small, tmp_path, monkeypatch):
     assert shown.time_left() is None and "unknown" in shown.state()
     job = Job(tmp_path, "a", course.rows["a"], "book", tuning=True)
     shown.begins(job)
-    clock[0] = 400.0
-    shown.ended(job, 1e-3)  # four trainings: 100 s each; left are 2 of row a and 4 + 2 of row b, in two processes
-    assert shown.time_left() == 400.0 and "7 min left" in out.getvalue()
+    clock[0] = 500.0
+    shown.ended(job, 1e-3)  # five trainings: 100 s each; left are 2 of row a and 5 + 2 of row b, in two processes
+    assert shown.time_left() == 450.0 and "8 min left" in out.getvalue()
     shown.begins(replace(job, tuning=False))
-    clock[0] = 460.0
-    assert shown.time_left() == 370.0
+    clock[0] = 560.0
+    assert shown.time_left() == 420.0
     assert [span(value) for value in (40, 720, 12240)] == ["40 s", "12 min", "3.4 h"]
 
 
