@@ -74,8 +74,9 @@ def test_from_nothing_a_network_needs_more_epochs_than_a_head_on_a_frozen_backbo
 
 
 def test_from_nothing_a_second_loss_changes_nothing_that_can_be_seen_and_every_network_leaves_chance():
+    runs = {run.name: run for run in RUNS if run.path.parent.name == "comparison"}
+
     def answers(row):
-        runs = {run.name: run for run in RUNS if run.path.parent.name == "comparison"}
         return [runs[f"{row}-seed{seed}"].predictions() for seed in STUDIES["comparison"].seeds]
 
     for loss in ("center", "ec_stfl"):

@@ -46,7 +46,7 @@ _MODELS: dict[str, tuple[type[ClipModel], dict[str, Any]]] = {
     "vgg13_lstm": (VGG13LSTM, {"frames": 8, "size": 56, "width": 8, "dim": 128}),
     "c3d": (C3D, {"frames": 8, "size": 56, "width": 8, "hidden": 128, "dropout": 0.0, "norm": True}),
     "p3d": (P3D, {"frames": 8, "size": 56, "width": 16, "blocks": (1, 1, 1, 1)}),
-    # its nine mixed layers have no shortcuts; as deep as that it stays at chance when it begins from nothing
+    # from nothing it stays near chance with all its nine mixed layers, which have no shortcuts, or with dropout
     "i3d": (I3D, {"frames": 8, "size": 56, "width": 20, "blocks": (1, 1, 1), "dropout": 0.0}),
     "r3d18": (R3D18, {"frames": 8, "size": 56, "width": 16, "blocks": 1}),
     # no pool follows its stem: with 12 channels for 16 it costs what the others do

@@ -18,8 +18,8 @@ from dferlib.models.staner import VARIANTS as STANER_VARIANTS
 from dferlib.objectives import LOSSES
 from dferlib.recipes import RECIPES, recipe
 
-RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)  # for a linear or recurrent head on a frozen backbone: 3e-1 is no better
-SLOW_RATES = (1e-3, 3e-3)  # for heads of several blocks of attention: 3e-4 and 1e-2 are worse
+RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)  # linear and recurrent heads choose the last: 3e-1 is no better
+SLOW_RATES = (1e-3, 3e-3)  # for heads of several blocks of attention: 3e-4 and 1e-2 were worse where tried
 LONG_RATES = (3e-4, 1e-3, 3e-3)  # for whole networks that begin from nothing
 SLOWER_RATES = (1e-4, 3e-4)  # for a C3D from nothing: at 1e-3 it leaves chance or does not, as its seed will have it
 PAPER_RATES = (1e-3, 1e-2, 1e-1)  # for SGD, where no paper says which
