@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dferlib.data.benchmarks import DFEW
 from dferlib.data.check import check_data
+from dferlib.data.sets import DFEW
 
 CLIPS, MEAN_FRAMES, SHORTEST, LONGEST = 12_000, 50, 11, 847
 SIDE = 224  # pixels

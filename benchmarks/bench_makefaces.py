@@ -20,10 +20,10 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from dferlib.data.makefaces import generator, kernel, protocol, raster
-from dferlib.data.makefaces.assets import load_head
-from dferlib.data.makefaces.identity import sample_identity
-from dferlib.data.makefaces.render import Actor
+from dferlib.makefaces import generator, kernel, protocol, raster
+from dferlib.makefaces.assets import load_head
+from dferlib.makefaces.identity import sample_identity
+from dferlib.makefaces.render import Actor
 
 SIDES = (64, 112)
 FRAMES = 12
@@ -32,9 +32,9 @@ RUNS = 3
 FIRST_CLIP = """
 import time
 import numpy as np
-from dferlib.data.makefaces.assets import load_head
-from dferlib.data.makefaces.identity import sample_identity
-from dferlib.data.makefaces.render import Actor, sample_scene
+from dferlib.makefaces.assets import load_head
+from dferlib.makefaces.identity import sample_identity
+from dferlib.makefaces.render import Actor, sample_scene
 rng = np.random.default_rng(0)
 actor = Actor(sample_identity(rng, load_head().shape_names), 64)
 scene = sample_scene(rng, 1, 64, 0.085, 0.003)

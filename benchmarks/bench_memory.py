@@ -2,8 +2,9 @@
 
 python benchmarks/bench_memory.py
 
-The bytes are counted, not allocated (`dferlib.complexity.training_memory`), so this runs anywhere. How well the count
-fits is measured on a book-scale STT, by what a process really takes while it trains. Writes results/memory/stt.json.
+The bytes are counted, not allocated (`dferlib.evidence.complexity.training_memory`), so this runs anywhere. How well
+the count fits is measured on a book-scale STT, by what a process really takes while it trains. Writes
+results/memory/stt.json.
 """
 
 import json
@@ -18,10 +19,10 @@ import psutil
 import torch
 
 from dferlib import TrainConfig, create_model
-from dferlib.complexity import training_memory
+from dferlib.evidence.complexity import training_memory
 from dferlib.files import written_whole
-from dferlib.optimise import make_optimizer, recomputed
-from dferlib.recipes import recipe
+from dferlib.training.optimiser import make_optimizer, recomputed
+from dferlib.training.recipes import recipe
 
 RECORD = Path(__file__).parents[1] / "results" / "memory" / "stt.json"
 MIB = 2**20

@@ -18,10 +18,10 @@ import torch
 
 from dferlib import TrainConfig, create_model
 from dferlib.data.table import ArraySource
-from dferlib.loader import Batch, Loader
-from dferlib.processes import make_fabric
-from dferlib.speed import noise
-from dferlib.training import Trainer
+from dferlib.evidence.speed import noise
+from dferlib.training.loader import Batch, Loader
+from dferlib.training.loop import Trainer
+from dferlib.training.processes import make_fabric
 
 BATCH, STEPS, ROUNDS = 32, 4, 20
 

@@ -25,14 +25,14 @@ from PIL import Image
 from tqdm import tqdm
 
 from dferlib import EMOTIONS
-from dferlib.data.makefaces import generator
-from dferlib.data.makefaces.assets import load_head
-from dferlib.data.makefaces.identity import sample_identity
-from dferlib.data.makefaces.knobs import DIFFICULTIES
-from dferlib.data.makefaces.landmarks import OUTER_CORNERS
-from dferlib.data.makefaces.performance import perform, shape_weights
-from dferlib.data.makefaces.render import Actor
 from dferlib.files import written_whole
+from dferlib.makefaces import generator
+from dferlib.makefaces.assets import load_head
+from dferlib.makefaces.identity import sample_identity
+from dferlib.makefaces.knobs import DIFFICULTIES
+from dferlib.makefaces.landmarks import OUTER_CORNERS
+from dferlib.makefaces.performance import perform, shape_weights
+from dferlib.makefaces.render import Actor
 
 PEOPLE, SIDE, DIFFICULTY, SEED = 280, 448, "standard", 2026
 FRAMES = 25  # of the clip whose apex is filmed

@@ -8,7 +8,7 @@ which of the two classes neutral and happiness is more probable. Each person is 
 - morph: from neutral to smiling and held there, against the neutral photograph standing still, both aligned.
 
 Nothing is learnt from the photographs, and their expressions chose no setting. The width of the crop in the first way
-was measured on where eyes and mouths are in them (`dferlib.data.faces.CROP`). The photographs are those of the Face
+was measured on where eyes and mouths are in them (`dferlib.video.faces.CROP`). The photographs are those of the Face
 Research Lab London Set (DeBruine and Jones 2017, CC BY 4.0): neutral and smiling front views, from its page at
 figshare. The record goes to results/real_faces/: what was asked, each answer, the balanced accuracy and its interval
 over people.
@@ -29,12 +29,12 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from dferlib.checkpoints import load_model
-from dferlib.data import faces
 from dferlib.data.transforms import prepare, stored_size
-from dferlib.evaluation import Predictions
+from dferlib.evidence.statistics import interval
 from dferlib.files import written_whole
-from dferlib.statistics import interval
+from dferlib.training.checkpoints import load_model
+from dferlib.training.evaluation import Predictions
+from dferlib.video import faces
 
 ROOT = Path(__file__).parents[1]
 CHECKPOINTS = sorted((ROOT / "results").glob("*/*/best.safetensors"))  # those that come with the records

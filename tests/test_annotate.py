@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from dferlib import EMOTIONS, create_model, predict_faces, predict_video, save_model, write_film
-from dferlib.annotate import MAX_SIDE, annotate
 from dferlib.cli import main
-from dferlib.data import faces
-from dferlib.data.faces import CROP
-from dferlib.data.video import probe, read_video
 from dferlib.errors import InputError
-from dferlib.predict import Heat, Timeline, run
+from dferlib.inference.annotating import MAX_SIDE, annotate
+from dferlib.inference.predictor import Heat, Timeline, run
+from dferlib.video import faces
+from dferlib.video.faces import CROP
+from dferlib.video.reading import probe, read_video
 
 BOXES = np.array([[60.0, 60.0, 40.0], [200.0, 70.0, 30.0]])
 
@@ -99,7 +99,7 @@ def test_the_heat_is_grad_cam_of_each_window(film: Path, checkpoint: Path, two_p
     pytest.importorskip("pytorch_grad_cam", reason="grad-cam is not installed")
     from dferlib import load_model
     from dferlib.data.transforms import prepare
-    from dferlib.explain import grad_cam
+    from dferlib.evidence.explain import grad_cam
 
     (first,) = predict_faces(film, checkpoint, most=1, heat=True)
     plain = predict_faces(film, checkpoint, most=1)[0]

@@ -27,8 +27,8 @@ from dferlib import (
     evaluate,
     train,
 )
-from dferlib.data.benchmarks import BENCHMARKS
 from dferlib.data.sampling import segment_indices
+from dferlib.data.sets import BENCHMARKS
 
 TREES = {
     DFEW: trees.dfew,

@@ -10,8 +10,8 @@ import trees
 
 from dferlib import InputError
 from dferlib.cli import main
-from dferlib.data.benchmarks import BENCHMARKS
 from dferlib.data.check import check_data
+from dferlib.data.sets import BENCHMARKS
 
 TREES = {
     "DFEW": trees.dfew,

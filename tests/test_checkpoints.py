@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 
 import dferlib
 from dferlib import EMOTIONS, InputError
-from dferlib.checkpoints import load_model, read_metadata, save_model
+from dferlib.training.checkpoints import load_model, read_metadata, save_model
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def tiny_in_models(tiny_model, monkeypatch):
             raise InputError(f"unknown model {name!r}: choose one of tiny")
         return tiny_model(seed=99, num_classes=num_classes)
 
-    monkeypatch.setattr("dferlib.checkpoints.create_model", create_model)
+    monkeypatch.setattr("dferlib.training.checkpoints.create_model", create_model)
 
 
 @pytest.fixture

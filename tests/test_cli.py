@@ -6,10 +6,11 @@ import time
 import pytest
 import torch
 
-import dferlib.data.makefaces as makefaces
-from dferlib import InputError, TrainConfig, create_model, studies
+import dferlib.makefaces as makefaces
+from dferlib import InputError, TrainConfig, create_model
 from dferlib.cli import main
-from dferlib.complexity import complexity
+from dferlib.evidence import studies
+from dferlib.evidence.complexity import complexity
 
 COMMANDS = ("makefaces", "train", "evaluate", "predict", "study", "results", "bench")
 
@@ -46,9 +47,9 @@ def tiny_world(tiny_source, tiny_model, monkeypatch):
         return tiny_model(seed=torch.initial_seed(), num_classes=num_classes)
 
     monkeypatch.setattr(makefaces, "MakeFaces", make_faces)
-    for module in ("models", "studies.running", "studies.report"):
+    for module in ("models", "evidence.studies.running", "evidence.studies.report"):
         monkeypatch.setattr(f"dferlib.{module}.create_model", create_model)
-    monkeypatch.setattr("dferlib.checkpoints.create_model", create_model)
+    monkeypatch.setattr("dferlib.training.checkpoints.create_model", create_model)
 
 
 def fails(capsys, *arguments, words):
@@ -151,7 +152,7 @@ def test_a_public_data_set_is_trained_and_tested_by_its_folds(tiny_world, tmp_pa
         calls.append((name, root, fold, size))
         return {split: makefaces.MakeFaces(split) for split in ("train", "val", "test")}
 
-    monkeypatch.setattr("dferlib.protocols.public_splits", splits)
+    monkeypatch.setattr("dferlib.data.protocols.public_splits", splits)
     where = ["--data", "DFEW", "--root", tmp_path, "--fold", 3, "--device", "cpu"]
     assert call("train", "tiny", "--epochs", 1, "--out", tmp_path / "run", *where) == 0
     assert json.loads((tmp_path / "run" / "run.json").read_text())["config"]["data"] == {"name": "DFEW", "fold": 3}
@@ -286,7 +287,7 @@ def test_an_interrupt_is_one_line_and_status_130(tiny_world, tmp_path, capsys, m
     def interrupted(*arguments, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dferlib.studies.running.train", interrupted)
+    monkeypatch.setattr("dferlib.evidence.studies.running.train", interrupted)
     assert call("train", "tiny", "--out", tmp_path) == 130
     assert capsys.readouterr().err.strip() == "dferlib: interrupted"
 
@@ -363,7 +364,7 @@ def test_full_memory_is_one_line_that_says_what_to_do(tiny_world, tmp_path, monk
     def full(*arguments, **kwargs):
         raise error
 
-    monkeypatch.setattr("dferlib.studies.running.train", full)
+    monkeypatch.setattr("dferlib.evidence.studies.running.train", full)
     fails(capsys, "train", "tiny", "--out", tmp_path, words=["memory is full", "smaller batches"])
 
 
@@ -371,6 +372,6 @@ def test_other_errors_of_torch_keep_their_traceback(tiny_world, tmp_path, monkey
     def broken(*arguments, **kwargs):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("dferlib.studies.running.train", broken)
+    monkeypatch.setattr("dferlib.evidence.studies.running.train", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         call("train", "tiny", "--out", tmp_path)

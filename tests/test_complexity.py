@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from dferlib import TrainConfig, create_model
-from dferlib.complexity import training_memory
+from dferlib.evidence.complexity import training_memory
 
 CONFIG = TrainConfig(batch_size=64, optimizer="sgd")
 

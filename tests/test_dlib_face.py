@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from dferlib import EMOTIONS, InputError, create_model
-from dferlib.data.makefaces.assets import load_head
-from dferlib.data.makefaces.generator import make_clip
-from dferlib.data.makefaces.identity import sample_identity
-from dferlib.data.makefaces.protocol import Version
-from dferlib.data.makefaces.render import Actor
 from dferlib.data.transforms import normalise, prepare
+from dferlib.makefaces.assets import load_head
+from dferlib.makefaces.generator import make_clip
+from dferlib.makefaces.identity import sample_identity
+from dferlib.makefaces.protocol import Version
+from dferlib.makefaces.render import Actor
 from dferlib.models.dlib_face import DLIB_MEAN, DLIB_STD, DlibBlock, DlibFaceResNet, load_dlib_weights
 
 PACKAGE = "face_recognition_models"

@@ -8,8 +8,9 @@ import torch
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from dferlib import EMOTIONS, InputError, create_model, plots
-from dferlib.explain import embed_in_plane, grad_cam
+from dferlib import EMOTIONS, InputError, create_model
+from dferlib.book import plots
+from dferlib.evidence.explain import embed_in_plane, grad_cam
 
 
 @pytest.fixture(autouse=True)

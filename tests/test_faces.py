@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dferlib.data import faces
-from dferlib.data.faces import CROP, bridge, cut, detect, follow, link, smooth
-from dferlib.data.video import read_video
 from dferlib.errors import InputError
+from dferlib.video import faces
+from dferlib.video.faces import CROP, bridge, cut, detect, follow, link, smooth
+from dferlib.video.reading import read_video
 
 REAL = Path(__file__).parents[2] / "shared" / "real"
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="the photographs and films of real people are not here")
@@ -269,11 +269,11 @@ def test_a_rendered_face_is_found_where_it_was_drawn() -> None:
 
     import torch
 
-    from dferlib.data.makefaces.assets import load_head
-    from dferlib.data.makefaces.generator import HALF_WIDTH
-    from dferlib.data.makefaces.identity import sample_identity
-    from dferlib.data.makefaces.performance import perform, shape_weights
-    from dferlib.data.makefaces.render import Actor, sample_scene
+    from dferlib.makefaces.assets import load_head
+    from dferlib.makefaces.generator import HALF_WIDTH
+    from dferlib.makefaces.identity import sample_identity
+    from dferlib.makefaces.performance import perform, shape_weights
+    from dferlib.makefaces.render import Actor, sample_scene
 
     errors = []
     for seed in range(3):
@@ -295,8 +295,8 @@ def test_a_rendered_face_is_found_where_it_was_drawn() -> None:
 
 @needs_real
 def test_photographs_are_framed_as_makefaces_frames() -> None:
-    from dferlib.data.makefaces.generator import HALF_WIDTH
-    from dferlib.data.makefaces.render import EYES_TO_MOUTH
+    from dferlib.makefaces.generator import HALF_WIDTH
+    from dferlib.makefaces.render import EYES_TO_MOUTH
 
     marks = np.load(REAL / "london" / "neutral_landmarks_189.npz")
     framed = []
@@ -372,11 +372,11 @@ def render(seed: int, side: int, turn: tuple[float, float, float] = (0, 0, 0)) -
     """A MakeFaces face without hands or glasses: the picture and its true landmarks."""
     import torch
 
-    from dferlib.data.makefaces.assets import load_head
-    from dferlib.data.makefaces.generator import HALF_WIDTH
-    from dferlib.data.makefaces.identity import sample_identity
-    from dferlib.data.makefaces.performance import perform, shape_weights
-    from dferlib.data.makefaces.render import Actor, sample_scene
+    from dferlib.makefaces.assets import load_head
+    from dferlib.makefaces.generator import HALF_WIDTH
+    from dferlib.makefaces.identity import sample_identity
+    from dferlib.makefaces.performance import perform, shape_weights
+    from dferlib.makefaces.render import Actor, sample_scene
 
     rng = np.random.default_rng(seed)
     actor = Actor(sample_identity(rng, load_head().shape_names), side)

@@ -10,7 +10,7 @@ from loops import make, make_clips
 from torch import Tensor
 
 from dferlib import EMOTIONS, InputError
-from dferlib.complexity import complexity
+from dferlib.evidence.complexity import complexity
 from dferlib.models.former_dfer import load_former_dfer_weights
 
 

@@ -14,12 +14,12 @@ import torch
 from PIL import Image
 
 from dferlib import create_model, load_model, save_model
-from dferlib.data import faces
 from dferlib.data.sampling import segment_indices
 from dferlib.data.transforms import prepare
 from dferlib.errors import InputError
-from dferlib.live import LiveView, Moment, camera, watch
-from dferlib.predict import UNSURE
+from dferlib.inference.live import LiveView, Moment, camera, watch
+from dferlib.inference.predictor import UNSURE
+from dferlib.video import faces
 
 BOX = np.array([80.0, 60.0, 50.0])
 
@@ -131,7 +131,7 @@ def test_no_camera_is_one_line() -> None:
 
 
 def test_a_camera_that_falls_silent_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dferlib.live.PATIENCE", 0.1)
+    monkeypatch.setattr("dferlib.inference.live.PATIENCE", 0.1)
 
     class Silent:
         streams = type("S", (), {"video": (1,)})

@@ -10,8 +10,10 @@ import torch
 from dferlib import InputError, create_model
 from dferlib.data.table import ArraySource
 from dferlib.data.transforms import Augment, normalise, prepare
-from dferlib.loader import KEPT, VIEWS, Clips, KeptMaps, Loader, ahead, held, middle_frames
-from dferlib.training import TrainConfig, evaluate, train
+from dferlib.training.config import TrainConfig
+from dferlib.training.evaluation import evaluate
+from dferlib.training.loader import KEPT, VIEWS, Clips, KeptMaps, Loader, ahead, held, middle_frames
+from dferlib.training.loop import train
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")  # the latter only as a word: nothing here goes there
 
@@ -112,7 +114,7 @@ def test_a_small_source_is_read_once_and_a_large_one_stays(tiny_source, monkeypa
     assert isinstance(kept, ArraySource) and kept.fingerprint == source.fingerprint
     assert all(np.array_equal(a, b) for a, b in zip(kept.clips, source.clips, strict=True))
     assert held(kept) is kept
-    monkeypatch.setattr("dferlib.loader.HOLD_BYTES", 1000)
+    monkeypatch.setattr("dferlib.training.loader.HOLD_BYTES", 1000)
     assert held(source) is source
 
 
@@ -136,7 +138,7 @@ def test_processes_share_a_batch_as_one_would_have_it(tiny_model, tiny_source, m
     for count in (2, 3):
         parts = []
         for rank in range(count):
-            monkeypatch.setattr("dferlib.loader.place", lambda rank=rank, count=count: (rank, count))
+            monkeypatch.setattr("dferlib.training.loader.place", lambda rank=rank, count=count: (rank, count))
             parts.append(list(Loader(source, tiny_model(), config, CPU).epoch(1)))
         for batch, *shares in zip(whole, *parts, strict=True):
             torch.testing.assert_close(torch.cat([share.inputs for share in shares]), batch.inputs)
@@ -144,13 +146,13 @@ def test_processes_share_a_batch_as_one_would_have_it(tiny_model, tiny_source, m
             assert sum(share.weight for share in shares) == pytest.approx(count)
             weighed = sum(share.weight * share.labels.float().mean() for share in shares) / count
             assert weighed == pytest.approx(float(batch.labels.float().mean()))
-    monkeypatch.setattr("dferlib.loader.place", lambda: (0, 22))
+    monkeypatch.setattr("dferlib.training.loader.place", lambda: (0, 22))
     with pytest.raises(InputError, match="22 processes for 21 clips"):
         Loader(source, tiny_model(), config, CPU)
 
 
 def test_a_last_batch_too_small_to_share_goes_with_the_one_before(tiny_model, tiny_source, monkeypatch):
-    monkeypatch.setattr("dferlib.loader.place", lambda: (1, 2))
+    monkeypatch.setattr("dferlib.training.loader.place", lambda: (1, 2))
     loader = Loader(tiny_source(17), tiny_model(), quick(), CPU)
     assert [len(batch.labels) for batch in loader.epoch(1)] == [4, 4] and loader.per_epoch == 2
 
@@ -217,7 +219,7 @@ def test_kept_maps_are_those_of_augmented_clips(tiny_model, tiny_source, monkeyp
 def test_maps_that_take_too_much_room_are_not_kept(tiny_model, tiny_source, monkeypatch):
     source, found = tiny_source(16), []
     for limit in (100, 2**30):
-        monkeypatch.setattr("dferlib.loader.HOLD_BYTES", limit)
+        monkeypatch.setattr("dferlib.training.loader.HOLD_BYTES", limit)
         model, passes = tiny_model(), []
         model.backbone.register_forward_hook(lambda *args, passes=passes: passes.append(1))
         train(model, source, tiny_source(14, "val"), quick(backbone_lr_scale=0, epochs=3), progress=False)

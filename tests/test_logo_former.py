@@ -7,10 +7,10 @@ from loops import attention_by_loops, gelu, layer_norm, make, make_clips
 from torch import Tensor, nn
 
 from dferlib import InputError, attention_maps, create_model
-from dferlib.complexity import complexity
+from dferlib.evidence.complexity import complexity
 from dferlib.models.attention import Attention, GlobalAttention, LocalAttention, SpatialAttention, TemporalAttention
 from dferlib.models.logo_former import VARIANTS, LOGOFormer
-from dferlib.objectives import LOSSES
+from dferlib.training.objective import LOSSES
 
 
 def tiny(**overrides) -> LOGOFormer:

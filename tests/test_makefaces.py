@@ -14,18 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dferlib import EMOTIONS, InputError, MakeFaces
-from dferlib.data.makefaces import actions, generator, performance, protocol
-from dferlib.data.makefaces.actions import UNITS
-from dferlib.data.makefaces.assets import Part, load_head
-from dferlib.data.makefaces.camera import Camera, CameraStrengths, film
-from dferlib.data.makefaces.identity import sample_identity
-from dferlib.data.makefaces.knobs import Knobs
-from dferlib.data.makefaces.paint import paint
-from dferlib.data.makefaces.performance import PHASES, envelope, perform, phase_of, shape_weights
-from dferlib.data.makefaces.protocol import Version
-from dferlib.data.makefaces.raster import barycentric, rasterise
-from dferlib.data.makefaces.render import Actor, Scene
 from dferlib.data.store import facts_file, layer_file
+from dferlib.makefaces import actions, generator, performance, protocol
+from dferlib.makefaces.actions import UNITS
+from dferlib.makefaces.assets import Part, load_head
+from dferlib.makefaces.camera import Camera, CameraStrengths, film
+from dferlib.makefaces.identity import sample_identity
+from dferlib.makefaces.knobs import Knobs
+from dferlib.makefaces.paint import paint
+from dferlib.makefaces.performance import PHASES, envelope, perform, phase_of, shape_weights
+from dferlib.makefaces.protocol import Version
+from dferlib.makefaces.raster import barycentric, rasterise
+from dferlib.makefaces.render import Actor, Scene
 
 TINY = protocol.Size(picture=24, frames=3, people=(7, 5, 7))
 
@@ -366,7 +366,7 @@ def test_bad_requests_say_what_is_valid(tmp_path: Path) -> None:
 
 
 def worker_command(folder: Path, worker: int, workers: int) -> list[str]:
-    module = "dferlib.data.makefaces.generator"
+    module = "dferlib.makefaces.generator"
     return [sys.executable, "-m", module, str(folder), Version("mini").to_json(), str(worker), str(workers), "val"]
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dferlib.data.makefaces.assets import Part
-from dferlib.data.makefaces.baking import atlas
-from dferlib.data.makefaces.baking.__main__ import main
-from dferlib.data.makefaces.baking.head import bake_head, triangles_of
-from dferlib.data.makefaces.baking.source import Obj, Source, read_obj, read_target
 from dferlib.errors import InputError
+from dferlib.makefaces.assets import Part
+from dferlib.makefaces.baking import atlas
+from dferlib.makefaces.baking.__main__ import main
+from dferlib.makefaces.baking.head import bake_head, triangles_of
+from dferlib.makefaces.baking.source import Obj, Source, read_obj, read_target
 
 ASSETS = Path(atlas.__file__).parents[1] / "assets"
 

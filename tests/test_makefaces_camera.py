@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dferlib.data.makefaces.camera import Camera, CameraStrengths, film, sample_camera
+from dferlib.makefaces.camera import Camera, CameraStrengths, film, sample_camera
 
 EVERYTHING = CameraStrengths((0.005, 0.01), 0.01, (0.02, 0.03), (20, 50), (1.2, 1.8), 0.3)
 

@@ -10,11 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dferlib.data.makefaces import kernel, raster
-from dferlib.data.makefaces.assets import load_head
-from dferlib.data.makefaces.identity import sample_identity
-from dferlib.data.makefaces.raster import Lamps, Samples, Surface
-from dferlib.data.makefaces.render import Actor, Rendered, sample_scene
+from dferlib.makefaces import kernel, raster
+from dferlib.makefaces.assets import load_head
+from dferlib.makefaces.identity import sample_identity
+from dferlib.makefaces.raster import Lamps, Samples, Surface
+from dferlib.makefaces.render import Actor, Rendered, sample_scene
 
 needs_numba = pytest.mark.skipif(not kernel.available(), reason="numba is not installed: there is one path only")
 TOLERANCE = 2e-5  # of values from 0 to 1: a two-hundredth of a grey level, from the last digits of powers
@@ -132,10 +132,10 @@ def test_without_numba_the_reference_renders() -> None:
     run(
         "import sys; sys.modules['numba'] = None\n"
         "import numpy as np\n"
-        "from dferlib.data.makefaces import kernel, raster\n"
-        "from dferlib.data.makefaces.assets import load_head\n"
-        "from dferlib.data.makefaces.identity import sample_identity\n"
-        "from dferlib.data.makefaces.render import Actor, sample_scene\n"
+        "from dferlib.makefaces import kernel, raster\n"
+        "from dferlib.makefaces.assets import load_head\n"
+        "from dferlib.makefaces.identity import sample_identity\n"
+        "from dferlib.makefaces.render import Actor, sample_scene\n"
         "rng = np.random.default_rng(0)\n"
         "actor = Actor(sample_identity(rng, load_head().shape_names), 16)\n"
         "assert not kernel.available() and actor.loops is raster\n"

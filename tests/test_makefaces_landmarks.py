@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from dferlib.data.makefaces.assets import FACE, LIPS, Part, load_head
-from dferlib.data.makefaces.identity import sample_identity
-from dferlib.data.makefaces.landmarks import OUTER_CORNERS, find_landmarks
-from dferlib.data.makefaces.render import Actor, Scene
-from dferlib.data.makefaces.rig import load_rig
+from dferlib.makefaces.assets import FACE, LIPS, Part, load_head
+from dferlib.makefaces.identity import sample_identity
+from dferlib.makefaces.landmarks import OUTER_CORNERS, find_landmarks
+from dferlib.makefaces.render import Actor, Scene
+from dferlib.makefaces.rig import load_rig
 
 BROWS, EYES, OUTER, INNER = slice(17, 27), (slice(36, 42), slice(42, 48)), slice(48, 60), slice(60, 68)
 # the landmark on the other side of the face, from the definition of the scheme

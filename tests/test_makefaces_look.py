@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from dferlib.data.makefaces.actions import ACTION_UNITS, UNITS
-from dferlib.data.makefaces.assets import Part, atlas_at, load_head
-from dferlib.data.makefaces.identity import SKIN_TONES, Identity, sample_identity
-from dferlib.data.makefaces.paint import WRINKLES, paint, wrinkle_maps, wrinkle_places, wrinkle_strengths
-from dferlib.data.makefaces.performance import face_shapes
-from dferlib.data.makefaces.render import Actor, Light, Scene
-from dferlib.data.makefaces.rig import REGIONS, load_rig, region_of
+from dferlib.makefaces.actions import ACTION_UNITS, UNITS
+from dferlib.makefaces.assets import Part, atlas_at, load_head
+from dferlib.makefaces.identity import SKIN_TONES, Identity, sample_identity
+from dferlib.makefaces.paint import WRINKLES, paint, wrinkle_maps, wrinkle_places, wrinkle_strengths
+from dferlib.makefaces.performance import face_shapes
+from dferlib.makefaces.render import Actor, Light, Scene
+from dferlib.makefaces.rig import REGIONS, load_rig, region_of
 
 # the units that fold each wrinkle (Ekman, Friesen and Hager, FACS manual, 2002, on the changes each unit makes)
 FOLDED_BY = {

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from dferlib import InputError
-from dferlib.data.makefaces.assets import load_head
-from dferlib.data.makefaces.hands import ALPHA, POSES, SHADOW, hand_sprite
-from dferlib.data.makefaces.identity import sample_identity
-from dferlib.data.makefaces.occluders import (
+from dferlib.makefaces.assets import load_head
+from dferlib.makefaces.hands import ALPHA, POSES, SHADOW, hand_sprite
+from dferlib.makefaces.identity import sample_identity
+from dferlib.makefaces.occluders import (
     FRAME_SHAPES,
     HAND_PLACES,
     KINDS,
@@ -25,7 +25,7 @@ from dferlib.data.makefaces.occluders import (
     possible_kinds,
     sample_occluder,
 )
-from dferlib.data.makefaces.render import Actor, Light, Scene
+from dferlib.makefaces.render import Actor, Light, Scene
 
 TURNS = np.array([[0, 0, 0], [0.45, 0, 0], [-0.45, 0.1, 0], [0.1, 0.25, 0.1], [-0.2, -0.25, -0.1]], np.float32)
 

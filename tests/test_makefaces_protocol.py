@@ -11,11 +11,11 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.model_selection import cross_val_score
 
 from dferlib import EMOTIONS, InputError
-from dferlib.data.makefaces.actions import UNITS
-from dferlib.data.makefaces.knobs import DIFFICULTIES, Knobs
-from dferlib.data.makefaces.performance import DYNAMICS, ONSET, perform, perform_dynamics
-from dferlib.data.makefaces.protocol import CLIPS_PER_PERSON, FOLDS, PRIORS, SPLITS, TASKS, Version, fold_split
 from dferlib.data.sampling import segment_indices
+from dferlib.makefaces.actions import UNITS
+from dferlib.makefaces.knobs import DIFFICULTIES, Knobs
+from dferlib.makefaces.performance import DYNAMICS, ONSET, perform, perform_dynamics
+from dferlib.makefaces.protocol import CLIPS_PER_PERSON, FOLDS, PRIORS, SPLITS, TASKS, Version, fold_split
 
 
 @pytest.mark.parametrize("size", ["mini", "book", "paper"])

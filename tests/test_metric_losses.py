@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from dferlib import InputError
-from dferlib.metric_losses import CenterLoss, ECSTFLLoss
+from dferlib.models.metric_losses import CenterLoss, ECSTFLLoss
 
 
 def make_batch(scale: float = 1.0, count: int = 9) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dferlib import InputError
-from dferlib.metrics import calibration_error, confusion, f1, per_class_recall, summary, uar, war
+from dferlib.training.metrics import calibration_error, confusion, f1, per_class_recall, summary, uar, war
 
 
 @st.composite

@@ -8,7 +8,7 @@ from loops import attention_by_loops, gelu, layer_norm, make, make_clips
 from torch import Tensor, nn
 
 from dferlib import InputError, attention_maps, create_model, feature_maps, list_models
-from dferlib.complexity import complexity
+from dferlib.evidence.complexity import complexity
 from dferlib.models import ClipModel
 from dferlib.models.attention import SpatialAttention, TemporalAttention
 from dferlib.models.backbones import ResNet18, SlimResNet, build_backbone, places_of

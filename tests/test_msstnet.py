@@ -4,7 +4,7 @@ from loops import attention_by_loops, gelu, layer_norm, make, make_clips
 from torch import Tensor, nn
 
 from dferlib import InputError, create_model
-from dferlib.complexity import complexity
+from dferlib.evidence.complexity import complexity
 from dferlib.models.msstnet import MSSTNet
 
 

@@ -126,9 +126,9 @@ def read_everything(inbox: Connection) -> None:
     """In another process: read whatever path comes as a film and as an image, and answer what happened."""
     import resource
 
-    from dferlib.data.benchmarks.files import read_image
-    from dferlib.data.video import probe, read_video
+    from dferlib.data.sets.files import read_image
     from dferlib.errors import InputError
+    from dferlib.video.reading import probe, read_video
 
     # a guard for the machine: what asks for far more ends with an error here
     resource.setrlimit(resource.RLIMIT_AS, (int(2 * LARGEST), int(2 * LARGEST)))

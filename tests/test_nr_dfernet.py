@@ -4,7 +4,7 @@ from loops import gelu, layer_norm, make, make_clips
 from torch import nn
 
 from dferlib import InputError, create_model
-from dferlib.complexity import complexity
+from dferlib.evidence.complexity import complexity
 from dferlib.models.former_dfer import FormerBlock, NarrowAttention
 
 

@@ -14,11 +14,12 @@ from torch import nn
 
 from dferlib import InputError, create_model
 from dferlib.data.table import ArraySource, ClipTable
-from dferlib.loader import Loader
-from dferlib.metric_losses import CenterLoss, ECSTFLLoss
-from dferlib.objectives import CrossEntropy, Objective, make_loss
-from dferlib.optimise import climbed, rate, recomputed, statistics_kept
-from dferlib.training import TrainConfig, train
+from dferlib.models.metric_losses import CenterLoss, ECSTFLLoss
+from dferlib.training.config import TrainConfig
+from dferlib.training.loader import Loader
+from dferlib.training.loop import train
+from dferlib.training.objective import CrossEntropy, Objective, make_loss
+from dferlib.training.optimiser import climbed, rate, recomputed, statistics_kept
 
 
 def quick(**changes):

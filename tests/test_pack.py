@@ -15,12 +15,12 @@ from PIL import Image
 
 from dferlib import InputError
 from dferlib.cli import main
-from dferlib.data import faces
 from dferlib.data import pack as module
-from dferlib.data.benchmarks import BENCHMARKS
 from dferlib.data.pack import MANIFEST, SKIPPED, PackedClips, pack
+from dferlib.data.protocols import public_splits
+from dferlib.data.sets import BENCHMARKS
 from dferlib.data.store import facts_file
-from dferlib.protocols import public_splits
+from dferlib.video import faces
 
 TREES = {
     "DFEW": trees.dfew,

@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from dferlib import plots
+from dferlib.book import plots
 
 
 def test_png_holds_the_pixels() -> None:

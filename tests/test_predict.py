@@ -15,12 +15,12 @@ from PIL import Image
 
 from dferlib import EMOTIONS, create_model, load_model, predict_video, save_model
 from dferlib.cli import main
-from dferlib.data import faces
 from dferlib.data.sampling import segment_indices
 from dferlib.data.transforms import prepare
-from dferlib.data.video import read_video
 from dferlib.errors import InputError
-from dferlib.predict import RATE, UNSURE, WINDOW, Timeline, run, windows
+from dferlib.inference.predictor import RATE, UNSURE, WINDOW, Timeline, run, windows
+from dferlib.video import faces
+from dferlib.video.reading import read_video
 
 REAL = Path(__file__).parents[2] / "shared" / "real"
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="the photographs and films of real people are not here")

@@ -9,16 +9,16 @@ import torch.nn.functional as F
 from sklearn.metrics import r2_score
 from torch import nn
 
-from dferlib.data.makefaces.actions import UNITS
-from dferlib.data.makefaces.assets import load_head
-from dferlib.data.makefaces.generator import HALF_WIDTH, shoot
-from dferlib.data.makefaces.identity import sample_identity
-from dferlib.data.makefaces.knobs import DIFFICULTIES
-from dferlib.data.makefaces.render import Actor
+from dferlib.makefaces.actions import UNITS
+from dferlib.makefaces.assets import load_head
+from dferlib.makefaces.generator import HALF_WIDTH, shoot
+from dferlib.makefaces.identity import sample_identity
+from dferlib.makefaces.knobs import DIFFICULTIES
+from dferlib.makefaces.render import Actor
 from dferlib.models import backbones
 from dferlib.models.backbones import SlimResNet
-from dferlib.models.weights import pretrain
-from dferlib.models.weights.pretrain import FRAMES_PER_LIGHT, FRAMINGS, TARGETS, Examples
+from dferlib.training import pretraining as pretrain
+from dferlib.training.pretraining import FRAMES_PER_LIGHT, FRAMINGS, TARGETS, Examples
 
 
 def coloured(count: int, seed: int) -> Examples:

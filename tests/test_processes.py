@@ -26,8 +26,10 @@ sys.path.insert(0, {tests!r})
 import numpy as np
 import torch
 from conftest import TinyModel, make_source
-from dferlib.processes import place
-from dferlib.training import TrainConfig, evaluate, train
+from dferlib.training.processes import place
+from dferlib.training.config import TrainConfig
+from dferlib.training.evaluation import evaluate
+from dferlib.training.loop import train
 
 torch.set_num_threads(1)
 for number, changes in enumerate({cases!r}):
@@ -80,9 +82,9 @@ sys.path.insert(0, {tests!r})
 from pathlib import Path
 import torch
 from conftest import TinyModel, make_source
-from dferlib import studies
-from dferlib.processes import place
-from dferlib.training import TrainConfig
+from dferlib.evidence import studies
+from dferlib.training.processes import place
+from dferlib.training.config import TrainConfig
 
 torch.set_num_threads(1)
 studies.running.create_model = lambda *given, **named: TinyModel()
@@ -96,7 +98,7 @@ run = studies.train_and_record(folder, "run", row, sources, checkpoint=folder)
 
 @pytest.mark.slow
 def test_of_two_processes_the_first_alone_writes_the_record(tmp_path):
-    from dferlib.results import load_runs
+    from dferlib.evidence.results import load_runs
 
     launched = start(tmp_path / "run", 2, script=RECORD)
     errors = launched.communicate()[1]
@@ -125,7 +127,7 @@ def test_when_one_process_dies_all_end_and_the_state_is_whole(tmp_path):
 
 def share(rank, port, x, queue):
     """One of two processes: batch normalisation of its part, and the gradients of a loss over all."""
-    from dferlib.processes import shared_batch_norm
+    from dferlib.training.processes import shared_batch_norm
 
     torch.set_num_threads(1)
     address = f"tcp://127.0.0.1:{port}"

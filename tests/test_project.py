@@ -118,7 +118,7 @@ def test_table_of_contents_lists_every_page_once() -> None:
     assert sorted(listed) == sorted(page.relative_to(ROOT).with_suffix("").as_posix() for page in PAGES)
 
 
-@pytest.mark.parametrize("path", ["LICENSE", "book/_static/mathjax/LICENSE", "dferlib/data/makefaces/assets/README.md"])
+@pytest.mark.parametrize("path", ["LICENSE", "book/_static/mathjax/LICENSE", "dferlib/makefaces/assets/README.md"])
 def test_licences_are_present(path: str) -> None:
     assert re.search(r"MIT License|Apache License|CC0", (ROOT / path).read_text())
 

@@ -7,11 +7,12 @@ from conftest import make_source
 from hypothesis import given
 from hypothesis import strategies as st
 
-import dferlib.protocols as protocols
+import dferlib.training.cross_validation as protocols
 from dferlib import InputError
-from dferlib.data.benchmarks import BENCHMARKS
-from dferlib.protocols import Part, cross_validate, folds, hold_out, public_splits
-from dferlib.training import TrainConfig
+from dferlib.data.protocols import Part, folds, hold_out, public_splits
+from dferlib.data.sets import BENCHMARKS
+from dferlib.training.config import TrainConfig
+from dferlib.training.cross_validation import cross_validate
 
 
 @given(st.integers(2, 9), st.integers(2, 12), st.integers(0, 50))

@@ -10,9 +10,16 @@ from loops import make
 from torch import nn
 
 from dferlib import create_model
-from dferlib.complexity import Complexity, complexity
+from dferlib.evidence.complexity import Complexity, complexity
+from dferlib.evidence.readings import (
+    Reading,
+    former_dfer_readings,
+    nearest,
+    r2plus1d_readings,
+    resnet18,
+    transformer_readings,
+)
 from dferlib.models.backbones import ResNet18
-from dferlib.readings import Reading, former_dfer_readings, nearest, r2plus1d_readings, resnet18, transformer_readings
 
 REPORTED = pd.read_csv(Path(__file__).parents[1] / "results" / "reported.csv")
 PRINTED = REPORTED[REPORTED.metric == "GFLOPs"].groupby("method")["value"].first().astype(float)

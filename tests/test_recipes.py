@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from dferlib import InputError, create_model, list_models
-from dferlib.objectives import make_loss
-from dferlib.optimise import make_optimizer, rate
-from dferlib.recipes import RECIPES, recipe
-from dferlib.training import TrainConfig
+from dferlib.training.config import TrainConfig
+from dferlib.training.objective import make_loss
+from dferlib.training.optimiser import make_optimizer, rate
+from dferlib.training.recipes import RECIPES, recipe
 
 # learning rate, batch size, epochs; and the rate after so many epochs
 PRINTED = {

@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 
 from dferlib import EMOTIONS, load_model
-from dferlib.data.makefaces import DIFFICULTIES, TASKS, MakeFaces
-from dferlib.results import load_runs
-from dferlib.statistics import compare, interval
-from dferlib.studies import STUDIES
-from dferlib.studies.declared import FROM_NOTHING
-from dferlib.training import evaluate
+from dferlib.evidence.results import load_runs
+from dferlib.evidence.statistics import compare, interval
+from dferlib.evidence.studies import STUDIES
+from dferlib.evidence.studies.declared import FROM_NOTHING
+from dferlib.makefaces import DIFFICULTIES, TASKS, MakeFaces
+from dferlib.training.evaluation import evaluate
 
 RESULTS = Path(__file__).parents[1] / "results"
 RUNS = load_runs(RESULTS)

@@ -4,11 +4,12 @@ import shutil
 import numpy as np
 import pytest
 
-import dferlib.results as results_module
+import dferlib.evidence.results as results_module
 from dferlib import EMOTIONS, InputError
+from dferlib.evidence.results import Run, code_hash, device_name, load_runs, save_run
 from dferlib.models import model_code
-from dferlib.results import Run, code_hash, device_name, load_runs, save_run
-from dferlib.training import Epoch, History, Predictions
+from dferlib.training.evaluation import Predictions
+from dferlib.training.loop import Epoch, History
 
 
 def predictions(count=30):

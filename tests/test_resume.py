@@ -12,11 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import dferlib.training as training
 from dferlib import InputError
-from dferlib.checkpoints import load_state, load_weights, read_metadata, save_model, save_state
 from dferlib.data.table import ArraySource
-from dferlib.training import TrainConfig, train
+from dferlib.training import loop as training
+from dferlib.training.checkpoints import load_state, load_weights, read_metadata, save_model, save_state
+from dferlib.training.config import TrainConfig
+from dferlib.training.loop import train
 
 # every kind of state at once: momentum, centres, an average, a schedule, balanced sampling
 FULL = {"optimizer": "sgd", "loss": "center", "ema": 0.5, "balance": "sampling", "sam": 0.05, "erase": 0.5}
@@ -219,19 +220,20 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 import torch
 import lightning.fabric
-import dferlib.training
+from dferlib.training import loop
+from dferlib.training.config import TrainConfig
 from conftest import TinyModel, make_source
 
 torch.set_num_threads(1)
-dferlib.training.SAVE_STEPS = 1
-config = dferlib.training.TrainConfig(epochs=12, batch_size=4, lr=1e-2, device="cpu", ema=0.9)
+loop.SAVE_STEPS = 1
+config = TrainConfig(epochs=12, batch_size=4, lr=1e-2, device="cpu", ema=0.9)
 
 
 def begin(folder):
     child = os.fork()
     if not child:
         torch.manual_seed(0)
-        dferlib.training.train(
+        loop.train(
             TinyModel(), make_source(60), make_source(14, "val"), config, folder, progress=False, resume=True
         )
         os._exit(0)

@@ -5,7 +5,7 @@ from loops import lstm_by_loops, make, make_clips
 from torch import nn
 
 from dferlib import InputError, create_model
-from dferlib.complexity import complexity
+from dferlib.evidence.complexity import complexity
 from dferlib.models.staner import PEAKS, REGIONS, VARIANTS, peak_frames
 
 

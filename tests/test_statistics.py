@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from dferlib import InputError
-from dferlib.metrics import uar, war
-from dferlib.statistics import compare, interval
-from dferlib.training import Predictions
+from dferlib.evidence.statistics import compare, interval
+from dferlib.training.evaluation import Predictions
+from dferlib.training.metrics import uar, war
 
 
 def run(rng, people=20, each=14, skill=0.5, spread=0.0, classes=7, answers=None):

@@ -14,16 +14,17 @@ import torch
 from conftest import make_source
 from rich.console import Console
 
-from dferlib import InputError, complexity, create_model, list_models, studies
-from dferlib.recipes import RECIPES, recipe
-from dferlib.results import load_runs
-from dferlib.statistics import compare, interval
-from dferlib.studies import MakeFacesClips, Row, Study, make_again, run_study
-from dferlib.studies.board import Board, span
-from dferlib.studies.declared import RATES
-from dferlib.studies.report import listing, measured, plan, results_table
-from dferlib.studies.running import Course, Job
-from dferlib.training import TrainConfig
+from dferlib import InputError, create_model, list_models
+from dferlib.evidence import complexity, studies
+from dferlib.evidence.results import load_runs
+from dferlib.evidence.statistics import compare, interval
+from dferlib.evidence.studies import MakeFacesClips, Row, Study, make_again, run_study
+from dferlib.evidence.studies.board import Board, span
+from dferlib.evidence.studies.declared import RATES
+from dferlib.evidence.studies.report import listing, measured, plan, results_table
+from dferlib.evidence.studies.running import Course, Job
+from dferlib.training.config import TrainConfig
+from dferlib.training.recipes import RECIPES, recipe
 
 
 @pytest.fixture
@@ -241,7 +242,7 @@ def test_a_row_starts_from_what_another_has_learnt(small, tmp_path, monkeypatch)
     config = TrainConfig(epochs=2, device="cpu")
     rows = {"fine": Row("tiny", {}, config, rates=(1e-3, 1e-2), start="large"), "large": Row("tiny", {}, config)}
     monkeypatch.setitem(studies.STUDIES, "small", Study("?", rows, seeds=(0, 1)))
-    monkeypatch.setattr("dferlib.checkpoints.create_model", None)  # only the weights are read
+    monkeypatch.setattr("dferlib.training.checkpoints.create_model", None)  # only the weights are read
 
     def run():
         trained.clear()
@@ -311,7 +312,7 @@ def test_clips_travel_to_another_process_without_their_pictures(monkeypatch, tin
         asked.append((split, size, root, kwargs))
         return tiny_source(28, split)
 
-    monkeypatch.setattr("dferlib.data.makefaces.MakeFaces", make_faces)
+    monkeypatch.setattr("dferlib.makefaces.MakeFaces", make_faces)
     clips = MakeFacesClips("paper", tmp_path)
     whole, few = clips({"seed": 1}), clips({"seed": 1, "people": 2})
     assert clips({"seed": 1}) is whole and len(asked) == 6
@@ -355,7 +356,9 @@ def test_a_plan_counts_what_is_missing_and_takes_the_time_from_the_records(small
             path.write_text(json.dumps({**json.loads(path.read_text()), "seconds": value}))
     (tmp_path / "small" / "a-seed1.json").unlink()
     (tmp_path / "small" / "b-rates.json").unlink()
-    monkeypatch.setattr("dferlib.studies.report.create_model", lambda *args, **kwargs: create_model("single_frame"))
+    monkeypatch.setattr(
+        "dferlib.evidence.studies.report.create_model", lambda *args, **kwargs: create_model("single_frame")
+    )
     cost = complexity.complexity(create_model("single_frame"))
     lines = plan("small", tmp_path)
     assert lines[1].split() == ["a", f"{cost.parameters:,}", f"{cost.gmac:.3f}", "1", "0", *["60", "min", "60", "min"]]
@@ -385,7 +388,7 @@ def test_where_there_are_no_records_one_step_is_measured(small, tmp_path, monkey
         return history
 
     sizes = []
-    monkeypatch.setattr("dferlib.studies.report.train", train)
+    monkeypatch.setattr("dferlib.evidence.studies.report.train", train)
     assert measured(row, "book") == 7.0 / 7 * 16 * 3  # a clip takes a second; 4 people, 4 clips each, 3 epochs
     assert measured(row, "paper") == 7.0 / 2 * 16 * 3 and sizes == [7, 2]
 
@@ -393,7 +396,7 @@ def test_where_there_are_no_records_one_step_is_measured(small, tmp_path, monkey
 def test_what_cannot_be_built_is_told_in_the_plan(tmp_path, monkeypatch):
     rows = {"broken": Row("stt", {"layers": -1, "nosuch": 1}), "whole": Row("single_frame", rates=(1e-3,))}
     monkeypatch.setitem(studies.STUDIES, "small", Study("?", rows, (0,)))
-    monkeypatch.setattr("dferlib.studies.report.measured", lambda row, scale: 5.0)
+    monkeypatch.setattr("dferlib.evidence.studies.report.measured", lambda row, scale: 5.0)
     lines = plan("small", tmp_path)
     assert "cannot be run: unknown argument of stt 'nosuch'" in lines[1] and lines[-1] == "in all about 5 s"
 
@@ -406,7 +409,7 @@ def board(small, tmp_path, jobs, terminal):
 
 def test_the_time_left_follows_from_what_was_done(small, tmp_path, monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr("dferlib.studies.board.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("dferlib.evidence.studies.board.perf_counter", lambda: clock[0])
     course, shown, out = board(small, tmp_path, 2, terminal=False)
     assert shown.time_left() is None and "unknown" in shown.state()
     job = Job(tmp_path, "a", course.rows["a"], "book", tuning=True)

@@ -10,12 +10,14 @@ from loops import make
 from safetensors.torch import load_file
 
 from dferlib import InputError, list_models
-from dferlib import training as training_module
-from dferlib.checkpoints import read_metadata
 from dferlib.data.table import ArraySource
 from dferlib.data.transforms import prepare
-from dferlib.objectives import LOSSES
-from dferlib.training import TrainConfig, evaluate, train
+from dferlib.training import loop as training_module
+from dferlib.training.checkpoints import read_metadata
+from dferlib.training.config import TrainConfig
+from dferlib.training.evaluation import evaluate
+from dferlib.training.loop import train
+from dferlib.training.objective import LOSSES
 
 
 def quick(**changes):
@@ -147,7 +149,7 @@ def test_a_source_too_large_to_hold_trains_the_same(tiny_model, tiny_source, mon
 
     found = []
     for limit in (0, 2**30):
-        monkeypatch.setattr("dferlib.loader.HOLD_BYTES", limit)
+        monkeypatch.setattr("dferlib.training.loader.HOLD_BYTES", limit)
         model = tiny_model()
         train(model, OnDisk(tiny_source(16)), OnDisk(tiny_source(7, "val")), quick(), progress=False)
         found.append(weights(model))

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dferlib.data.video import MAX_HOLD, probe, read_video, upright
 from dferlib.errors import InputError
+from dferlib.video.reading import MAX_HOLD, probe, read_video, upright
 
 
 def write_video(

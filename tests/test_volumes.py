@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from loops import make, make_clips
 
 from dferlib import InputError
-from dferlib.complexity import complexity
+from dferlib.evidence.complexity import complexity
 from dferlib.models import create_model
 from dferlib.models.i3d import Mixed, Same
 from dferlib.models.p3d import P3DBlock

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dferlib import EMOTIONS, plots
-from dferlib.data.makefaces.assets import load_head
-from dferlib.data.makefaces.generator import HALF_WIDTH
-from dferlib.data.makefaces.identity import sample_identity
-from dferlib.data.makefaces.knobs import Knobs
-from dferlib.data.makefaces.performance import perform, shape_weights
-from dferlib.data.makefaces.render import Actor, sample_scene
+from dferlib import EMOTIONS
+from dferlib.book import plots
+from dferlib.makefaces.assets import load_head
+from dferlib.makefaces.generator import HALF_WIDTH
+from dferlib.makefaces.identity import sample_identity
+from dferlib.makefaces.knobs import Knobs
+from dferlib.makefaces.performance import perform, shape_weights
+from dferlib.makefaces.render import Actor, sample_scene
 
 FRAMES, PICTURE = 9, 144
 SHOWN = (("happiness", 3), ("surprise", 13), ("anger", 28), ("sadness", 41))  # emotion and who shows it

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from dferlib.data.benchmarks import BENCHMARKS, Benchmark, Problem
-from dferlib.data.benchmarks.files import inspect
+from dferlib.data.sets import BENCHMARKS, Benchmark, Problem
+from dferlib.data.sets.files import inspect
 from dferlib.errors import InputError, choose
 
 

@@ -24,10 +24,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from dferlib.data import faces
-from dferlib.data.benchmarks import BENCHMARKS, Benchmark
-from dferlib.data.benchmarks.base import Subsets
-from dferlib.data.benchmarks.files import (
+from dferlib.data.sets import BENCHMARKS, Benchmark
+from dferlib.data.sets.base import Subsets
+from dferlib.data.sets.files import (
     Root,
     frame_names,
     in_square,
@@ -39,9 +38,10 @@ from dferlib.data.benchmarks.files import (
 )
 from dferlib.data.store import ClipStore, facts_file, write_part
 from dferlib.data.table import ClipTable
-from dferlib.data.video import read_video
 from dferlib.errors import InputError, choose
 from dferlib.files import make_folder, written_whole
+from dferlib.video import faces
+from dferlib.video.reading import read_video
 
 MANIFEST, SKIPPED = "pack.json", "skipped.txt"
 PART_FRAMES = 2048  # a part is closed when it has so many: 100 MB in memory with 128 pixels
@@ -82,7 +82,7 @@ def pack(
         root: its folder.
         out: the folder of the packed store; made if it is not there.
         size: side of the packed frames in pixels; a model with inputs of 112 pixels wants 128.
-        align: find the face in each clip and cut it out as MakeFaces frames its faces, see `dferlib.data.faces`. A
+        align: find the face in each clip and cut it out as MakeFaces frames its faces, see `dferlib.video.faces`. A
             clip in which no face is found counts as one that cannot be read. Otherwise the middle square is taken.
         layout: which layout, where the folder holds several.
         workers: processes; one a core if not given. With 1, everything happens in this one.

@@ -94,8 +94,8 @@ def create_model(name: str, num_classes: int = 7, scale: str = "book", **overrid
 def model_code(name: str, **overrides: Any) -> list[str]:
     """The source of every class of this library that a model is made of, and what it is given at book scale.
 
-    `dferlib.results` hashes it. A name that `create_model` does not know has no code. Of the overrides those count
-    that bring other classes: the backbone, and the size that it needs.
+    `dferlib.evidence.results` hashes it. A name that `create_model` does not know has no code. Of the
+    overrides those count that bring other classes: the backbone, and the size that it needs.
     """
     if name not in _MODELS:
         return []

@@ -3,7 +3,7 @@
 The S-Former is a ResNet18 with a transformer over the 7 x 7 places of each frame between its third and fourth stage;
 the T-Former is a transformer with a class token over the frames, each averaged over its places. That code counts
 8.32 G multiply-accumulates where papers print 9.11, which it would be with three blocks in the S-Former and one in the
-T-Former, in place of one and three (see `dferlib.readings`).
+T-Former, in place of one and three (see `dferlib.evidence.readings`).
 
 It takes pictures in [0, 1] as they are, and so does this at paper scale. One thing differs, and only for who trains it
 anew: positions and class token begin with a standard deviation of 0.02 in place of 1, which would drown the features
@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dferlib import EMOTIONS
+from dferlib.emotions import EMOTIONS
 from dferlib.errors import InputError
 from dferlib.models.attention import SpatialAttention
 from dferlib.models.backbones import StagedBackbone, build_staged, spec_of, stages_of

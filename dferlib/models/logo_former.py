@@ -2,7 +2,7 @@
 
 Every block lets a token look at its own small space-time window, and then at one pooled token for each window of the
 whole clip: short range in full detail, long range in outline, for a fraction of the price of looking at everything.
-The regulariser of its Eq. 12 is `dferlib.losses.CompactTerm`.
+The regulariser of its Eq. 12 is `dferlib.models.losses.CompactTerm`.
 
 Where the paper is silent, this is what was chosen:
 

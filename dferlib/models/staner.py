@@ -23,9 +23,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dferlib.errors import InputError, choose
-from dferlib.losses import check_labels
 from dferlib.models.backbones import build_staged, build_vgg, spec_of, stages_of
 from dferlib.models.base import ClipModel
+from dferlib.models.losses import check_labels
 
 PEAKS = ("change", "last")
 # top, bottom, left and right of each region over the side of the frame

@@ -91,7 +91,8 @@ class R2Plus1D18(VolumeModel):
     """R(2+1)D18 (Tran et al. 2018) as torchvision has it: each 3-D convolution is one over space, then one over time.
 
     It counts 40.5 G multiply-accumulates and 31.3 M parameters, where the papers print 42.36 and 33. With the
-    original's number of channels between the two convolutions it would be 42.3 and 33.2, see `dferlib.readings`.
+    original's number of channels between the two convolutions it would be 42.3 and 33.2, see
+    `dferlib.evidence.readings`.
 
     Args:
         num_classes: C.

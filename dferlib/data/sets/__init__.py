@@ -1,0 +1,17 @@
+"""The public data sets as they lie on disk, all behind the interface of `ClipSource`.
+
+train_clips, val_clips = DFEW("data/DFEW", fold=1).hold_out()
+test_clips = DFEW("data/DFEW", fold=1, split="test")
+"""
+
+from dferlib.data.sets.base import Benchmark
+from dferlib.data.sets.files import Problem
+from dferlib.data.sets.lab import CREMAD, CKPlus, OuluCASIA
+from dferlib.data.sets.wild import AFEW, DFEW, MAFW, FERV39k
+
+__all__ = ["AFEW", "BENCHMARKS", "CREMAD", "DFEW", "MAFW", "Benchmark", "CKPlus", "FERV39k", "OuluCASIA", "Problem"]
+
+BENCHMARKS: dict[str, type[Benchmark]] = {
+    kind.name: kind for kind in (DFEW, FERV39k, AFEW, MAFW, CREMAD, CKPlus, OuluCASIA)
+}
+"""Every data set by its name."""

@@ -1,0 +1,302 @@
+"""DFEW, FERV39k, AFEW and MAFW: clips from films, with lists that say which is for training and which for the test."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from dferlib.data.sets.base import Benchmark, Clip
+from dferlib.data.sets.files import is_video, read_text
+from dferlib.data.sets.workbook import read_workbook
+from dferlib.emotions import EMOTIONS
+from dferlib.errors import InputError
+
+_ID = re.compile(r"[0-9]{1,9}")  # the number of a clip
+
+
+class _Listed(Benchmark):
+    """A data set with one text file for each split of each fold."""
+
+    def _lists(self, places: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[str, str]]:
+        """Find the list of every split; give its split and its path."""
+        for split, spots in places.items():
+            if (path := self.root.locate(*spots)) is None:
+                names = " or ".join(spots)
+                raise InputError(f"{self.root.path} lacks the list of the {split} clips of {self.name}: {names}")
+            if split == self.SPLITS[0]:
+                self.lists = os.path.relpath(path, self.root.path)
+            yield split, path
+
+    def _numbered(self, folder: str) -> dict[int, str]:
+        """The clips in a folder by their numbers, padded with zeros or not."""
+        found: dict[int, str] = {}
+        for name in self.root.names(folder):
+            stem = Path(name).stem if is_video(name) else name
+            if not _ID.fullmatch(stem):
+                continue
+            if (other := found.get(int(stem))) is not None:
+                self.note("duplicate", f"{folder} holds clip {int(stem)} twice, as {other} and as {name}")
+            else:
+                found[int(stem)] = name
+        self.counts[f"clips in {self.layout}"] = len(found)
+        return found
+
+
+class DFEW(_Listed):
+    """DFEW: 16,372 clips from films, of which 11,697 have a single label; seven classes, five folds.
+
+    The class order is that of `dferlib.EMOTIONS`. Nobody knows who is in which clip. The lists are the CSV files of
+    the makers, with labels from 1, or the text files of Former-DFER, with labels from 0 and the number of frames;
+    without any, `annotation.xlsx` gives the labels of all clips, but no folds, for split="all".
+
+    Takes what `Benchmark` takes.
+
+    Source: Jiang et al., "DFEW: A Large-Scale Database for Recognizing Dynamic Facial Expressions in the Wild", 2020.
+    """
+
+    name = "DFEW"
+    CLASSES = EMOTIONS
+    FOLDS = 5
+    FIRST = 1
+    OFFICIAL: ClassVar = {
+        "totals": {"clips": 11697, "clips in original": 16372, "clips in clip_224x224": 15906}
+        | {"clips in clip_224x224_16f": 15906},
+        "splits": {"test": ((2341,), (2341,), (2340,), (2339,), (2336,))},
+        "test classes of fold 1": dict(zip(EMOTIONS, (489, 379, 534, 435, 294, 29, 181), strict=True)),
+    }
+
+    def layouts(self) -> dict[str, tuple[str, ...]]:
+        """Aligned faces first, all of their frames before the 16 that were interpolated; the films last."""
+        names = ("clip_224x224", "jpg_224", "jpg_256", "clip_224x224_16f", "clip_224x16f", "data", "original")
+        return {name: (name,) for name in names}
+
+    def _list(self, layout: str | None) -> Iterator[Clip]:
+        fold = self.fold
+        csv = {
+            split: (
+                f"EmoLabel_DataSplit/{split}(single-labeled)/set_{fold}.csv",
+                f"{split}(single-labeled)/set_{fold}.csv",
+                f"EmoLabel_DataSplit/{split}/set_{fold}.csv",
+                f"single_{split}set_{fold}.csv",
+                f"{split}_set_{fold}.csv",
+            )
+            for split in self.SPLITS
+        }
+        text = {split: (f"DFEW_set_{fold}_{split}.txt",) for split in self.SPLITS}
+        if self.root.locate(*csv["train"]) is None and self.root.locate(*text["train"]) is not None:
+            return self._from_text(layout, text)
+        book = self.root.locate("Annotation/annotation.xlsx", "annotation.xlsx")
+        if book is not None and self.root.locate(*csv["train"]) is None:
+            return self._from_workbook(layout, book)
+        return self._from_csv(layout, csv)
+
+    def _from_csv(self, layout: str | None, places: Mapping[str, tuple[str, ...]]) -> Iterator[Clip]:
+        folder = self._find(layout)
+        there = self._numbered(folder)
+        for split, path in self._lists(places):
+            for k, line in enumerate(read_text(path), 1):
+                parts = [part.strip().strip('"') for part in line.split(",")]
+                if not line or (k == 1 and parts[-1] == "label"):
+                    continue
+                if len(parts) != 2:
+                    raise InputError(f"{path}, line {k}: {line[:60]!r} is not a clip and a label with a comma between")
+                yield from self._clip(parts[0], parts[1], 1, split, folder, there, f"{path}, line {k}")
+
+    def _from_text(self, layout: str | None, places: Mapping[str, tuple[str, ...]]) -> Iterator[Clip]:
+        """Former-DFER: `<folder of frames> <number of frames> <label from 0>`, with folders of another machine."""
+        folder, there = "", {}
+        for split, path in self._lists(places):
+            for k, line in enumerate(read_text(path), 1):
+                where = f"{path}, line {k}"
+                parts = line.replace("\\", "/").rsplit(maxsplit=2)
+                if not line:
+                    continue
+                if len(parts) != 3 or not _ID.fullmatch(parts[1]):
+                    raise InputError(f"{where}: {line[:60]!r} is not a folder, a number of frames and a label")
+                if not folder:
+                    near = "/".join(parts[0].rstrip("/").split("/")[-2:-1])
+                    own = {f"folder {near!r} of the list": (near,)} if near not in ("", ".", "..") else {}
+                    folder = self._find(layout, {**self.layouts(), **own})
+                    there = self._numbered(folder)
+                name = parts[0].rstrip("/").rpartition("/")[2]
+                yield from self._clip(name, parts[2], 0, split, folder, there, where, int(parts[1]))
+
+    def _from_workbook(self, layout: str | None, path: str) -> Iterator[Clip]:
+        """The annotation itself: every clip with its votes, its name and its label, 0 where there is no single one."""
+        if self.split != "all":
+            raise InputError(f"{path} has labels but no folds: add the folder EmoLabel_DataSplit, or give split='all'")
+        folder = self._find(layout)
+        there = self._numbered(folder)
+        self.lists = os.path.relpath(path, self.root.path)
+        for k, row in enumerate(read_workbook(path), 1):
+            # the head has words there, and clips without a single label have 0
+            if len(row) > 1 and re.fullmatch(r"[0-9]+(\.0+)?", row[-1]) and float(row[-1]) != 0:
+                yield from self._clip(row[-2].removesuffix(".0"), row[-1], 1, "all", folder, there, f"{path}, row {k}")
+
+    def _clip(
+        self,
+        name: str,
+        label: str,
+        first: int,
+        split: str,
+        folder: str,
+        there: dict[int, str],
+        where: str,
+        frames: int | None = None,
+    ) -> Iterator[Clip]:
+        stem = Path(name).stem
+        if not _ID.fullmatch(stem):
+            raise InputError(f"{where}: {name[:60]!r} is not the number of a clip")
+        last = first + len(self.CLASSES) - 1
+        if not re.fullmatch(r"[0-9](\.0+)?", label) or not first <= float(label) <= last:
+            self.note("label", f"{where}: the label of clip {name} is {label[:40]!r}: it must be {first} to {last}")
+            return
+        number = f"{int(stem):05d}"
+        path = self.root.inside(folder, there.get(int(stem), number + self._suffix(there)))
+        if "16" in self.layout:
+            frames = 16  # interpolated to as many
+        yield Clip(number, int(float(label)) - first, number, split, path, frames)
+
+    @staticmethod
+    def _suffix(there: dict[int, str]) -> str:
+        """What to call a clip that is not there: like its neighbours."""
+        return Path(next(iter(there.values()), "")).suffix
+
+
+class FERV39k(_Listed):
+    """FERV39k: 38,935 clips from 22 kinds of scenes, seven classes, one split.
+
+    The table has the column `scene`. Nobody knows who is in which clip.
+
+    Takes what `Benchmark` takes.
+
+    Source: Wang et al., "FERV39k: A Large-Scale Multi-Scene Dataset for Facial Expression Recognition in Videos", 2022.
+    """
+
+    name = "FERV39k"
+    CLASSES = EMOTIONS
+    OFFICIAL: ClassVar = {
+        "totals": {"clips": 38935, "clips in 2_ClipsforFaceCrop": 38935},
+        "splits": {"train": ((31088,),), "test": ((7847,),)},
+        "frames": (8, 47),
+    }
+
+    def layouts(self) -> dict[str, tuple[str, ...]]:
+        """The cropped faces."""
+        return {"2_ClipsforFaceCrop": ("2_ClipsforFaceCrop",)}
+
+    def _list(self, layout: str | None) -> Iterator[Clip]:
+        folder = self._find(layout)
+        there = (emotion for scene in self.root.folders(folder) for emotion in self.root.folders(scene))
+        self.counts[f"clips in {self.layout}"] = sum(len(self.root.names(emotion)) for emotion in there)
+        places = {split: (f"All_scenes/{split}_All.csv", f"{split}_All.csv") for split in self.SPLITS}
+        for split, path in self._lists(places):
+            for k, line in enumerate(read_text(path), 1):
+                if not line:
+                    continue
+                where, parts = f"{path}, line {k}", re.split(r"[\s,]+", line)
+                steps = parts[0].replace("\\", "/").split("/")
+                if len(parts) != 2 or len(steps) != 3:
+                    raise InputError(f"{where}: {line[:60]!r} is not Scene/Emotion/number, a space and a class")
+                if (label := self._label(parts[1], where)) is None:
+                    continue
+                if self._label(steps[1], where) not in (label, None):
+                    self.note("inconsistent", f"{where}: the clip lies under {steps[1]}, its label is {parts[1][:40]}")
+                name = "/".join(steps)
+                yield Clip(name, label, name, split, self.root.inside(folder, *steps), more={"scene": steps[0]})
+
+
+class AFEW(Benchmark):
+    """AFEW: 773 clips of films for training and 383 (381 in some years) for validation, seven classes.
+
+    The labels of its test clips were never given away: papers report the validation split, `split="val"`.
+
+    Takes what `Benchmark` takes; there is one fold only.
+
+    Source: Dhall et al., "Collecting Large, Richly Annotated Facial-Expression Databases from Movies", 2012.
+    """
+
+    name = "AFEW"
+    CLASSES = EMOTIONS
+    SPLITS = ("train", "val")
+    OFFICIAL: ClassVar = {"splits": {"train": ((773,),), "val": ((383, 381),)}}
+
+    def layouts(self) -> dict[str, tuple[str, ...]]:
+        """A folder for each class, with folders of frames or with films in it."""
+        return {"frames": (), "videos": ()}
+
+    def _list(self, layout: str | None) -> Iterator[Clip]:
+        found: dict[str, list[tuple[str, str, str]]] = {"frames": [], "videos": []}
+        for split in self.SPLITS:
+            if (folder := self.root.locate(split, f"{split}_AFEW")) is None:
+                where = f"no folder {split.title()} is in it{self.root.hint()}"
+                raise InputError(f"{self.root.path} is not AFEW as it is known: {where}")
+            for place in self.root.folders(folder):
+                for name in self.root.names(place):
+                    path = self.root.inside(place, name)
+                    kind = "videos" if is_video(name) else "frames" if Path(path).is_dir() else None
+                    if kind:
+                        found[kind].append((split, place, path))
+        there = [kind for kind, clips in found.items() if clips]
+        if not there or (layout is not None and layout not in there):
+            wanted = f"the layout {layout!r}" if layout else "folders of frames and no films"
+            raise InputError(f"{self.root.path} has not {wanted}: it has {', '.join(there) or 'no clips at all'}")
+        self.layout = layout or there[0]
+        for split, place, path in found[self.layout]:
+            if (label := self._label(Path(place).name, place)) is not None:
+                name = Path(path).stem if is_video(path) else Path(path).name
+                # films of both splits may bear the same time code as their name
+                yield Clip(f"{split}/{name}", label, f"{split}/{name}", split, path)
+
+
+class MAFW(_Listed):
+    """MAFW: 10,045 clips, of which 9,172 have a single label; eleven classes, five folds.
+
+    Labels are taken by their names, as every public loader numbers them in another way. The class order is that in
+    which the paper names them; contempt, anxiety, helplessness and disappointment have no counterpart in
+    `dferlib.EMOTIONS`.
+
+    Takes what `Benchmark` takes.
+
+    Source: Liu et al., "MAFW: A Large-scale, Multi-modal, Compound Affective Database", 2022.
+    """
+
+    name = "MAFW"
+    CLASSES = (
+        "anger",
+        "disgust",
+        "fear",
+        "happiness",
+        "neutral",
+        "sadness",
+        "surprise",
+        "contempt",
+        "anxiety",
+        "helplessness",
+        "disappointment",
+    )
+    FOLDS = 5
+    OFFICIAL: ClassVar = {"totals": {"clips": 9172, "clips in clips": 10045}}
+
+    def layouts(self) -> dict[str, tuple[str, ...]]:
+        """Frames of every clip first, aligned ones before others; the films last."""
+        return {name: (name,) for name in ("frames_crop_align_224", "frames", "clips")}
+
+    def _list(self, layout: str | None) -> Iterator[Clip]:
+        folder = self._find(layout)
+        there = self._numbered(folder)
+        places = {split: (f"single/no_caption/set_{self.fold}/{split}.txt",) for split in self.SPLITS}
+        for split, path in self._lists(places):
+            for k, line in enumerate(read_text(path), 1):
+                if not line:
+                    continue
+                where, parts = f"{path}, line {k}", line.split()
+                stem = Path(parts[0]).stem
+                if len(parts) != 2 or not _ID.fullmatch(stem):
+                    raise InputError(f"{where}: {line[:60]!r} is not a clip such as 03747.mp4, a space and a class")
+                if (label := self._label(parts[1], where)) is None:
+                    continue
+                name = there.get(int(stem), parts[0] if self.layout == "clips" else stem)
+                number = f"{int(stem):05d}"
+                yield Clip(number, label, number, split, self.root.inside(folder, name))

@@ -1,0 +1,172 @@
+"""What a model costs: parameters, multiply-accumulates for one clip, memory to train it."""
+
+import warnings
+from collections.abc import Iterable
+from contextlib import nullcontext
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+from weakref import finalize
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.weak import WeakIdKeyDictionary
+
+from dferlib.models import ClipModel
+from dferlib.training.config import TrainConfig
+from dferlib.training.optimiser import make_optimizer, recomputed
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """The cost of one clip.
+
+    Attributes:
+        parameters: how many numbers are learnt.
+        gmac: multiply-accumulates of convolutions, matrix products and attention, in units of 1e9. The papers print
+            this under the name FLOPs. Norms, activations, pooling and additions are not in it, as is usual.
+        normed: values that pass batch or layer normalisation, in units of 1e9; some tools count two for each.
+    """
+
+    parameters: int
+    gmac: float
+    normed: float
+
+
+def complexity(model: ClipModel) -> Complexity:
+    """Count what a model costs for one clip of its `input_spec`.
+
+    torch counts floating-point operations, two to a multiply-accumulate; so its figure is halved.
+    """
+    spec, was_training = model.input_spec, model.training
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm | nn.LayerNorm)]
+    normed: list[int] = []
+    hooks = [m.register_forward_hook(lambda _, inputs, output: normed.append(output.numel())) for m in norms]
+    clip = next(model.parameters()).new_zeros(1, spec.frames, 3, spec.size, spec.size)
+    model.eval()
+    try:
+        # torch counts nothing inside a CPU's fused kernels, of attention or recurrent; switching them off it may warn
+        # of settings that nobody touched
+        with (
+            warnings.catch_warnings(action="ignore", category=UserWarning),
+            sdpa_kernel(SDPBackend.MATH),
+            torch.backends.mkldnn.flags(enabled=False, allow_tf32=False),
+            FlopCounterMode(display=False) as counter,
+        ):
+            model(clip)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        model.train(was_training)
+    parameters = sum(p.numel() for p in model.parameters())
+    return Complexity(parameters, counter.get_total_flops() / 2e9, sum(normed) / 1e9)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a training step holds in memory, in bytes.
+
+    Attributes:
+        weights: parameters and batch statistics.
+        gradients: one for each parameter.
+        states: what the optimiser remembers.
+        activations: the batch, and what the forward pass leaves for the backward pass.
+        peak: the most of everything together, at any moment of a step.
+    """
+
+    weights: int
+    gradients: int
+    states: int
+    activations: int
+    peak: int
+
+
+def training_memory(model: ClipModel, config: TrainConfig) -> Memory:
+    """Count what a training step would hold in memory, without holding it.
+
+    Two steps are taken with tensors that have a shape and no content (torch's FakeTensorMode), and the bytes that are
+    alive are counted after every operation. The operations are those of a CPU, the loss is cross entropy. What happens
+    inside an operation, such as the workspace of a convolution, is not seen, nor what an allocator rounds up or keeps.
+    Sharpness-aware minimisation would add one copy of the weights.
+
+    Args:
+        model: made by `create_model`; it is left as it was.
+        config: how it is trained: batch size, optimiser, precision ("32-true" or "bf16-mixed"), recompute, and whether
+            the backbone is frozen; where it is, its maps are not taken from memory.
+    """
+    mode, spec = _Mode(allow_non_fake_inputs=True), model.input_spec
+    model = _hollow(model, mode).train()
+    if config.backbone_lr_scale == 0:
+        model.backbone.requires_grad_(False)
+    optimizer, half = make_optimizer(model, config), config.precision == "bf16-mixed"
+    spared = recomputed(model) if config.recompute else nullcontext()
+    living = _Living([*model.parameters(), *model.buffers()])
+    # copying a tensor without content warns, and nothing reads the copy
+    with warnings.catch_warnings(action="ignore", category=UserWarning), mode, living, spared:
+        weights = living.now
+        for _ in range(2):  # the second one has the gradients and states of the first
+            before = living.now
+            clips = torch.empty(config.batch_size, spec.frames, 3, spec.size, spec.size)
+            labels = torch.zeros(config.batch_size, dtype=torch.int64)
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                loss = nn.functional.cross_entropy(model(clips).float(), labels)
+            activations = living.now - before
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            del loss, clips, labels
+    gradients = sum(p.grad.nbytes for p in model.parameters() if p.grad is not None)
+    states = sum(one.nbytes for one in tree_leaves([*optimizer.state.values()]) if isinstance(one, Tensor))
+    return Memory(weights, gradients, states, activations, living.peak)
+
+
+def _hollow(model: ClipModel, mode: FakeTensorMode) -> ClipModel:
+    """The same model with weights that have no content."""
+    model = deepcopy(model)
+    for module in model.modules():
+        for weights in (module._parameters, module._buffers):
+            for name, value in weights.items():
+                if value is not None:
+                    weights[name] = mode.from_tensor(value)  # type: ignore[assignment]
+    return model
+
+
+class _Mode(FakeTensorMode):
+    """Belongs to all its tensors. Recomputing copies buffers, and torch would copy the mode along, weak references and
+    all, which ends the process now and then.
+    """
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_Mode":
+        return self
+
+
+class _Living(TorchDispatchMode):
+    """Counts the bytes of some tensors and of those that operations make while they are alive, and their peak."""
+
+    def __init__(self, tensors: Iterable[Tensor]) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self.known = WeakIdKeyDictionary()
+        self._add(tensors)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **kwargs or {})
+        self._add(tensor for tensor in tree_leaves(out) if isinstance(tensor, Tensor))
+        return out
+
+    def _add(self, tensors: Iterable[Tensor]) -> None:
+        for storage in (tensor.untyped_storage() for tensor in tensors):
+            if storage not in self.known:  # a view shares it
+                self.known[storage] = None
+                self.now += storage.nbytes()
+                finalize(storage, self._freed, storage.nbytes())
+        self.peak = max(self.peak, self.now)
+
+    def _freed(self, count: int) -> None:
+        self.now -= count

@@ -1,0 +1,274 @@
+"""Records of finished runs: what was done, with what, and what came out, so that anyone can check the numbers.
+
+A run is two files: `<name>.json` with everything about it, and `<name>.npz` with id, group, label and logits of
+every test clip. The JSON is written last and holds the checksum of the other, so a record is either whole or absent.
+"""
+
+import ast
+import hashlib
+import json
+import math
+import platform
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dferlib.errors import InputError
+from dferlib.files import written_whole
+from dferlib.training.metrics import summary
+
+if TYPE_CHECKING:
+    from dferlib.training.evaluation import Predictions
+    from dferlib.training.loop import History
+
+FORMAT = "dferlib-run-1"
+PACKAGES = ("torch", "torchvision", "numpy", "lightning", "scikit-learn")
+# what decides a result: the data's pictures are named by the data fingerprint instead
+CODE = (
+    "data/table.py",
+    "data/sampling.py",
+    "data/transforms.py",
+    "models/weights/*.safetensors",
+    "losses.py",
+    "metric_losses.py",
+    "metrics.py",
+    "objectives.py",
+    "optimise.py",
+    "evaluation.py",
+    "loader.py",
+    "processes.py",
+    "training.py",
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One record as it lies on disk.
+
+    Args:
+        path: the JSON file.
+        record: what it holds: `config`, `seed`, `data`, `code`, `device`, `versions`, `seconds`, `history` (with
+            `best_epoch`), `classes` and `metrics`.
+    """
+
+    path: Path
+    record: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The name of the run: that of its files."""
+        return self.path.stem
+
+    @property
+    def model(self) -> dict[str, Any]:
+        """The model: `name`, `scale` and `overrides`."""
+        return self.record["config"]["model"]
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The metrics as they were written, see `dferlib.training.metrics.summary`."""
+        return self.record["metrics"]
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the code that made this run is the code of this library."""
+        return self.record["code"] == code_hash(self.model["name"], self.model.get("overrides"))
+
+    @property
+    def chosen_on_test(self) -> bool:
+        """Whether the epoch was chosen on the test clips: that shows what it does to the numbers, and nothing else."""
+        return self.record["config"].get("train", {}).get("select") == "test"
+
+    def predictions(self) -> "Predictions":
+        """Read id, group, label and logits of every test clip.
+
+        Raises:
+            InputError: the file is missing or damaged, or not the one that belongs to this record.
+        """
+        from dferlib.training.evaluation import Predictions
+
+        path = self.path.with_suffix(".npz")
+        if not path.is_file() or _checksum(path) != self.record["predictions"]:
+            what = "is not the file of this record" if path.is_file() else "is missing"
+            raise InputError(f"{path} {what}: restore it, or delete {self.path.name} and run again")
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in ("ids", "labels", "groups", "logits")}
+        return Predictions(**arrays, classes=tuple(self.record["classes"]))
+
+    def check(self) -> None:
+        """Compute the metrics again from the logits.
+
+        Raises:
+            InputError: the predictions are missing or changed, or the written metrics are not those of the logits.
+        """
+        predictions = self.predictions()
+        found = summary(predictions.labels, predictions.logits)
+        for name, value in found.items():
+            if not _same(value, self.metrics.get(name)):
+                raise InputError(f"{self.path}: {name} is written as {self.metrics.get(name)}, the logits give {value}")
+
+
+def save_run(
+    folder: Path | str,
+    name: str,
+    *,
+    config: dict[str, Any],
+    seed: int,
+    data: dict[str, str],
+    predictions: "Predictions",
+    history: "History",
+    device: str,
+    seconds: float,
+) -> Run:
+    """Write the record of one finished run, whole or not at all.
+
+    Args:
+        folder: of the study.
+        name: of the run; becomes the name of both files.
+        config: everything that was chosen: `model` (with its `name`), and how it was trained.
+        seed: of the run.
+        data: fingerprint of each split.
+        predictions: for the test split.
+        history: of the training; its best epoch is the one that was tested.
+        device: what computed it, as `device_name` says.
+        seconds: wall time of training and testing.
+
+    Raises:
+        InputError: the folder cannot be written, or the disk is full.
+    """
+    path = Path(folder) / f"{name}.json"
+    arrays = path.with_suffix(".npz")
+    with written_whole(arrays) as temporary:
+        np.savez_compressed(
+            temporary,
+            ids=predictions.ids,
+            labels=predictions.labels,
+            groups=predictions.groups,
+            logits=predictions.logits.astype(np.float32),
+        )
+    record = {
+        "format": FORMAT,
+        "config": config,
+        "seed": seed,
+        "data": data,
+        "code": code_hash(config["model"]["name"], config["model"].get("overrides")),
+        "device": device,
+        "versions": versions(),
+        "seconds": round(seconds, 2),
+        "history": history.to_dict(),
+        "classes": list(predictions.classes),
+        "metrics": predictions.metrics(),
+        "predictions": _checksum(arrays),
+    }
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n")
+    return Run(path, record)
+
+
+def copy_run(run: Run, folder: Path, name: str) -> Run:
+    """Copy a record to another folder, under another name, whole or not at all.
+
+    Raises:
+        InputError: see `Run.predictions` and `save_run`.
+    """
+    run.predictions()  # they belong to the record
+    path = folder / f"{name}.json"
+    for suffix in (".npz", ".json"):
+        with written_whole(path.with_suffix(suffix)) as temporary:
+            temporary.write_bytes(run.path.with_suffix(suffix).read_bytes())
+    return Run(path, run.record)
+
+
+def load_runs(folder: Path | str) -> list[Run]:
+    """Read all records in a folder and the folders in it, sorted by path; other JSON files are passed over.
+
+    Raises:
+        InputError: there is no such folder, or a JSON file in it cannot be read.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise InputError(f"there is no folder {root}: give the one that holds the records, such as results")
+    runs = []
+    for path in sorted(root.rglob("*.json")):
+        try:
+            record = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise InputError(f"cannot read {path} ({error}): restore or delete it") from error
+        if isinstance(record, dict) and record.get("format") == FORMAT:
+            runs.append(Run(path, record))
+    return runs
+
+
+def code_hash(model: str, overrides: dict[str, Any] | None = None) -> str:
+    """Name the code that decides a model's results: the classes it is made of, training, data, the shipped weights.
+
+    Comments, docstrings and layout do not count, so that better words do not make a record look old. Nor do the classes
+    of other models, so that a new model leaves the records of the old ones alone.
+
+    Args:
+        model: its name.
+        overrides: what it is given besides; another backbone is other code.
+    """
+    from dferlib.models import model_code
+
+    return _digest(tuple(model_code(model, **(overrides or {}))))
+
+
+@cache
+def _digest(sources: tuple[str, ...]) -> str:
+    root, digest = Path(__file__).parent, hashlib.sha256()
+    for source in sources:
+        digest.update(_skeleton(ast.parse(source)).encode())
+    for path in sorted({path for pattern in CODE for path in root.glob(pattern)}):
+        content = path.read_bytes()
+        if path.suffix == ".py":
+            content = _skeleton(ast.parse(content)).encode()
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + hashlib.sha256(content).digest())
+    return digest.hexdigest()[:16]
+
+
+def versions() -> dict[str, str]:
+    """The versions that a result may depend on."""
+    return {"python": platform.python_version(), **{name: version(name) for name in ("dferlib", *PACKAGES)}}
+
+
+def device_name(device: str = "auto") -> str:
+    """Name the processor behind a device, for the record: "cpu x86_64, 2 threads" or "cuda NVIDIA ..."."""
+    import torch
+
+    from dferlib.devices import pick_device
+
+    kind = pick_device(device).type
+    if kind == "cuda":
+        return f"cuda {torch.cuda.get_device_name()}"
+    return f"{kind} {platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def _skeleton(node: Any) -> str:
+    """Write a syntax tree as text that is the same for every Python version: no positions, no empty fields."""
+    if isinstance(node, list):
+        return "[" + ",".join(_skeleton(item) for item in node if not _is_docstring(item)) + "]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = [(name, value) for name, value in ast.iter_fields(node) if value is not None and value != []]
+    return type(node).__name__ + "(" + ",".join(f"{name}={_skeleton(value)}" for name, value in fields) + ")"
+
+
+def _is_docstring(node: Any) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, list):
+        return isinstance(other, list) and len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=0, abs_tol=1e-12) or (math.isnan(one) and math.isnan(other))
+    return one == other

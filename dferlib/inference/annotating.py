@@ -1,0 +1,144 @@
+"""A film with what a model says of the faces in it drawn into its pictures."""
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image, ImageColor, ImageDraw, ImageFont
+from tqdm import tqdm
+
+from dferlib.errors import InputError
+from dferlib.files import written_whole
+from dferlib.inference.predictor import RATE, UNSURE, WINDOW, Heat, Timeline
+from dferlib.video import faces
+from dferlib.video.reading import probe, read_video
+
+MAX_SIDE = 1280  # pixels of the longer side of the written film
+CLOCK = Fraction(1, 90_000)  # seconds: the grid on which times are written
+WARMEST = 0.7  # how much of the picture the strongest heat covers
+FRAME_COLOURS = ("#FFC20A", "#40B0FF", "#7CE577", "#FF7AC6")  # of the faces, in turn
+
+
+def write_film(timelines: Sequence[Timeline], path: Path | str, progress: bool = False) -> None:
+    """Draw boxes, probabilities and, where it was kept, the heat of Grad-CAM into a film; sound is left out.
+
+    timelines = predict_faces("party.mp4", "best.safetensors", heat=True)
+    write_film(timelines, "party.annotated.mp4")
+
+    Args:
+        timelines: of the faces of one film.
+        path: the new film, an MP4 file with H.264. Every picture of the original is in it, at its own time.
+        progress: show a bar if it takes more than two seconds.
+
+    Raises:
+        InputError: there is no timeline, or they are of several films; the film cannot be read or written.
+    """
+    if len({timeline.video for timeline in timelines}) != 1:
+        raise InputError("give the timelines of the faces of one film")
+    path, info = Path(path), probe(timelines[0].video)
+    if min(info.width, info.height) < 2:
+        raise InputError(f"{info.path} is too small to draw into: {info.width} x {info.height} pixels")
+    if path.suffix.lower() != ".mp4":
+        raise InputError(f"{path} cannot be written: end the name in .mp4")
+    scale = min(1.0, MAX_SIDE / max(info.width, info.height))
+    pictures = read_video(info.path, max_side=MAX_SIDE)
+    bar = tqdm(pictures, f"{path.name}: drawing", info.frames, unit="picture", delay=2, disable=not progress)
+    with written_whole(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
+        stream = None
+        for time, picture in bar:
+            drawn = annotate(picture, timelines, time, scale)
+            if stream is None:
+                stream = container.add_stream("libx264", rate=max(1, math.ceil(info.rate)), options={"crf": "20"})
+                # half the colours of H.264 need even sides
+                stream.height, stream.width = (side - side % 2 for side in drawn.shape[:2])
+                stream.pix_fmt, stream.time_base = "yuv420p", CLOCK
+                stream.codec_context.time_base = CLOCK
+            frame = av.VideoFrame.from_ndarray(drawn[: stream.height, : stream.width].copy(), format="rgb24")
+            frame.pts, frame.time_base = round(time / CLOCK), CLOCK
+            container.mux(stream.encode(frame))
+        if stream is not None:
+            container.mux(stream.encode())
+
+
+def annotate(picture: np.ndarray, timelines: Sequence[Timeline], time: float, scale: float = 1.0) -> np.ndarray:
+    """Draw what is said of each face at a time.
+
+    Args:
+        picture: of the film, RGB uint8 `(H, W, 3)`.
+        timelines: of the faces.
+        time: seconds from the first picture of the film.
+        scale: pixels of the picture over those in which the boxes are given.
+
+    Returns:
+        uint8 `(H, W, 3)`, a new one.
+    """
+    image = Image.fromarray(picture)
+    for timeline in timelines:
+        box = _box_at(timeline, time)
+        if box is None:
+            continue
+        near = int(np.abs(timeline.times - time).argmin())
+        if timeline.heat is not None:
+            _warm(image, timeline.heat, time, box * scale)
+        _draw_face(image, timeline, near, box * scale)
+    return np.asarray(image)
+
+
+def _box_at(timeline: Timeline, time: float) -> np.ndarray | None:
+    """Where the face is at a time, between the pictures in which it was looked for; None where it is out of sight."""
+    times, boxes = timeline.track
+    if not len(times) or not len(timeline.times) or np.abs(timeline.times - time).min() > WINDOW:
+        return None
+    after = min(int(np.searchsorted(times, time)), len(times) - 1)
+    before = max(after - 1, 0)
+    part = (time - times[before]) / (times[after] - times[before]) if after > before else 0.0
+    box = boxes[before] + np.clip(part, 0, 1) * (boxes[after] - boxes[before])
+    return box if np.isfinite(box).all() else None
+
+
+def _warm(image: Image.Image, heat: Heat, time: float, box: np.ndarray) -> None:
+    """Colour the face by the strongest heat that any window which sees this moment has in its nearest picture."""
+    from matplotlib import colormaps
+
+    here = np.flatnonzero((heat.times[:, 0] <= time + 1 / RATE) & (heat.times[:, -1] >= time - 1 / RATE))
+    if not len(here):
+        return
+    nearest = np.abs(heat.times[here] - time).argmin(1)
+    strongest = heat.maps[here, nearest].max(0)
+    half = faces.CROP * box[2] * heat.share / 2
+    side = max(1, round(2 * half))
+    large = Image.fromarray(strongest).resize((side, side), Image.Resampling.BICUBIC)
+    colours = Image.fromarray(
+        (colormaps["inferno"](0.4 + 0.6 * np.asarray(large) / 255)[..., :3] * 255).astype(np.uint8)
+    )
+    cover = large.point([round(WARMEST * value) for value in range(256)])
+    image.paste(colours, (round(box[0] - half), round(box[1] - half)), cover)
+
+
+def _draw_face(image: Image.Image, timeline: Timeline, window: int, box: np.ndarray) -> None:
+    """The box, the answer above it, and a bar for each class beside it."""
+    draw = ImageDraw.Draw(image, "RGBA")
+    colour = FRAME_COLOURS[(timeline.face - 1) % len(FRAME_COLOURS)]
+    line = max(10, round(min(image.size) / 24))
+    font = ImageFont.load_default(line * 0.8)
+    half = faces.CROP * box[2] / 2
+    left, top, right, bottom = (round(edge) for edge in (*(box[:2] - half), *(box[:2] + half)))
+    draw.rectangle((left, top, right, bottom), outline=colour, width=max(1, line // 8))
+    row, label = timeline.probabilities[window], timeline.labels[window]
+    said = label if label == UNSURE else f"{label} {100 * row.max():.0f} %"
+    # inside the picture, wherever the face is
+    x, y = float(np.clip(left, 0, image.width - 1)), max(0.0, top - 1.2 * line)
+    words = f"{timeline.face}  {said}"
+    draw.rectangle((x, y, x + draw.textlength(words, font) + 0.4 * line, y + 1.1 * line), fill=(0, 0, 0, 130))
+    draw.text((x + 0.2 * line, y), words, colour, font)
+    wide = 9 * line
+    start = right + line / 2 if right + line / 2 + wide <= image.width else max(0.0, left - line / 2 - wide)
+    low = float(np.clip(top, 0, max(0, image.height - line * len(row))))
+    draw.rectangle((start, low, start + wide, low + line * len(row)), fill=(0, 0, 0, 130))
+    for k, (name, value) in enumerate(zip(timeline.classes, row, strict=True)):
+        y = low + k * line
+        draw.rectangle((start, y + 1, start + wide * value, y + line - 2), fill=(*ImageColor.getrgb(colour)[:3], 150))
+        draw.text((start + 0.2 * line, y), name, "white", font)

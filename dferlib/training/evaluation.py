@@ -1,0 +1,128 @@
+"""Running a trained model over a set of clips."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from dferlib.data.table import ClipSource
+from dferlib.data.transforms import prepare
+from dferlib.devices import pick_device
+from dferlib.errors import InputError
+from dferlib.models.base import ClipModel
+from dferlib.training.loader import Clips, ahead, middle_frames
+from dferlib.training.metrics import summary
+from dferlib.training.processes import gathered, place
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says of each clip of a source, in its order.
+
+    Args:
+        ids: text `(N,)`.
+        labels: int64 `(N,)`.
+        groups: who is seen, text `(N,)`.
+        logits: float32 `(N, C)`.
+        classes: names of the C classes.
+        features: clip embeddings, float32 `(N, D)`, where they were asked for.
+    """
+
+    ids: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+    logits: np.ndarray
+    classes: tuple[str, ...]
+    features: np.ndarray | None = None
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """The most probable class of each clip, int64 `(N,)`."""
+        return self.logits.argmax(1)
+
+    def metrics(self) -> dict[str, Any]:
+        """UAR, WAR, recalls and confusion matrix, see `dferlib.training.metrics.summary`."""
+        return summary(self.labels, self.logits)
+
+
+def evaluate(
+    model: ClipModel,
+    source: ClipSource,
+    batch_size: int = 64,
+    device: str = "auto",
+    per_segment: int = 1,
+    shuffle_frames: bool = False,
+    features: bool = False,
+    progress: bool = False,
+    maps: Tensor | None = None,
+) -> Predictions:
+    """Run a model over every clip of a source, once each, on the middle frames of its segments.
+
+    Where several processes train together, each must call this, does a share of the clips and gets all results.
+
+    Args:
+        model: made by `create_model` or `load_model`.
+        source: the clips.
+        batch_size: clips at once; it does not change the result.
+        device: where to compute; the model returns to where it was.
+        per_segment: consecutive frames of each segment, as in training.
+        shuffle_frames: put the chosen frames of each clip into a random order, to see whether order matters.
+        features: keep the clip embeddings too.
+        progress: show a bar if it takes more than two seconds.
+        maps: what the model's backbone gives for each of these clips (N, ...), if that is known already.
+
+    Raises:
+        InputError: the classes or the number of frames do not fit, or a logit is nan or infinite.
+    """
+    check_fits(model, source, per_segment)
+    target, rng = pick_device(device), np.random.default_rng(0)
+    home, was_training = next(model.parameters()).device, model.training
+    frames = middle_frames(source, model.input_spec, per_segment)
+    if shuffle_frames:
+        frames = rng.permuted(frames, axis=1)
+    rank, processes = place()
+    mine = np.array_split(np.arange(len(source)), processes)[rank]
+    shares = [mine[start : start + batch_size] for start in range(0, len(mine), batch_size)]
+    clips, found = Clips(source, target, hold=False), []
+
+    def make(number: int) -> Tensor:
+        if maps is not None:
+            return maps[torch.from_numpy(shares[number])].to(target)
+        return prepare(clips.take(shares[number], frames[shares[number]]), model.input_spec)
+
+    model.to(target).eval()
+    try:
+        with torch.inference_mode(), tqdm(total=len(mine), unit="clip", disable=not progress, delay=2) as bar:
+            for inputs in ahead(make, range(len(shares)), target):
+                embedding = model.forward_features(inputs) if maps is None else model.features_from_maps(inputs)
+                found.append((model.head(embedding).float().cpu().numpy(), embedding.float().cpu().numpy()))
+                bar.update(len(inputs))
+    finally:
+        model.to(home).train(was_training)
+    everything = gathered(found)
+    scores, embedded = (np.concatenate(part) for part in zip(*everything, strict=True))
+    table = source.table
+    if not np.isfinite(scores).all():
+        first = str(table.ids[~np.isfinite(scores).all(1)][0])
+        raise InputError(
+            f"the model gives nan or infinity for clip {first!r}: train it again, with a lower learning rate"
+        )
+    return Predictions(table.ids, table.labels, table.groups, scores, source.classes, embedded if features else None)
+
+
+def check_fits(model: ClipModel, source: ClipSource, per_segment: int) -> None:
+    """Refuse clips that a model cannot take.
+
+    Raises:
+        InputError: there are none, or their classes or the number of frames do not fit.
+    """
+    outputs, frames = model.config["num_classes"], model.input_spec.frames
+    if not len(source):
+        raise InputError("the data set holds no clips: there is nothing to train or evaluate on")
+    if len(source.classes) != outputs:
+        raise InputError(f"the data has {len(source.classes)} classes, the model {outputs}: they must be the same")
+    if frames % per_segment:
+        raise InputError(f"the model takes {frames} frames, which {per_segment} per segment does not divide")
