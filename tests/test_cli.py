@@ -1,18 +1,18 @@
 import json
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
+import typer.main
 
 import dferlib.makefaces as makefaces
 from dferlib import InputError, TrainConfig, create_model
-from dferlib.cli import main
+from dferlib.cli import app, main
 from dferlib.evidence import studies
 from dferlib.evidence.complexity import complexity
 
-COMMANDS = ("makefaces", "train", "evaluate", "predict", "study", "results", "bench")
+COMMANDS = typer.main.get_command(app).commands
 
 
 def dferlib(*arguments, **kwargs):
@@ -61,17 +61,16 @@ def fails(capsys, *arguments, words):
         assert word in error
 
 
-def test_import_leaves_the_heavy_packages_alone():
-    heavy = ("torch", "pandas", "matplotlib", "sklearn", "lightning")
-    script = f"import sys, dferlib, dferlib.cli; print([name for name in {heavy} if name in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout.strip() == "[]"
-
-
-def test_help_is_quick_and_every_command_shows_an_example():
-    started = time.perf_counter()
-    shown = dferlib("--help")
-    assert time.perf_counter() - started < 2
-    assert shown.returncode == 0 and all(name in shown.stdout for name in COMMANDS)
+def test_import_and_help_leave_the_heavy_packages_alone():
+    heavy = ("torch", "torchvision", "numpy", "pandas", "scipy", "matplotlib", "sklearn", "lightning", "av")
+    script = (
+        "import sys, dferlib.cli\n"
+        "try: dferlib.cli.main(['--help'])\n"
+        f"except SystemExit: print([name for name in {heavy} if name in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout
+    assert all(name in shown for name in COMMANDS)
+    assert shown.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

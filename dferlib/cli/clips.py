@@ -1,0 +1,79 @@
+"""Commands that make, check and pack clips."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dferlib.cli.options import SPLITS, DataSeed, Difficulty, Root, Size
+from dferlib.errors import InputError
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: dferlib makefaces --size book --difficulty hard --workers 2")
+def makefaces(
+    size: Size = "book",
+    seed: DataSeed = 0,
+    difficulty: Difficulty = "standard",
+    task: Annotated[str, typer.Option(help="The classes: emotions, onset, direction, order ...")] = "emotions",
+    prior: Annotated[str, typer.Option(help="How frequent the classes are: balanced or dfew.")] = "balanced",
+    split: Annotated[list[str] | None, typer.Option(help="train, val or test; may be given twice. All if not.")] = None,
+    root: Root = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes that render; one a core if not given.")] = None,
+) -> None:
+    """Make the synthetic clips that are missing, and say how fast."""
+    from dferlib.errors import choose
+    from dferlib.makefaces import DIFFICULTIES, Version, generate
+
+    knobs = DIFFICULTIES[choose("difficulty", difficulty, DIFFICULTIES)]
+    generate(Version(size, seed, task, prior, knobs), root, tuple(split or SPLITS), workers, progress=True)
+
+
+@app.command("check-data", epilog="Example: dferlib check-data DFEW ~/data/DFEW")
+def check_data(
+    name: Annotated[str, typer.Argument(help="DFEW, FERV39k, AFEW, MAFW, CREMAD, CKPlus or OuluCASIA.")],
+    root: Annotated[Path, typer.Argument(help="The folder of the data set.")],
+    layout: Annotated[str | None, typer.Option(help="Which layout, where the folder holds several.")] = None,
+    every_frame: Annotated[bool, typer.Option("--every-frame", help="Decode every image: much slower.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="List every problem, not 20 of each kind.")] = False,
+) -> None:
+    """Say what is in the folder of a public data set, and what is missing, damaged or not as published.
+
+    Exit status 1 if anything is wrong.
+    """
+    from dferlib.data.check import check_data as check
+
+    report = check(name, root, layout, every_frame)
+    print("\n".join(report.facts))
+    if report.problems:
+        print("\n".join(report.lines(None if everything else 20)), file=sys.stderr)
+        count = len(report.problems)
+        raise InputError(f"{count} thing{'s are' if count > 1 else ' is'} wrong with {root}: they are listed above")
+    print("nothing is wrong")
+
+
+@app.command(epilog="Example: dferlib pack MAFW ~/data/MAFW packed/mafw --size 128 --align")
+def pack(
+    name: Annotated[str, typer.Argument(help="DFEW, FERV39k, AFEW, MAFW, CREMAD, CKPlus or OuluCASIA.")],
+    root: Annotated[Path, typer.Argument(help="The folder of the data set.")],
+    out: Annotated[Path, typer.Argument(help="The folder of the packed store.")],
+    size: Annotated[int, typer.Option(help="Side of the frames in pixels: 8/7 of what the model takes.")] = 128,
+    align: Annotated[bool, typer.Option("--align", help="Find the face, turn it upright and cut it out.")] = False,
+    layout: Annotated[str | None, typer.Option(help="Which layout, where the folder holds several.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a core if not given.")] = None,
+) -> None:
+    """Turn a public data set into a packed store, from which training reads at once; go on if it was stopped.
+
+    What cannot be read is left out and listed in skipped.txt. Train with `dferlib train MODEL --data OUT --fold 1`.
+    """
+    from dferlib.data.pack import SKIPPED
+    from dferlib.data.pack import pack as run
+
+    packed = run(name, root, out, size, align, layout, workers)
+    folds = packed.about["folds"]
+    print(f"{len(packed)} clips of {packed.name} in {out}, fold{'s' if len(folds) > 1 else ''} {folds[0]}", end="")
+    print(f" to {folds[-1]}" if len(folds) > 1 else "")
+    if packed.skipped:
+        print(f"{len(packed.skipped)} things are wrong with it: {out / SKIPPED} lists them", file=sys.stderr)

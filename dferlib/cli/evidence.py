@@ -1,0 +1,173 @@
+"""Commands about evidence: studies, records, and what a model costs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dferlib.cli.options import Device, Root, Scale, Settings
+from dferlib.errors import InputError
+
+if TYPE_CHECKING:
+    from dferlib.evidence.results import Run
+    from dferlib.evidence.studies import MakeFacesClips
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: dferlib study stt_table1 --seeds 0,1 --jobs 2 --dry-run")
+def study(
+    name: Annotated[str | None, typer.Argument(help="Such as stt_table1; without it all studies are listed.")] = None,
+    scale: Scale = "book",
+    seeds: Annotated[str | None, typer.Option(help="Such as 0,1,2; those of the study if not given.")] = None,
+    device: Device = "auto",
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that share the runs, the cores and the GPUs.")] = 1,
+    out: Annotated[Path, typer.Option(help="The records go to a folder of the study's name in here.")] = Path(
+        "results"
+    ),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is missing and what it costs.")] = False,
+    keep_weights: Annotated[bool, typer.Option(help="Keep the weights of the first seed's runs.")] = False,
+    again: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Only train this record's model again, such as stt-seed0, and compare."),
+    ] = None,
+    root: Root = None,
+) -> None:
+    """Make the records of a study that are missing, and compare its rows; interrupted, it goes on where it stopped.
+
+    With --again nothing is written, and only --scale, --device, --out and --root count. Exit status 1 if the record
+    comes out otherwise.
+    """
+    from dferlib.evidence.studies import MakeFacesClips, run_study
+    from dferlib.evidence.studies.report import listing, plan, results_table
+    from dferlib.evidence.studies.running import pick_study, study_folder
+
+    if name is None:
+        print("\n".join(listing(out)))
+        return
+    chosen = pick_study(name, scale)
+    numbers = _numbers(seeds) if seeds else chosen.seeds
+    if again is not None:
+        _print_again(study_folder(out, name, scale), again, MakeFacesClips(scale, root), device)
+        return
+    print(chosen.question, flush=True)
+    if dry_run:
+        print("\n".join(plan(name, out, scale, numbers, device, jobs)))
+        return
+    runs = run_study(name, MakeFacesClips(scale, root), out, keep_weights, True, scale, numbers, device, jobs)
+    print("\n".join(results_table(runs, len(numbers))))
+
+
+def _print_again(folder: Path, name: str, clips: "MakeFacesClips", device: str) -> None:
+    from dferlib.errors import choose
+    from dferlib.evidence.results import load_runs
+    from dferlib.evidence.studies import make_again
+
+    runs = {run.name: run for run in load_runs(folder)} if folder.is_dir() else {}
+    if not runs:
+        raise InputError(f"there are no records in {folder}: `dferlib study {folder.name}` makes them")
+    run = runs[choose(f"record in {folder}", name, runs)]
+    was, now = run.predictions(), make_again(run, clips, device)
+    uar, found = 100 * run.metrics["uar"], 100 * now.metrics()["uar"]
+    if (was.logits == now.logits.astype(was.logits.dtype)).all():
+        print(f"{name}: the same to the bit, {len(was.ids)} clips, UAR {uar:.1f} %")
+        return
+    others = int((was.predicted != now.predicted).sum())
+    raise InputError(
+        f"{name} comes out otherwise: UAR {found:.1f} %, recorded {uar:.1f} %; {others} of {len(was.ids)} answers "
+        f"differ. It was made on {run.record['device']} with torch {run.record['versions']['torch']}"
+    )
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """The seeds of "0,1,2"."""
+    try:
+        numbers = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        numbers = (-1,)
+    if min(numbers) < 0 or len(set(numbers)) < len(numbers):
+        raise InputError(f"--seeds {text}: give different numbers from 0 on, with commas between, such as 0,1,2")
+    return numbers
+
+
+@app.command(epilog="Example: dferlib results results --check")
+def results(
+    folder: Annotated[Path, typer.Argument(help="Where the records are, in any depth.")] = Path("results"),
+    check: Annotated[bool, typer.Option("--check", help="Compute every metric again from the logits.")] = False,
+    compare: Annotated[
+        tuple[str, str] | None, typer.Option(metavar="RUN RUN", help="Test two of them against each other.")
+    ] = None,
+) -> None:
+    """List the records of finished runs; `old` marks one that other code than this has made.
+
+    `select=test` marks one whose epoch was chosen on the test clips: its numbers are no results.
+    """
+    from dferlib.evidence.results import load_runs
+
+    runs = load_runs(folder)
+    if not runs:
+        raise InputError(f"no records in {folder}: `dferlib train` writes one")
+    names = [str(run.path.relative_to(folder).with_suffix("")) for run in runs]
+    if compare is not None:
+        _print_comparison(dict(zip(names, runs, strict=True)), compare)
+        return
+    width = max(len(name) for name in names)
+    head = f"{'model':14} {'scale':6} {'seed':>4} {'epoch':>5} {'clips':>6} {'UAR %':>6} {'WAR %':>6}  code"
+    print(f"{'run':{width}} {head}")
+    for name, run in zip(names, runs, strict=True):
+        if check:
+            run.check()
+        model, record, metrics = run.record["config"]["model"], run.record, run.metrics
+        print(
+            f"{name:{width}} {model['name']:14} {model['scale']:6} {record['seed']:4}"
+            f" {record['history']['best_epoch']:5} {metrics['clips']:6}"
+            f" {100 * metrics['uar']:6.1f} {100 * metrics['war']:6.1f}  {'current' if run.is_current else 'old'}"
+            f"{' select=test' if run.chosen_on_test else ''}"
+        )
+    if check:
+        print(f"checked {len(runs)}: every metric is what the logits give")
+
+
+def _print_comparison(runs: dict[str, "Run"], names: tuple[str, str]) -> None:
+    from dferlib.errors import choose
+    from dferlib.evidence.statistics import compare
+
+    one, other = (runs[choose("run", name, runs)].predictions() for name in names)
+    found = compare(one, other)
+    print(f"{names[0]} minus {names[1]}, {len(one.ids)} clips of {len(set(one.groups))} people, 95 % intervals:")
+    for metric, gap, p, test in (
+        ("UAR", found.uar, found.p_uar, "swapping the answers for each person"),
+        ("WAR", found.war, found.p_war, "McNemar's exact test over clips"),
+    ):
+        low, high = (f"{100 * end:+.1f}" for end in (gap.low, gap.high))
+        print(f"{metric} {100 * gap.value:+.1f} points ({low} to {high}), p = {p:.4f} by {test}")
+
+
+@app.command(epilog="Example: dferlib bench stt --scale paper --device cuda --set batch_size=64")
+def bench(
+    model: Annotated[str, typer.Argument(help="Name of the model, such as stt or frame_average.")],
+    scale: Scale = "book",
+    device: Device = "auto",
+    rounds: Annotated[int, typer.Option(min=1, help="How often each figure is measured.")] = 5,
+    settings: Settings = None,
+) -> None:
+    """Say what a model costs and how fast this machine predicts with it and trains it, on clips of noise.
+
+    What is not set is as `dferlib.training.recipes` has it for the scale. The memory is counted, not measured.
+    """
+    from dferlib.evidence.complexity import complexity, training_memory
+    from dferlib.evidence.results import device_name
+    from dferlib.evidence.speed import measure_speed
+    from dferlib.models import create_model
+    from dferlib.training.recipes import changed, recipe
+
+    config = changed(recipe(model, scale), settings or [], device=device)
+    net = create_model(model, scale=scale)
+    spec, cost = net.input_spec, complexity(net)
+    print(f"{model}, {scale} scale: {cost.parameters:,} parameters, {cost.gmac:.3f} GMAC", end="")
+    print(f" for a clip of {spec.frames} frames of {spec.size} px")
+    print(f"memory to train batches of {config.batch_size}: {training_memory(net, config).peak / 2**20:,.0f} MiB")
+    speed = measure_speed(net, config, rounds, progress=True)
+    print(f"{device_name(device)}, medians of {rounds}:")
+    for what, rate in (("predicts", speed.predicted), ("trains on", speed.trained)):
+        print(f"{what:9} {rate:8.1f} clips a second, {1000 * config.batch_size / rate:8.1f} ms a batch")

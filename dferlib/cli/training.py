@@ -1,0 +1,138 @@
+"""Commands that train a model and test it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dferlib.cli.options import SPLITS, Data, DataSeed, Device, Fold, Root, Scale, Settings, Size
+from dferlib.errors import InputError
+
+if TYPE_CHECKING:
+    from dferlib.data.table import ClipSource
+    from dferlib.training.config import TrainConfig
+    from dferlib.training.evaluation import Predictions
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: dferlib train stt --epochs 8 --seed 0 --out runs/stt --set ema=0.99")
+def train(
+    model: Annotated[str, typer.Argument(help="Name of the model, such as stt or frame_average.")],
+    scale: Scale = "book",
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training clips.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the weights, the order of clips and augmentation.")] = 0,
+    data: Data = "MakeFaces",
+    fold: Fold = None,
+    size: Size = "book",
+    data_seed: DataSeed = 0,
+    root: Root = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results; runs/MODEL-SEED if not given.")] = None,
+    loss: Annotated[str | None, typer.Option(help="cross_entropy, label_smoothing, compact, center, ...")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate of everything but the backbone.")] = None,
+    backbone_lr_scale: Annotated[float | None, typer.Option(help="Part of it for the backbone; 0 freezes it.")] = None,
+    device: Device = "auto",
+    settings: Settings = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped training was.")] = False,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write OUT/tensorboard.")] = False,
+) -> None:
+    """Train a model, choose the epoch on the validation split, test it once.
+
+    What is not given is as `dferlib.training.recipes` has it for the scale. Writes best.safetensors, last.pt,
+    history.json and the record of the run into the folder. `torchrun --nproc-per-node 2 -m dferlib.cli train ...`
+    uses two processes.
+    """
+    from dferlib.evidence.studies import Row, train_and_record
+    from dferlib.files import make_folder
+    from dferlib.models import create_model
+    from dferlib.training.loop import CHECKPOINT
+    from dferlib.training.processes import make_fabric
+    from dferlib.training.recipes import changed, recipe
+
+    given = {"epochs": epochs, "loss": loss, "lr": lr, "backbone_lr_scale": backbone_lr_scale}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    config = changed(recipe(model, scale), settings or [], seed=seed, device=device, **chosen)
+    side = create_model(model, scale=scale).input_spec.size  # a wrong name is told before any clip is rendered
+    folder = make_folder(out or Path("runs") / f"{model}-{seed}")
+    with make_fabric(device, config.precision).rank_zero_first():  # the first process makes them, all others find them
+        sources = _splits(data, fold, size, data_seed, root, side)
+    about = {} if data == "MakeFaces" and fold is None else {"name": data, "fold": fold or 1}
+    row = Row(model, {}, config, about)
+    run = train_and_record(folder, "run", row, sources, scale, folder, True, resume, tensorboard)
+    if run is None:  # another process of torchrun has it
+        return
+    _print_chosen_epoch(run.record["history"], config)
+    _print_metrics(run.predictions(), "test")
+    print(f"checkpoint {folder / CHECKPOINT}, record {run.path}, {run.record['seconds']:.0f} s")
+
+
+@app.command(epilog="Example: dferlib evaluate runs/stt-0/best.safetensors --size book")
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="A file that `dferlib train` wrote.")],
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    data: Data = "MakeFaces",
+    fold: Fold = None,
+    size: Size = "book",
+    data_seed: DataSeed = 0,
+    root: Root = None,
+    device: Device = "auto",
+) -> None:
+    """Test a checkpoint: UAR, WAR, the recall of each class, the confusion matrix."""
+    from dferlib.errors import choose
+    from dferlib.training.checkpoints import load_model, read_metadata
+    from dferlib.training.evaluation import evaluate as test
+
+    model = load_model(checkpoint)
+    per_segment = read_metadata(checkpoint)["metadata"].get("train", {}).get("per_segment", 1)
+    choose("split", split, SPLITS)
+    clips = _splits(data, fold, size, data_seed, root, model.input_spec.size, (split,))[split]
+    _print_metrics(test(model, clips, device=device, per_segment=per_segment, progress=True), split)
+
+
+def _splits(
+    data: str, fold: int | None, size: str, seed: int, root: Path | None, side: int, wanted: tuple[str, ...] = SPLITS
+) -> dict[str, "ClipSource"]:
+    """The clips of each wanted split, for a model that takes frames of a side."""
+    if data != "MakeFaces":
+        from dferlib.data.pack import is_packed
+        from dferlib.data.protocols import public_splits
+        from dferlib.data.transforms import stored_size
+
+        if root is None and not is_packed(data):
+            raise InputError(f"where is {data}? Give its folder as --root, or one that `dferlib pack` wrote as --data")
+        return public_splits(data, root, fold or 1, stored_size(side))
+    from dferlib.makefaces import MakeFaces
+
+    clips = {split: MakeFaces(split, size, seed, fold=fold, root=root) for split in wanted}
+    for source in clips.values():
+        source.verify()  # before hours are spent on clips that a disk has spoilt
+    return {**clips}
+
+
+def _print_chosen_epoch(history: dict[str, Any], config: "TrainConfig") -> None:
+    best = history["epochs"][history["best_epoch"] - 1]
+    name = {"val": "validation", "test": "TEST"}[config.select]
+    print(f"kept epoch {best['epoch']} of {config.epochs}: {name} UAR {100 * best['val_uar']:.1f} %")
+
+
+def _print_metrics(predictions: "Predictions", split: str) -> None:
+    import numpy as np
+
+    from dferlib.evidence.statistics import interval
+    from dferlib.training.metrics import calibration_error, f1
+
+    metrics, classes = predictions.metrics(), predictions.classes
+    sure = interval(predictions)
+    print(f"{split}: {metrics['clips']} clips, UAR {100 * metrics['uar']:.1f} %, WAR {100 * metrics['war']:.1f} %")
+    print(f"95 % interval of the UAR over people: {100 * sure.low:.1f} to {100 * sure.high:.1f} %")
+    print(
+        f"macro F1 {100 * np.nanmean(f1(predictions.labels, predictions.predicted, len(classes))):.1f} %, "
+        f"calibration error {100 * calibration_error(predictions.labels, predictions.logits):.1f} %"
+    )
+    width = max(map(len, (*classes, "class")))
+    print("\nRecall of each class, and how many of its clips were taken for which:")
+    print(f"{'class':{width}} recall  " + "  ".join(f"{name:>5}" for name in classes))
+    for name, recall, row in zip(classes, metrics["recalls"], metrics["confusion"], strict=True):
+        share = "-" if recall is None else f"{100 * recall:.1f} %"
+        counts = "  ".join(f"{count:{max(len(column), 5)}}" for column, count in zip(classes, row, strict=True))
+        print(f"{name:{width}} {share:>7} {counts}")

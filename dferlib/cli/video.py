@@ -1,0 +1,29 @@
+"""Commands that put a trained model to use on a video."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dferlib.cli.options import Device
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: dferlib predict clip.mp4 --checkpoint runs/stt-0/best.safetensors --out timelines")
+def predict(
+    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Video files that show a face.")],
+    checkpoint: Annotated[Path, typer.Option(help="A file that `dferlib train` wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder for the timelines: picture, CSV and JSON.")] = Path(),
+    faces: Annotated[int, typer.Option(min=1, help="How many faces of a video to follow, the most visible.")] = 1,
+    film: Annotated[bool, typer.Option("--film", help="Also write the video with boxes and probabilities.")] = False,
+    heat: Annotated[bool, typer.Option("--heat", help="Also draw where the model looks (Grad-CAM); slower.")] = False,
+    cropped: Annotated[
+        bool, typer.Option("--cropped", help="The middle of the picture is the face already; needs no dlib.")
+    ] = False,
+    device: Device = "auto",
+) -> None:
+    """Find the face in a video and print how probable each class is over time; write a picture of it."""
+    from dferlib.inference.predictor import STEP, run
+
+    run(videos, checkpoint, out, device, STEP, True, faces, cropped, film or heat, heat)
