@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from unittest.mock import patch
@@ -108,12 +109,9 @@ def to_disk(side: int, workers: int) -> tuple[float, float]:
     version, before = version_of(side), os.times()
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
-        # the generator's own workers know only the packaged sizes: fork, one thread each
-        with multiprocessing.get_context("fork").Pool(workers, torch.set_num_threads, (1,)) as pool:
-            jobs = [(Path(folder), version, "train", part) for part in range(len(version.parts("train")))]
-            pool.starmap(generator.make_part, jobs, chunksize=1)
-            pool.close()
-            pool.join()
+        # the library's own processes know only the packaged sizes: fork
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
+            generator.generate(version, Path(folder), ("train",), workers, False, pool)
         seconds, after = time.perf_counter() - begin, os.times()
     worked = after.children_user + after.children_system - before.children_user - before.children_system
     frames = PEOPLE * protocol.CLIPS_PER_PERSON * FRAMES

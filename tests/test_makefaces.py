@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dferlib import EMOTIONS, InputError, MakeFaces
-from dferlib.data.store import facts_file, layer_file
+from dferlib.data.store import facts_file, layer_file, write_part
 from dferlib.makefaces import actions, generator, performance, protocol
 from dferlib.makefaces.actions import UNITS
 from dferlib.makefaces.assets import Part, load_head
@@ -50,7 +50,7 @@ def write_all(root: Path, size: str, splits: tuple[str, ...], order: int = 1) ->
     version = Version(size)
     folder = generator.folder_of(root, version)
     for split, part in generator.missing_parts(folder, version, splits)[::order]:
-        generator.make_part(folder, version, split, part)
+        write_part(generator.part_stem(folder, split, part), *generator.make_part(version, split, part))
     return {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*.npy"))}
 
 
@@ -314,8 +314,8 @@ def test_the_bytes_depend_on_the_seed_alone(tiny: str, tmp_path: Path) -> None:
     assert forward == backward
     version = Version(tiny, seed=1)
     other = generator.folder_of(tmp_path / "c", version)
-    generator.make_part(other, version, "train", 0)
-    assert (other / "train" / "part-0000.frames.npy").read_bytes() != forward["train/part-0000.frames.npy"]
+    write_part(other / "part", *generator.make_part(version, "train", 0))
+    assert (other / "part.frames.npy").read_bytes() != forward["train/part-0000.frames.npy"]
 
 
 def test_what_is_there_is_what_was_asked_for(tiny: str, tmp_path: Path) -> None:
@@ -365,21 +365,18 @@ def test_bad_requests_say_what_is_valid(tmp_path: Path) -> None:
         MakeFaces("val", "mini", root=blocked, progress=False)
 
 
-def worker_command(folder: Path, worker: int, workers: int) -> list[str]:
-    module = "dferlib.makefaces.generator"
-    return [sys.executable, "-m", module, str(folder), Version("mini").to_json(), str(worker), str(workers), "val"]
-
-
 @pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
     reference = MakeFaces("val", "mini", root=tmp_path / "calm", workers=2, progress=False)
     folder = generator.folder_of(tmp_path / "killed", Version("mini"))
+    command = [sys.executable, "-m", "dferlib.cli", "makefaces", "--size", "mini", "--split", "val"]
+    command += ["--workers", "2", "--root"]
     rng = np.random.default_rng(0)
-    for _ in range(10):
-        process = subprocess.Popen(worker_command(folder, 0, 1), stdin=subprocess.PIPE)
-        time.sleep(rng.uniform(0.5, 5))
+    for _ in range(5):
+        process = subprocess.Popen([*command, tmp_path / "killed"], stderr=subprocess.DEVNULL)
+        time.sleep(rng.uniform(3, 10))
         process.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
-        process.communicate()
+        process.wait()
         for stem in (generator.part_stem(folder, "val", part) for part in range(2)):
             if facts_file(stem).exists():
                 np.load(layer_file(stem, "frames"))  # the facts seal a part: they come last

@@ -1,5 +1,6 @@
 """Splits, folds, class frequencies, and the tasks that only time can solve."""
 
+import pickle
 from collections import Counter
 
 import numpy as np
@@ -99,7 +100,7 @@ def test_bad_versions_are_told() -> None:
 )
 def test_a_version_survives_the_way_to_another_process(size: str, seed: int, task: str, difficulty: str) -> None:
     version = Version(size, seed, task, knobs=DIFFICULTIES[difficulty])
-    assert Version.from_json(version.to_json()) == version
+    assert pickle.loads(pickle.dumps(version)) == version
     assert version.difficulty == difficulty
 
 

@@ -6,16 +6,12 @@ where it was, and ends with the same files.
 """
 
 import json
-import multiprocessing
 import os
 import shutil
-import signal
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -36,8 +32,9 @@ from dferlib.data.sets.files import (
     read_image,
     read_landmarks,
 )
-from dferlib.data.store import ClipStore, facts_file, write_part
+from dferlib.data.store import ClipStore, PartArrays, facts_file, write_part
 from dferlib.data.table import ClipTable
+from dferlib.devices import AT_ONCE, do_jobs, start_workers
 from dferlib.errors import InputError, choose
 from dferlib.files import make_folder, written_whole
 from dferlib.video import faces
@@ -71,6 +68,7 @@ def pack(
     layout: str | None = None,
     workers: int | None = None,
     progress: bool = True,
+    executor: Executor | None = None,
 ) -> "PackedClips":
     """Pack every clip of a data set, with all of its folds, or go on with a packing that was stopped.
 
@@ -87,6 +85,8 @@ def pack(
         layout: which layout, where the folder holds several.
         workers: processes; one a core if not given. With 1, everything happens in this one.
         progress: show a bar, and say how large the store becomes.
+        executor: reads the clips instead, anything with the interface of `concurrent.futures`. All of its machines must
+            see `root` at the same path; the parts are written here. `workers` is how many it is given at a time.
 
     Returns:
         All clips.
@@ -117,7 +117,8 @@ def pack(
     ]
     todo = [job for job in jobs if not facts_file(job.stem).exists()]
     _check_space(folder, source, todo, progress)
-    _make(todo, workers or os.cpu_count() or 1, f"packing {kind.name} at {size} px", progress)
+    count = workers or (AT_ONCE if executor else os.cpu_count() or 1)
+    _make(todo, count, executor, f"packing {kind.name} at {size} px", progress)
     for left in folder.glob(".part-*.tmp.*"):  # by whoever was killed
         left.unlink()
     _list_skipped(folder, source)
@@ -211,43 +212,22 @@ def _check_space(folder: Path, source: Benchmark, todo: list[_Job], progress: bo
         print(f"{source.name}: {len(source)} clips, {whole} frames, {whole * clip / 1e9:.2f} GB{rest}", flush=True)
 
 
-def _make(todo: list[_Job], workers: int, title: str, progress: bool) -> None:
-    """Make parts, each in whatever process has time."""
-    count = sum(int(job.rows["frames"].sum()) for job in todo)
-    with tqdm(total=count, unit="frame", desc=title, delay=2, disable=not progress) as bar:
-        if min(workers, len(todo)) <= 1:
-            for job in todo:
-                bar.update(_make_part(job))
-            return
-        # spawned, because a process that was forked from one with threads may hang
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(workers, len(todo)), context, _start_worker) as pool:
-            try:
-                for done in as_completed([pool.submit(_make_part, job) for job in todo]):
-                    bar.update(done.result())
-            except BrokenProcessPool as error:
-                raise InputError(
-                    "a process was ended from outside, perhaps for lack of memory: run again with fewer workers"
-                ) from error
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+def _make(todo: list[_Job], count: int, executor: Executor | None, title: str, progress: bool) -> None:
+    """Make parts, each in whatever process has time; this one writes them."""
+    total = sum(int(job.rows["frames"].sum()) for job in todo)
+    with (
+        tqdm(total=total, unit="frame", desc=title, delay=2, disable=not progress) as bar,
+        start_workers(min(count, len(todo)), executor, script=False) as pool,
+    ):
+        for job, part in do_jobs(pool, _read_part, partial(next, iter(todo), None), count):
+            write_part(job.stem, *part)
+            bar.update(int(job.rows["frames"].sum()))
 
 
-def _start_worker() -> None:
-    """A worker ends at once with the process that started it, however that ends, and when somebody presses Ctrl-C."""
-    parent = multiprocessing.parent_process()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-    def watch() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _make_part(job: _Job) -> int:
-    """Read the clips of a part and write it; a clip that cannot be read becomes one of no frames, with the reason."""
+def _read_part(job: _Job) -> PartArrays:
+    """Read the clips of a part; a clip that cannot be read becomes one of no frames, with the reason."""
+    if job.align:
+        faces.landmarks_file()  # an executor's machine may lack it, or the folder
     root, clips, problems = Root(job.root), [], []
     nothing = np.empty((0, 3, job.size, job.size), dtype=np.uint8)
     for path, count in zip(job.rows["path"], job.rows["frames"], strict=True):
@@ -265,8 +245,7 @@ def _make_part(job: _Job) -> int:
         found = [_landmarks(root, job, k, count) for k, count in enumerate(lengths)]
         layers[LANDMARKS] = np.concatenate([points for points, _ in found])
         problems = [problem or other for problem, (_, other) in zip(problems, found, strict=True)]
-    write_part(job.stem, layers, lengths, {**facts, "problem": np.array(problems)})
-    return int(job.rows["frames"].sum())
+    return layers, lengths, {**facts, "problem": np.array(problems)}
 
 
 def _landmarks(root: Root, job: _Job, clip: int, count: int) -> tuple[np.ndarray, str]:

@@ -17,6 +17,7 @@ from dferlib.errors import InputError
 from dferlib.files import written_whole
 
 FRAMES = "frames"
+PartArrays = tuple[dict[str, np.ndarray], Sequence[int] | np.ndarray, dict[str, np.ndarray]]  # what `write_part` takes
 
 
 def facts_file(stem: Path) -> Path:

@@ -2,17 +2,14 @@
 
 A part holds four people with four clips each. Every clip draws from its own random stream, keyed by seed, split,
 person and clip, so the bytes do not depend on how many workers share the work or where an interrupted run went on.
-
-Run as a module it is one worker: `python -m dferlib.makefaces.generator FOLDER VERSION WORKER WORKERS SPLIT...`
 """
 
 import hashlib
 import os
-import subprocess
-import sys
-import threading
 import time
-from functools import lru_cache
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from dferlib.data.store import facts_file, write_part
+from dferlib.data.store import PartArrays, facts_file, write_part
+from dferlib.devices import AT_ONCE, do_jobs, start_workers
 from dferlib.errors import InputError, choose
 from dferlib.files import cache_dir, make_folder
 from dferlib.makefaces.camera import Camera, film, sample_camera
@@ -193,14 +191,25 @@ def make_person(
     return np.stack([frames for frames, _ in clips]), {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
-def make_part(folder: Path, version: Version, split: str, part: int) -> None:
-    """Film the people of a part and write it."""
-    people = [make_person(version, split, person) for person in version.parts(split)[part]]
+def make_part(version: Version, split: str, part: int) -> PartArrays:
+    """Film the people of a part; the bytes are those of one thread.
+
+    Returns:
+        What `write_part` takes.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        people = [make_person(version, split, person) for person in version.parts(split)[part]]
+    finally:
+        torch.set_num_threads(threads)
     frames = np.concatenate([f for f, _ in people])
     truth = {name: np.concatenate([t[name] for _, t in people]) for name in people[0][1]}
     layers = {"frames": frames.reshape(-1, *frames.shape[2:])}
     layers["motion"] = truth.pop("motion").reshape(len(layers["frames"]), *frames.shape[3:])
-    write_part(part_stem(folder, split, part), layers, np.full(len(frames), frames.shape[1]), truth)
+    return layers, np.full(len(frames), frames.shape[1]), truth
 
 
 def missing_parts(folder: Path, version: Version, splits: tuple[str, ...]) -> list[tuple[str, int]]:
@@ -215,6 +224,7 @@ def generate(
     splits: tuple[str, ...] = SPLITS,
     workers: int | None = None,
     progress: bool = True,
+    executor: Executor | None = None,
 ) -> Path:
     """Make what is missing of a version of the data set and print the rate.
 
@@ -224,6 +234,8 @@ def generate(
         splits: which of `SPLITS`.
         workers: processes; default one a core.
         progress: show a progress bar.
+        executor: renders instead, anything with the interface of `concurrent.futures`; its machines need no folder,
+            the parts are written here. `workers` is how many it is given at a time.
 
     Returns:
         The folder. It can be interrupted at any moment; the next call goes on with the parts that are missing.
@@ -238,81 +250,35 @@ def generate(
     if not todo:
         return folder
     make_folder(folder)
-    spec = version.spec
-    frames_in = {job: len(version.parts(job[0])[job[1]]) * CLIPS_PER_PERSON * spec.frames for job in todo}
-    start = time.perf_counter()
+    spec, start = version.spec, time.perf_counter()
+    together = workers or (AT_ONCE if executor else os.cpu_count() or 1)
+    frames = sum(len(version.parts(split)[part]) for split, part in todo) * CLIPS_PER_PERSON * spec.frames
     title = f"MakeFaces {version.size}, {version.task}, {version.difficulty}, {spec.picture} px"
-    with tqdm(total=sum(frames_in.values()), unit="frame", desc=title, disable=not progress) as bar:
-        _run_workers(folder, version, splits, min(workers or os.cpu_count() or 1, len(todo)), frames_in, bar)
-    seconds, count = time.perf_counter() - start, sum(frames_in.values())
+    next_job = partial(next, iter([_Job(recipe(), version, *where) for where in todo]), None)
+    with (
+        tqdm(total=frames, unit="frame", desc=title, disable=not progress) as bar,
+        start_workers(min(together, len(todo)), executor, script=False) as pool,
+    ):
+        for job, part in do_jobs(pool, _make, next_job, together):
+            write_part(part_stem(folder, job.split, job.part), *part)
+            bar.update(len(part[0]["frames"]))
+    seconds = time.perf_counter() - start
     if progress:
-        print(f"{title}: {count} frames in {seconds:.0f} s, {count / seconds:.0f} frames/s")
+        print(f"{title}: {frames} frames in {seconds:.0f} s, {frames / seconds:.0f} frames/s")
     return folder
 
 
-def _run_workers(
-    folder: Path,
-    version: Version,
-    splits: tuple[str, ...],
-    workers: int,
-    frames_in: dict[tuple[str, int], int],
-    bar: tqdm,
-) -> None:
-    """Start the workers and watch the parts appear. They end with this process, however it ends."""
-    command = [sys.executable, "-m", "dferlib.makefaces.generator", str(folder), version.to_json()]
-    running = [
-        # the open pipe is the leash: when this process dies, the worker reads its end and stops
-        subprocess.Popen(
-            [*command, str(k), str(workers), *splits], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for k in range(workers)
-    ]
-    waiting = set(frames_in)
-    try:
-        while waiting:
-            alive = any(process.poll() is None for process in running)
-            done = {job for job in waiting if facts_file(part_stem(folder, *job)).exists()}
-            if done:
-                bar.update(sum(frames_in[job] for job in done))
-            waiting -= done
-            failed = [process for process in running if process.poll()]
-            if failed or (waiting and not done and not alive):
-                lines = (failed[0].communicate()[1] if failed else "").strip().splitlines()
-                raise InputError(lines[-1] if lines else f"a worker stopped before {folder} was finished; run it again")
-            time.sleep(0.05)
-    finally:
-        for process in running:
-            process.kill()
-            process.communicate()
+@dataclass(frozen=True)
+class _Job:
+    """A part to make, in whatever process."""
+
+    recipe: str  # of the process that asks
+    version: Version
+    split: str
+    part: int
 
 
-def _work(folder: Path, version: Version, worker: int, workers: int, splits: tuple[str, ...]) -> None:
-    """One worker: every `workers`-th part, where it is missing."""
-    import torch
-
-    torch.set_num_threads(1)
-    every = [(split, part) for split in splits for part in range(len(version.parts(split)))]
-    for split, part in every[worker::workers]:
-        if not facts_file(part_stem(folder, split, part)).exists():
-            make_part(folder, version, split, part)
-
-
-def _leash() -> None:
-    sys.stdin.read()
-    os._exit(1)
-
-
-def main(arguments: list[str]) -> int:
-    """The worker's command line."""
-    folder, version, worker, workers, *splits = arguments
-    threading.Thread(target=_leash, daemon=True).start()
-    try:
-        _work(Path(folder), Version.from_json(version), int(worker), int(workers), tuple(splits))
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def _make(job: _Job) -> PartArrays:
+    if job.recipe != recipe():
+        raise InputError("a worker would render other pixels: give it the same dferlib, and numba or none, as here")
+    return make_part(job.version, job.split, job.part)

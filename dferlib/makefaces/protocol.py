@@ -1,15 +1,12 @@
 """Which versions of MakeFaces there are: sizes, tasks, class frequencies, splits and folds."""
 
 import hashlib
-import json
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from dferlib.emotions import EMOTIONS
 from dferlib.errors import InputError, choose
-from dferlib.makefaces.camera import CameraStrengths
 from dferlib.makefaces.knobs import DIFFICULTIES, Knobs
 from dferlib.makefaces.performance import DYNAMICS
 
@@ -126,23 +123,6 @@ class Version:
         counts[np.argsort(counts - exact, kind="stable")[: count - counts.sum()]] += 1
         labels = np.repeat(np.arange(len(prior)), counts)
         return np.random.default_rng([self.seed, SPLITS.index(split), 1 << 30]).permutation(labels)
-
-    def to_json(self) -> str:
-        """Plain text, for `from_json` in another process."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> "Version":
-        """The version that `to_json` wrote."""
-        fields: dict[str, Any] = json.loads(text)
-        knobs = fields.pop("knobs")
-        camera = CameraStrengths(**_tuples(knobs.pop("camera")))
-        return cls(**fields, knobs=Knobs(**_tuples(knobs), camera=camera))
-
-
-def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
-    """JSON knows no tuples: turn lists back."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
 
 
 def fold_split(version: Version, fold: int) -> dict[str, list[tuple[str, int]]]:
