@@ -124,16 +124,19 @@ def start_workers(count: int, executor: Executor | None = None, script: bool = T
 
 
 @contextmanager
-def cluster(address: str) -> Iterator[tuple[Executor, int]]:
+def cluster(address: str | None) -> Iterator[tuple[Executor | None, int | None]]:
     """The executor of a dask cluster, and how many jobs it does at a time.
 
     Args:
-        address: of its scheduler, such as tcp://10.0.0.1:8786.
+        address: of its scheduler, such as tcp://10.0.0.1:8786; if not given, there is neither.
 
     Raises:
         InputError: dask.distributed is not installed, nobody answers there, there are no workers, or one of them would
             do several jobs in one process.
     """
+    if address is None:
+        yield None, None
+        return
     try:
         from distributed import Client
     except ImportError as error:

@@ -1,10 +1,7 @@
 """A dask cluster of two processes does what one process does, to the byte, also when one of them is killed."""
 
-import os
-import signal
 from pathlib import Path
 
-import numpy as np
 import pytest
 import trees
 
@@ -68,6 +65,6 @@ def test_a_cluster_that_is_not_there_is_one_line(tmp_path, capsys, monkeypatch):
         with pytest.raises(InputError, match="has no workers"), cluster(made.scheduler_address):
             pass
         made.scale(1)
-        with pytest.raises(InputError, match=r"several threads: start it with --nthreads 1"):
-            with cluster(made.scheduler_address):
-                pass
+        told = r"several threads: start it with --nthreads 1"
+        with pytest.raises(InputError, match=told), cluster(made.scheduler_address):
+            pass

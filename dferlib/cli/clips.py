@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dferlib.cli.options import SPLITS, DataSeed, Difficulty, Root, Size
+from dferlib.cli.options import SPLITS, Dask, DataSeed, Difficulty, Root, Size
 from dferlib.errors import InputError
 
 app = typer.Typer()
@@ -22,13 +22,17 @@ def makefaces(
     split: Annotated[list[str] | None, typer.Option(help="train, val or test; may be given twice. All if not.")] = None,
     root: Root = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes that render; one a core if not given.")] = None,
+    dask: Dask = None,
 ) -> None:
     """Make the synthetic clips that are missing, and say how fast."""
+    from dferlib.devices import cluster
     from dferlib.errors import choose
     from dferlib.makefaces import DIFFICULTIES, Version, generate
 
     knobs = DIFFICULTIES[choose("difficulty", difficulty, DIFFICULTIES)]
-    generate(Version(size, seed, task, prior, knobs), root, tuple(split or SPLITS), workers, progress=True)
+    version = Version(size, seed, task, prior, knobs)
+    with cluster(dask) as (executor, places):
+        generate(version, root, tuple(split or SPLITS), workers or places, True, executor)
 
 
 @app.command("check-data", epilog="Example: dferlib check-data DFEW ~/data/DFEW")
@@ -63,15 +67,19 @@ def pack(
     align: Annotated[bool, typer.Option("--align", help="Find the face, turn it upright and cut it out.")] = False,
     layout: Annotated[str | None, typer.Option(help="Which layout, where the folder holds several.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a core if not given.")] = None,
+    dask: Dask = None,
 ) -> None:
     """Turn a public data set into a packed store, from which training reads at once; go on if it was stopped.
 
     What cannot be read is left out and listed in skipped.txt. Train with `dferlib train MODEL --data OUT --fold 1`.
+    The workers of a dask cluster must see the data set at the same path; the store is written here.
     """
     from dferlib.data.pack import SKIPPED
     from dferlib.data.pack import pack as run
+    from dferlib.devices import cluster
 
-    packed = run(name, root, out, size, align, layout, workers)
+    with cluster(dask) as (executor, places):
+        packed = run(name, root, out, size, align, layout, workers or places, True, executor)
     folds = packed.about["folds"]
     print(f"{len(packed)} clips of {packed.name} in {out}, fold{'s' if len(folds) > 1 else ''} {folds[0]}", end="")
     print(f" to {folds[-1]}" if len(folds) > 1 else "")

@@ -17,6 +17,10 @@ Data = Annotated[
 ]
 Fold = Annotated[int | None, typer.Option(min=1, help="Which fold; of MakeFaces, its own split if not given.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Dask = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Let the workers of this dask scheduler do it, such as tcp://10.0.0.1:8786."),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Any setting of TrainConfig; may be given often."),
