@@ -1,4 +1,4 @@
-"""How much memory it takes to train STT as its paper does: in float32 and bfloat16, with and without recomputing.
+"""How much memory it takes to train STT as its paper does: in float32 and bfloat16, keeping activations or not.
 
 python benchmarks/bench_memory.py
 
@@ -21,7 +21,8 @@ import torch
 from dferlib import TrainConfig, create_model
 from dferlib.evidence.complexity import training_memory
 from dferlib.files import written_whole
-from dferlib.training.optimiser import make_optimizer, recomputed
+from dferlib.training.activation_checkpointing import checkpoint_activations
+from dferlib.training.optimiser import make_optimizer
 from dferlib.training.recipes import recipe
 
 RECORD = Path(__file__).parents[1] / "results" / "memory" / "stt.json"
@@ -42,7 +43,7 @@ def really(config: TrainConfig) -> int:
         loss.backward()
         optimizer.step()
 
-    with recomputed(model) if config.recompute else nullcontext():
+    with checkpoint_activations(model) if config.recompute else nullcontext():
         step(1)  # loads what torch loads once
         before = psutil.Process().memory_info().rss
         for _ in range(2):
@@ -52,7 +53,7 @@ def really(config: TrainConfig) -> int:
 
 
 def rows(name: str, scale: str, config: TrainConfig) -> list[dict[str, object]]:
-    """The memory of each precision, with and without recomputing."""
+    """The memory of each precision, with and without activation checkpointing."""
     model, found = create_model(name, scale=scale), []
     for precision in ("32-true", "bf16-mixed"):
         for recompute in (False, True):

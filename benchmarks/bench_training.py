@@ -49,11 +49,13 @@ def bare(name: str, batches: list[Batch]) -> Iterator[np.ndarray]:
 def looped(name: str, clips: ArraySource) -> Iterator[np.ndarray]:
     """Seconds a step of the library's loop takes, the making of the batches included."""
     config = TrainConfig(lr=1e-5, batch_size=BATCH, device="cpu", epochs=1000)
-    trainer = Trainer(make_fabric("cpu", "auto"), create_model(name), clips, clips, config, {})
+    fabric, model = make_fabric("cpu", "auto"), create_model(name)
+    trainer = Trainer(fabric, model, train_source=clips, val_source=clips, config=config)
     for number in range(1, config.epochs + 1):
-        trainer.step = 0
+        trainer.state.step = 0
         begin = clocks()
-        trainer.epoch(number)
+        for _ in trainer.epoch(number):
+            pass
         yield (clocks() - begin) / STEPS
 
 
@@ -68,7 +70,7 @@ def made(loader: Loader) -> Iterator[np.ndarray]:
 
 def main(name: str) -> None:
     clips, config = noise(create_model(name), BATCH * STEPS), TrainConfig(batch_size=BATCH)
-    loader = Loader(clips, create_model(name), config, torch.device("cpu"))
+    loader = Loader(clips, create_model(name), config=config, device=torch.device("cpu"))
     rivals = bare(name, list(loader.epoch(1))), looped(name, clips), made(loader)
     times = np.empty((ROUNDS + 2, len(rivals), 2))
     for turn, row in enumerate(times):

@@ -58,10 +58,12 @@ def test_half_precision_and_recomputing_save_memory_and_leave_the_model_alone():
     before = {name: value.clone() for name, value in model.state_dict().items()}
     plain = training_memory(model, CONFIG)
     half = training_memory(model, replace(CONFIG, precision="bf16-mixed"))
-    spared = training_memory(model, replace(CONFIG, recompute=True))
+    checkpointed = training_memory(model, replace(CONFIG, recompute=True))
     assert 0.4 < half.activations / plain.activations < 0.8
-    assert spared.activations < 0.3 * plain.activations and spared.peak < plain.peak
-    assert {half.weights, spared.weights} == {plain.weights} and {half.states, spared.states} == {plain.states}
+    assert checkpointed.activations < 0.3 * plain.activations and checkpointed.peak < plain.peak
+    assert {half.weights, checkpointed.weights} == {plain.weights} and {half.states, checkpointed.states} == {
+        plain.states
+    }
     assert not model.training and all(p.grad is None for p in model.parameters())
     for name, value in model.state_dict().items():
         assert type(value) is torch.Tensor and torch.equal(value, before[name])

@@ -10,9 +10,11 @@ import torch
 from dferlib import InputError, create_model
 from dferlib.data.table import ArraySource
 from dferlib.data.transforms import Augment, normalise, prepare
+from dferlib.training.clips import Clips, load_into_memory, middle_frames, prefetch
 from dferlib.training.config import TrainConfig
 from dferlib.training.evaluation import evaluate
-from dferlib.training.loader import KEPT, VIEWS, Clips, KeptMaps, Loader, ahead, held, middle_frames
+from dferlib.training.kept_maps import SOURCES, VIEWS, KeptMaps
+from dferlib.training.loader import Loader
 from dferlib.training.loop import train
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")  # the latter only as a word: nothing here goes there
@@ -44,12 +46,12 @@ def test_the_next_is_made_while_this_one_is_used():
         made[number].set()
         return number
 
-    for number in ahead(make, range(1, 4), GPU):
+    for number in prefetch(make, range(1, 4), GPU):
         used.append(number)
         if number < 3:
             assert made[number + 1].wait(5), "the next one is only made once it is asked for"
     assert used == [1, 2, 3]
-    assert list(ahead(make, range(2, 2), GPU)) == []
+    assert list(prefetch(make, range(2, 2), GPU)) == []
 
 
 def test_a_cpu_that_computes_makes_each_when_it_is_asked_for():
@@ -60,7 +62,7 @@ def test_a_cpu_that_computes_makes_each_when_it_is_asked_for():
         made.append((number, threading.current_thread()))
         return number
 
-    for number in ahead(make, range(1, 4), CPU):
+    for number in prefetch(make, range(1, 4), CPU):
         assert made[-1] == (number, threading.main_thread())
     assert [number for number, _ in made] == [1, 2, 3]
 
@@ -74,21 +76,21 @@ def test_what_goes_wrong_in_making_comes_out_here(device):
 
     seen = []
     with pytest.raises(InputError, match="clip 2"):
-        for number in ahead(make, range(5), device):
+        for number in prefetch(make, range(5), device):
             seen.append(number)
     assert seen == [0, 1]
     before = threading.active_count()
-    for number in ahead(lambda k: time.sleep(0.01) or k, range(9), device):
+    for number in prefetch(lambda k: time.sleep(0.01) or k, range(9), device):
         if number == 3:
             break
     time.sleep(0.1)
     assert threading.active_count() <= before, "a loop that is left must not leave a thread behind"
 
 
-@pytest.mark.parametrize("hold", [False, True])
-def test_clips_on_the_device_are_those_of_the_source(tiny_source, hold):
+@pytest.mark.parametrize("on_device", [False, True])
+def test_clips_on_the_device_are_those_of_the_source(tiny_source, on_device):
     source = OnDisk(tiny_source(9))
-    clips = Clips(source, CPU, hold=hold)
+    clips = Clips(source, CPU, on_device=on_device)
     indices, frames = np.array([8, 0, 3, 8]), np.array([[0, 1], [5, 5], [2, 0], [3, 4]])
     found = clips.take(indices, frames)
     reads = source.reads
@@ -96,31 +98,31 @@ def test_clips_on_the_device_are_those_of_the_source(tiny_source, hold):
     for index, wanted, clip in zip(indices, frames, found, strict=True):
         assert np.array_equal(clip, source.clips[index][wanted])
     clips.take(indices, frames)
-    assert (source.reads == reads) == hold
+    assert (source.reads == reads) == on_device
 
 
-@pytest.mark.parametrize("hold", [False, True])
-def test_pictures_of_several_sizes_are_named(tiny_source, hold):
+@pytest.mark.parametrize("on_device", [False, True])
+def test_frames_of_several_sizes_are_named(tiny_source, on_device):
     source = tiny_source(4)
     clips = [clip if k != 2 else clip[..., :12] for k, clip in enumerate(source.clips)]
     mixed = OnDisk(ArraySource(source.table, clips))
-    with pytest.raises(InputError, match=r"pictures of clip 'train-0-2' are of another size"):
-        Clips(mixed, CPU, hold=hold).take(np.arange(4), np.zeros((4, 2), dtype=int))
+    with pytest.raises(InputError, match=r"frames of clip 'train-0-2' are of another size"):
+        Clips(mixed, CPU, on_device=on_device).take(np.arange(4), np.zeros((4, 2), dtype=int))
 
 
 def test_a_small_source_is_read_once_and_a_large_one_stays(tiny_source, monkeypatch):
     source = OnDisk(tiny_source(9))
-    kept = held(source)
+    kept = load_into_memory(source)
     assert isinstance(kept, ArraySource) and kept.fingerprint == source.fingerprint
     assert all(np.array_equal(a, b) for a, b in zip(kept.clips, source.clips, strict=True))
-    assert held(kept) is kept
-    monkeypatch.setattr("dferlib.training.loader.HOLD_BYTES", 1000)
-    assert held(source) is source
+    assert load_into_memory(kept) is kept
+    monkeypatch.setattr("dferlib.training.clips.MEMORY_BYTES", 1000)
+    assert load_into_memory(source) is source
 
 
 def test_every_clip_comes_once_an_epoch_with_its_label(tiny_model, tiny_source):
     source = tiny_source(22)
-    loader = Loader(source, tiny_model(), quick(), CPU)
+    loader = Loader(source, tiny_model(), config=quick(), device=CPU)
     assert loader.per_epoch == 3
     for epoch in (1, 2):
         batches = list(loader.epoch(epoch))
@@ -134,26 +136,28 @@ def test_every_clip_comes_once_an_epoch_with_its_label(tiny_model, tiny_source):
 
 def test_processes_share_a_batch_as_one_would_have_it(tiny_model, tiny_source, monkeypatch):
     source, config = tiny_source(21), quick(erase=0.5, saturation=0.2)
-    whole = list(Loader(source, tiny_model(), config, CPU).epoch(1))
+    whole = list(Loader(source, tiny_model(), config=config, device=CPU).epoch(1))
     for count in (2, 3):
         parts = []
         for rank in range(count):
-            monkeypatch.setattr("dferlib.training.loader.place", lambda rank=rank, count=count: (rank, count))
-            parts.append(list(Loader(source, tiny_model(), config, CPU).epoch(1)))
+            monkeypatch.setattr(
+                "dferlib.training.loader.rank_and_world_size", lambda rank=rank, count=count: (rank, count)
+            )
+            parts.append(list(Loader(source, tiny_model(), config=config, device=CPU).epoch(1)))
         for batch, *shares in zip(whole, *parts, strict=True):
             torch.testing.assert_close(torch.cat([share.inputs for share in shares]), batch.inputs)
             assert torch.equal(torch.cat([share.labels for share in shares]), batch.labels)
             assert sum(share.weight for share in shares) == pytest.approx(count)
             weighed = sum(share.weight * share.labels.float().mean() for share in shares) / count
             assert weighed == pytest.approx(float(batch.labels.float().mean()))
-    monkeypatch.setattr("dferlib.training.loader.place", lambda: (0, 22))
+    monkeypatch.setattr("dferlib.training.loader.rank_and_world_size", lambda: (0, 22))
     with pytest.raises(InputError, match="22 processes for 21 clips"):
-        Loader(source, tiny_model(), config, CPU)
+        Loader(source, tiny_model(), config=config, device=CPU)
 
 
 def test_a_last_batch_too_small_to_share_goes_with_the_one_before(tiny_model, tiny_source, monkeypatch):
-    monkeypatch.setattr("dferlib.training.loader.place", lambda: (1, 2))
-    loader = Loader(tiny_source(17), tiny_model(), quick(), CPU)
+    monkeypatch.setattr("dferlib.training.loader.rank_and_world_size", lambda: (1, 2))
+    loader = Loader(tiny_source(17), tiny_model(), config=quick(), device=CPU)
     assert [len(batch.labels) for batch in loader.epoch(1)] == [4, 4] and loader.per_epoch == 2
 
 
@@ -180,16 +184,16 @@ def test_a_frozen_backbone_looks_at_each_view_once_and_rows_and_seeds_share_its_
 
 
 def test_the_maps_of_few_sources_are_kept_at_once_and_none_of_a_source_that_is_gone(tiny_source):
-    kept, sources, made = KeptMaps(), [tiny_source(3) for _ in range(KEPT + 1)], []
+    kept, sources, made = KeptMaps(), [tiny_source(3) for _ in range(SOURCES + 1)], []
 
     def of(source):
-        return kept.of(source, "maps", lambda view: iter([made.append(view) or torch.zeros(3, 2)]), 2)
+        return kept.get(source, name="maps", make=lambda view: iter([made.append(view) or torch.zeros(3, 2)]), views=2)
 
     for source in (*sources, *sources[1:]):
         assert [part.shape for part in of(source)] == [(3, 2)] * 2
-    assert len(made) == 2 * (KEPT + 1)
+    assert len(made) == 2 * (SOURCES + 1)
     of(sources[0])
-    assert len(made) == 2 * (KEPT + 2), "the oldest had to go"
+    assert len(made) == 2 * (SOURCES + 2), "the oldest had to go"
     del source, sources
     assert len(kept._kept) == 0
 
@@ -204,7 +208,7 @@ def test_kept_maps_are_those_of_augmented_clips(tiny_model, tiny_source, monkeyp
     )
     train(kept, source, source, quick(backbone_lr_scale=0, epochs=1), progress=False)
     fresh = tiny_model().eval()
-    loader = Loader(source, fresh, quick(), CPU)
+    loader = Loader(source, fresh, config=quick(), device=CPU)
     with torch.no_grad():
         views = [fresh.feature_maps(loader.augmented(np.arange(8), (view, 0))) for view in range(VIEWS)]
         plain = fresh.feature_maps(
@@ -219,7 +223,7 @@ def test_kept_maps_are_those_of_augmented_clips(tiny_model, tiny_source, monkeyp
 def test_maps_that_take_too_much_room_are_not_kept(tiny_model, tiny_source, monkeypatch):
     source, found = tiny_source(16), []
     for limit in (100, 2**30):
-        monkeypatch.setattr("dferlib.training.loader.HOLD_BYTES", limit)
+        monkeypatch.setattr("dferlib.training.kept_maps.MEMORY_BYTES", limit)
         model, passes = tiny_model(), []
         model.backbone.register_forward_hook(lambda *args, passes=passes: passes.append(1))
         train(model, source, tiny_source(14, "val"), quick(backbone_lr_scale=0, epochs=3), progress=False)
@@ -240,7 +244,7 @@ def test_models_that_choose_frames_themselves_train_on_kept_maps_too(name, tiny_
 
 def test_a_batch_is_the_random_frames_augmented_by_what_its_key_draws(tiny_model, tiny_source):
     source = tiny_source(5, frames=30)
-    loader = Loader(source, tiny_model(), quick(per_segment=2), CPU)
+    loader = Loader(source, tiny_model(), config=quick(per_segment=2), device=CPU)
     one, other = (loader.augmented(np.arange(5), key) for key in ((0, 1, 2), (0, 1, 3)))
     assert torch.equal(one, loader.augmented(np.arange(5), (0, 1, 2))) and not torch.equal(one, other)
     chance = np.random.default_rng((0, 1, 2))

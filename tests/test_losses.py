@@ -7,6 +7,7 @@ from scipy.stats import entropy
 from torch import Tensor
 
 from dferlib import CompactLoss, CompactTerm, InputError
+from dferlib.models.losses import check_labels
 
 
 def make_batch(scale: float = 1.0, count: int = 9, classes: int = 7) -> tuple[Tensor, Tensor]:
@@ -135,3 +136,9 @@ def test_half_precision_is_computed_in_float32():
 def test_wrong_input(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+def test_labels_on_a_gpu_are_not_looked_at():
+    check_labels(torch.zeros(3, dtype=torch.int64, device="meta"), 7)  # where there is nothing to see, either
+    with pytest.raises(InputError, match="label 7 is out of range"):
+        check_labels(torch.tensor([0, 7]), 7)

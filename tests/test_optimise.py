@@ -15,11 +15,13 @@ from torch import nn
 from dferlib import InputError, create_model
 from dferlib.data.table import ArraySource, ClipTable
 from dferlib.models.metric_losses import CenterLoss, ECSTFLLoss
+from dferlib.training.activation_checkpointing import checkpoint_activations
 from dferlib.training.config import TrainConfig
 from dferlib.training.loader import Loader
 from dferlib.training.loop import train
 from dferlib.training.objective import CrossEntropy, Objective, make_loss
-from dferlib.training.optimiser import climbed, rate, recomputed, statistics_kept
+from dferlib.training.optimiser import learning_rate_factor
+from dferlib.training.sharpness import ascend, freeze_statistics
 
 
 def quick(**changes):
@@ -51,16 +53,18 @@ PUBLISHED = {
 @pytest.mark.parametrize("paper", PUBLISHED)
 def test_step_schedules_are_those_that_the_papers_print(paper):
     lr, milestones, wanted = PUBLISHED[paper]
-    epochs, per_epoch = max(wanted), 7
+    per_epoch = 7
+    config = TrainConfig(epochs=max(wanted), lr=lr, warmup=0.0, schedule="steps", milestones=milestones)
     for epoch, expected in wanted.items():
         for step in range((epoch - 1) * per_epoch, epoch * per_epoch):
-            found = lr * rate(step, epochs * per_epoch, per_epoch, 0.0, "steps", milestones)
+            found = lr * learning_rate_factor(step, config, per_epoch)
             assert found == pytest.approx(expected, rel=1e-12)
 
 
 @given(st.integers(2, 500), st.floats(0, 0.9))
 def test_the_cosine_rises_in_the_warm_up_and_falls_to_nothing(steps, warmup):
-    found = [rate(step, steps, 1, warmup, "cosine", ()) for step in range(steps)]
+    config = TrainConfig(epochs=steps, warmup=warmup)
+    found = [learning_rate_factor(step, config, per_epoch=1) for step in range(steps)]
     risen = math.ceil(warmup * steps)
     assert all(0 < value <= 1 for value in found)
     assert all(later < earlier for earlier, later in zip(found[risen:], found[risen + 1 :], strict=False))
@@ -72,7 +76,7 @@ def test_the_cosine_rises_in_the_warm_up_and_falls_to_nothing(steps, warmup):
 
 def one_batch(source, config, model):
     """The only batch of a training that takes one step."""
-    return next(Loader(source, model, config, torch.device("cpu")).epoch(1))
+    return next(Loader(source, model, config=config, device=torch.device("cpu")).epoch(1))
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
@@ -95,7 +99,7 @@ def test_the_second_step_of_sgd_has_momentum(tiny_model, tiny_source):
     source, moves = tiny_source(8), []
     config = quick(epochs=2, optimizer="sgd", schedule="steps", warmup=0.0, clip_norm=0, weight_decay=0)
     model = no_dropout(tiny_model())
-    loader, before = Loader(source, model, config, torch.device("cpu")), weights(model)
+    loader, before = Loader(source, model, config=config, device=torch.device("cpu")), weights(model)
     plain, velocity = copy.deepcopy(model).train(), {}
     for epoch in (1, 2):
         batch = next(loader.epoch(epoch))
@@ -130,13 +134,13 @@ def test_a_gradient_is_clipped_to_the_norm_and_with_zero_not_at_all(tiny_model, 
     assert moved[0.0] == moved[1e9] > 0.01
 
 
-def test_climbing_is_a_step_of_length_rho_along_the_gradient_and_comes_back_to_the_bit():
+def test_the_ascent_is_a_step_of_length_rho_along_the_gradient_and_comes_back_to_the_bit():
     torch.manual_seed(0)
     p, q, still = nn.Parameter(torch.randn(5)), nn.Parameter(torch.randn(2, 3)), nn.Parameter(torch.randn(2))
     (p.square().sum() + q.pow(3).sum()).backward()
     before = [x.detach().clone() for x in (p, q, still)]
     slope = torch.cat([2 * before[0], 3 * before[1].square().flatten()])
-    with climbed([p, q, still], 0.05):
+    with ascend([p, q, still], rho=0.05):
         step = torch.cat([p.detach() - before[0], (q.detach() - before[1]).flatten()])
         torch.testing.assert_close(step, 0.05 * slope / slope.norm(), atol=1e-6, rtol=1e-4)
         assert torch.equal(still, before[2])
@@ -185,7 +189,7 @@ def test_a_pass_without_trace_still_normalises_by_the_batch(tiny_model):
     centres = center.loss.centers.clone()
     assert not torch.equal(model.backbone[1].running_mean, before["backbone.1.running_mean"]) and centres.any()
     moved = weights(model)
-    with statistics_kept(objective):
+    with freeze_statistics(objective):
         found, logits = objective(clips, labels)
     close(weights(model), moved, atol=0, rtol=0)
     assert torch.equal(center.loss.centers, centres) and model.training and center.training
@@ -198,7 +202,7 @@ def test_activations_that_are_computed_again_change_nothing_but_memory(name, par
     torch.manual_seed(0)
     plain = create_model(name, weights=None, layers=3) if name != "msstnet" else create_model(name, weights=None)
     spec = plain.input_spec
-    spared, clips = copy.deepcopy(plain), torch.randn(3, spec.frames, 3, spec.size, spec.size)
+    checkpointed, clips = copy.deepcopy(plain), torch.randn(3, spec.frames, 3, spec.size, spec.size)
     kept: dict[int, int] = {}
 
     def note(tensor: torch.Tensor) -> torch.Tensor:
@@ -217,13 +221,13 @@ def test_activations_that_are_computed_again_change_nothing_but_memory(name, par
     step(plain)
     most = sum(kept.values())
     kept.clear()
-    with recomputed(spared):
-        step(spared)
+    with checkpoint_activations(checkpointed):
+        step(checkpointed)
     assert sum(kept.values()) < part * most
-    for (key, p), q in zip(plain.named_parameters(), spared.parameters(), strict=True):
+    for (key, p), q in zip(plain.named_parameters(), checkpointed.parameters(), strict=True):
         assert torch.equal(p.grad, q.grad), key
-    close(weights(spared), weights(plain), atol=0, rtol=0)  # batch statistics among them, moved once
-    assert not any("forward" in vars(module) for module in spared.modules())
+    close(weights(checkpointed), weights(plain), atol=0, rtol=0)  # batch statistics among them, moved once
+    assert not any("forward" in vars(module) for module in checkpointed.modules())
 
 
 def test_the_average_follows_the_weights_and_is_what_is_kept(tiny_model, tiny_source):
@@ -233,7 +237,7 @@ def test_the_average_follows_the_weights_and_is_what_is_kept(tiny_model, tiny_so
     plain = copy.deepcopy(model).train()
     groups = [{"params": plain.backbone.parameters(), "lr": 0.005}, {"params": plain.head.parameters(), "lr": 0.01}]
     sgd, passed = torch.optim.SGD(groups, momentum=0.9), []
-    for batch in Loader(source, model, config, torch.device("cpu")).epoch(1):
+    for batch in Loader(source, model, config=config, device=torch.device("cpu")).epoch(1):
         sgd.zero_grad()
         F.cross_entropy(plain(batch.inputs), batch.labels).backward()
         sgd.step()
@@ -258,13 +262,13 @@ def uneven(tiny_source):
 
 def test_balanced_sampling_draws_every_class_alike(tiny_model, tiny_source):
     source = uneven(tiny_source)
-    loader = Loader(source, tiny_model(), quick(balance="sampling"), torch.device("cpu"))
+    loader = Loader(source, tiny_model(), config=quick(balance="sampling"), device=torch.device("cpu"))
     orders = [loader.order(epoch) for epoch in range(1, 201)]
     assert all(len(order) == 12 for order in orders)
     counts = np.bincount(source.table.labels[np.concatenate(orders)], minlength=7)
     # 2400 draws, 343 expected of each class, with a deviation of 17
     assert np.abs(counts - 2400 / 7).max() < 5 * 17.2
-    plain = Loader(source, tiny_model(), quick(), torch.device("cpu"))
+    plain = Loader(source, tiny_model(), config=quick(), device=torch.device("cpu"))
     assert sorted(plain.order(3)) == list(range(12)) and plain.order(3).tolist() != plain.order(4).tolist()
 
 

@@ -26,7 +26,7 @@ sys.path.insert(0, {tests!r})
 import numpy as np
 import torch
 from conftest import TinyModel, make_source
-from dferlib.training.processes import place
+from dferlib.training.processes import rank_and_world_size
 from dferlib.training.config import TrainConfig
 from dferlib.training.evaluation import evaluate
 from dferlib.training.loop import train
@@ -39,7 +39,8 @@ for number, changes in enumerate({cases!r}):
     config = TrainConfig(**{{"epochs": 3, "batch_size": 9, "lr": 1e-2, "device": "cpu", **changes}})
     train(model, make_source(38), make_source(23, "val"), config, folder, progress=False)
     found = evaluate(model, make_source(31, "test"), batch_size=4, device="cpu", features=True)
-    np.savez(f"{{folder}}/found{{place()[0]}}.npz", ids=found.ids, logits=found.logits, features=found.features)
+    file = f"{{folder}}/found{{rank_and_world_size()[0]}}.npz"
+    np.savez(file, ids=found.ids, logits=found.logits, features=found.features)
 """
 
 
@@ -83,7 +84,7 @@ from pathlib import Path
 import torch
 from conftest import TinyModel, make_source
 from dferlib.evidence import studies
-from dferlib.training.processes import place
+from dferlib.training.processes import rank_and_world_size
 from dferlib.training.config import TrainConfig
 
 torch.set_num_threads(1)
@@ -92,7 +93,7 @@ sources = {{s: make_source(n, s) for s, n in (("train", 28), ("val", 14), ("test
 row = studies.Row("tiny", config=TrainConfig(epochs=2, batch_size=8, device="cpu"))
 folder = Path(sys.argv[1])
 run = studies.train_and_record(folder, "run", row, sources, checkpoint=folder)
-(folder / f"{{place()[0]}}.txt").write_text("none" if run is None else run.name)
+(folder / f"{{rank_and_world_size()[0]}}.txt").write_text("none" if run is None else run.name)
 """
 
 
@@ -127,7 +128,7 @@ def test_when_one_process_dies_all_end_and_the_state_is_whole(tmp_path):
 
 def share(rank, port, x, queue):
     """One of two processes: batch normalisation of its part, and the gradients of a loss over all."""
-    from dferlib.training.processes import shared_batch_norm
+    from dferlib.training.processes import synchronise_batch_norm
 
     torch.set_num_threads(1)
     address = f"tcp://127.0.0.1:{port}"
@@ -135,7 +136,7 @@ def share(rank, port, x, queue):
     mine = [x[:5], x[5:]][rank].clone().requires_grad_()
     net = nn.Sequential(nn.BatchNorm2d(3))
     nn.init.uniform_(net[0].weight, generator=torch.Generator().manual_seed(0))
-    with shared_batch_norm(net):
+    with synchronise_batch_norm(net):
         out = net(mine)
         (out.pow(3) * torch.arange(4.0)).sum().backward()
     assert type(net[0]) is nn.BatchNorm2d
@@ -144,7 +145,7 @@ def share(rank, port, x, queue):
     torch.distributed.destroy_process_group()
 
 
-def test_shared_batch_normalisation_is_that_of_the_whole_batch():
+def test_synchronise_batch_normalisation_is_that_of_the_whole_batch():
     import socket
 
     x = torch.randn(8, 3, 2, 4, generator=torch.Generator().manual_seed(1)) * 3 + 100

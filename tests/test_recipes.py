@@ -6,7 +6,7 @@ import torch
 from dferlib import InputError, create_model, list_models
 from dferlib.training.config import TrainConfig
 from dferlib.training.objective import make_loss
-from dferlib.training.optimiser import make_optimizer, rate
+from dferlib.training.optimiser import learning_rate_factor, make_optimizer
 from dferlib.training.recipes import RECIPES, recipe
 
 # learning rate, batch size, epochs; and the rate after so many epochs
@@ -27,7 +27,7 @@ def test_a_recipe_is_what_the_paper_prints(name):
     assert isinstance(optimizer, torch.optim.AdamW if name == "staner" else torch.optim.SGD)
     assert {group["lr"] for group in optimizer.param_groups} == {lr}
     for epoch, expected in wanted.items():
-        factor = rate(10 * epoch + 3, 10 * epochs, 10, config.warmup, config.schedule, config.milestones)
+        factor = learning_rate_factor(10 * epoch + 3, config, per_epoch=10)
         assert lr * factor == pytest.approx(expected)
     make_loss(config.loss, model)
     assert model.input_spec.frames % config.per_segment == 0

@@ -9,7 +9,7 @@ from dferlib import EMOTIONS, InputError
 from dferlib.evidence.results import Run, code_hash, device_name, load_runs, save_run
 from dferlib.models import model_code
 from dferlib.training.evaluation import Predictions
-from dferlib.training.loop import Epoch, History
+from dferlib.training.history import Epoch, History
 
 
 def predictions(count=30):

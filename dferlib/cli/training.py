@@ -45,9 +45,9 @@ def train(
     from dferlib.evidence.studies import Row, train_and_record
     from dferlib.files import make_folder
     from dferlib.models import create_model
-    from dferlib.training.loop import CHECKPOINT
     from dferlib.training.processes import make_fabric
     from dferlib.training.recipes import changed, recipe
+    from dferlib.training.run_folder import CHECKPOINT
 
     given = {"epochs": epochs, "loss": loss, "lr": lr, "backbone_lr_scale": backbone_lr_scale}
     chosen = {name: value for name, value in given.items() if value is not None}

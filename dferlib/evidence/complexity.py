@@ -19,8 +19,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from dferlib.models import ClipModel
+from dferlib.training.activation_checkpointing import checkpoint_activations
 from dferlib.training.config import TrainConfig
-from dferlib.training.optimiser import make_optimizer, recomputed
+from dferlib.training.optimiser import make_optimizer
 
 
 @dataclass(frozen=True)
@@ -105,10 +106,10 @@ def training_memory(model: ClipModel, config: TrainConfig) -> Memory:
     if config.backbone_lr_scale == 0:
         model.backbone.requires_grad_(False)
     optimizer, half = make_optimizer(model, config), config.precision == "bf16-mixed"
-    spared = recomputed(model) if config.recompute else nullcontext()
+    checkpointing = checkpoint_activations(model) if config.recompute else nullcontext()
     living = _Living([*model.parameters(), *model.buffers()])
     # copying a tensor without content warns, and nothing reads the copy
-    with warnings.catch_warnings(action="ignore", category=UserWarning), mode, living, spared:
+    with warnings.catch_warnings(action="ignore", category=UserWarning), mode, living, checkpointing:
         weights = living.now
         for _ in range(2):  # the second one has the gradients and states of the first
             before = living.now

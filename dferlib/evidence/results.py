@@ -23,7 +23,7 @@ from dferlib.training.metrics import summary
 
 if TYPE_CHECKING:
     from dferlib.training.evaluation import Predictions
-    from dferlib.training.loop import History
+    from dferlib.training.history import History
 
 FORMAT = "dferlib-run-1"
 PACKAGES = ("torch", "torchvision", "numpy", "lightning", "scikit-learn")

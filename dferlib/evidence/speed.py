@@ -33,7 +33,7 @@ class Speed:
 
 
 def noise(model: ClipModel, count: int) -> ArraySource:
-    """Clips of noise in the shape that a model is trained on: speed does not depend on what is in the picture."""
+    """Clips of noise in the shape that a model is trained on: speed does not depend on what a frame shows."""
     rng, spec, classes = np.random.default_rng(0), model.input_spec, model.config["num_classes"]
     numbers, side = np.arange(count), stored_size(spec.size)
     rows = pd.DataFrame({"id": numbers.astype(str), "label": numbers % classes, "group": numbers})
@@ -55,14 +55,16 @@ def measure_speed(model: ClipModel, config: TrainConfig, rounds: int = 5, progre
         InputError: there is no such device, or it cannot compute in this precision.
     """
     clips = noise(model, STEPS * config.batch_size)
-    trainer = Trainer(make_fabric(config.device, config.precision), model, clips, clips, config, {})
+    fabric = make_fabric(config.device, config.precision)
+    trainer = Trainer(fabric, model, train_source=clips, val_source=clips, config=config)
 
     def predict(_: int) -> None:
-        evaluate(model, clips, config.batch_size, config.device, config.per_segment)
+        evaluate(model, clips, batch_size=config.batch_size, device=config.device, per_segment=config.per_segment)
 
     def learn(number: int) -> None:
-        trainer.step = 0
-        trainer.epoch(number)
+        trainer.state.step = 0
+        for _ in trainer.epoch(number):
+            pass
 
     def seconds(work: Callable[[int], None], number: int) -> float:
         started = perf_counter()

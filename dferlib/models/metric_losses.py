@@ -49,7 +49,7 @@ class CenterLoss(nn.Module):
         if self.training:
             with torch.no_grad():
                 total = torch.zeros_like(self.centers).index_add_(0, labels, away.to(self.centers.dtype))
-                count = torch.bincount(labels, minlength=classes)[:, None]
+                count = labels.new_zeros(classes, 1).index_add_(0, labels, torch.ones_like(labels)[:, None])
                 self.centers += self.rate * total / (1 + count)
         return away.square().sum(1).mean() / 2
 

@@ -133,7 +133,7 @@ class MSSTNet(ClipModel):
     def feature_maps(self, clips: Tensor) -> Tensor:
         """Maps (B, T, sum of P^2 d, grid, grid) of clips (B, T, 3, H, W).
 
-        That the class has this method of its own tells `dferlib.training.loader` that the weights of its backbone do
+        That the class has this method of its own tells `dferlib.training.kept_maps` that the weights of its backbone do
         not say all about its maps: the stages do too.
         """
         return super().feature_maps(clips)

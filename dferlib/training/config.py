@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from dferlib.devices import DEVICES
 from dferlib.errors import InputError, choose
 from dferlib.training.objective import LOSSES, WEIGHABLE
-from dferlib.training.optimiser import OPTIMIZERS, SCHEDULES
 
+OPTIMIZERS = ("adamw", "sgd")
+SCHEDULES = ("cosine", "steps")
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 BALANCES = ("none", "weights", "sampling")
 SELECTS = ("val", "test")
@@ -22,7 +23,7 @@ class TrainConfig:
         batch_size: clips a step, in all processes together.
         lr: learning rate of everything but the backbone.
         backbone_lr_scale: what part of it the backbone gets; 0 freezes it (in evaluation mode). The maps of a frozen
-            backbone are computed once and kept, see `dferlib.training.loader.KeptMaps`.
+            backbone are computed once and kept, see `dferlib.training.kept_maps`.
         weight_decay: of the optimiser.
         warmup: part of all steps in which the rate rises from 0.
         clip_norm: largest norm of the gradient; 0 for any.
@@ -33,7 +34,7 @@ class TrainConfig:
         device: "auto", "cpu", "cuda" or "mps".
         precision: "auto" (bf16-mixed on a CUDA device, otherwise 32-true), "32-true", "bf16-mixed" or "16-mixed".
         optimizer: "adamw", or "sgd" with momentum 0.9.
-        sam: how far sharpness-aware minimisation looks, rho (0.05 in its paper); 0 does without.
+        sam: rho, how far sharpness-aware minimisation looks (0.05 in its paper); 0 does without.
         schedule: "cosine" falls as half a cosine to 0; "steps" stays, and is divided by 10 at each milestone.
         milestones: after how many epochs.
         ema: decay of an exponential moving average of the weights, which is what is validated and kept; 0 for none.
@@ -42,7 +43,7 @@ class TrainConfig:
         saturation: how much the colours of a clip are strengthened or weakened at most, as a part.
         erase: how probable it is that a rectangle of a clip is erased.
         compile: let torch compile the model: minutes at the start, faster steps on a GPU.
-        recompute: keep fewer activations and compute them again in the backward pass: less memory, slower steps.
+        recompute: activation checkpointing, for less memory and slower steps.
         start: checkpoint whose weights to start from (fine-tuning); the head is new if it has other classes.
         select: "val", or "test" only to show what choosing the epoch on the test clips does to the numbers.
 

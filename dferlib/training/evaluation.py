@@ -13,9 +13,9 @@ from dferlib.data.transforms import prepare
 from dferlib.devices import pick_device
 from dferlib.errors import InputError
 from dferlib.models.base import ClipModel
-from dferlib.training.loader import Clips, ahead, middle_frames
+from dferlib.training.clips import Clips, middle_frames, prefetch, to_device
 from dferlib.training.metrics import summary
-from dferlib.training.processes import gathered, place
+from dferlib.training.processes import all_gather, rank_and_world_size
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class Predictions:
 def evaluate(
     model: ClipModel,
     source: ClipSource,
+    *,
     batch_size: int = 64,
     device: str = "auto",
     per_segment: int = 1,
@@ -78,39 +79,59 @@ def evaluate(
         InputError: the classes or the number of frames do not fit, or a logit is nan or infinite.
     """
     check_fits(model, source, per_segment)
-    target, rng = pick_device(device), np.random.default_rng(0)
-    home, was_training = next(model.parameters()).device, model.training
     frames = middle_frames(source, model.input_spec, per_segment)
     if shuffle_frames:
-        frames = rng.permuted(frames, axis=1)
-    rank, processes = place()
+        frames = np.random.default_rng(0).permuted(frames, axis=1)
+    rank, processes = rank_and_world_size()
     mine = np.array_split(np.arange(len(source)), processes)[rank]
-    shares = [mine[start : start + batch_size] for start in range(0, len(mine), batch_size)]
-    clips, found = Clips(source, target, hold=False), []
-
-    def make(number: int) -> Tensor:
-        if maps is not None:
-            return maps[torch.from_numpy(shares[number])].to(target)
-        return prepare(clips.take(shares[number], frames[shares[number]]), model.input_spec)
-
-    model.to(target).eval()
+    batches = [mine[start : start + batch_size] for start in range(0, len(mine), batch_size)]
+    home, was_training = next(model.parameters()).device, model.training
     try:
-        with torch.inference_mode(), tqdm(total=len(mine), unit="clip", disable=not progress, delay=2) as bar:
-            for inputs in ahead(make, range(len(shares)), target):
-                embedding = model.forward_features(inputs) if maps is None else model.features_from_maps(inputs)
-                found.append((model.head(embedding).float().cpu().numpy(), embedding.float().cpu().numpy()))
-                bar.update(len(inputs))
+        found = _run(model, source, batches, frames=frames, maps=maps, device=pick_device(device), progress=progress)
     finally:
         model.to(home).train(was_training)
-    everything = gathered(found)
-    scores, embedded = (np.concatenate(part) for part in zip(*everything, strict=True))
+    logits, embeddings = (np.concatenate(part) for part in zip(*all_gather(found), strict=True))
+    _check_finite(logits, source)
     table = source.table
-    if not np.isfinite(scores).all():
-        first = str(table.ids[~np.isfinite(scores).all(1)][0])
+    return Predictions(table.ids, table.labels, table.groups, logits, source.classes, embeddings if features else None)
+
+
+@torch.inference_mode()
+def _run(
+    model: ClipModel,
+    source: ClipSource,
+    batches: list[np.ndarray],
+    *,
+    frames: np.ndarray,
+    maps: Tensor | None,
+    device: torch.device,
+    progress: bool,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Logits and embeddings of each batch of clips; the model stays on the device, in evaluation mode."""
+    clips, found = Clips(source, device, on_device=False), []
+    model.to(device).eval()
+
+    def prepare_batch(number: int) -> Tensor:
+        which = batches[number]
+        if maps is not None:
+            return to_device(maps[torch.from_numpy(which)], device)
+        return prepare(clips.take(which, frames[which]), model.input_spec)
+
+    with tqdm(total=sum(map(len, batches)), unit="clip", disable=not progress, delay=2) as bar:
+        for inputs in prefetch(prepare_batch, range(len(batches)), device):
+            embedding = model.forward_features(inputs) if maps is None else model.features_from_maps(inputs)
+            found.append((model.head(embedding).float().cpu().numpy(), embedding.float().cpu().numpy()))
+            bar.update(len(inputs))
+    return found
+
+
+def _check_finite(logits: np.ndarray, source: ClipSource) -> None:
+    broken = ~np.isfinite(logits).all(1)
+    if broken.any():
+        first = str(source.table.ids[broken][0])
         raise InputError(
             f"the model gives nan or infinity for clip {first!r}: train it again, with a lower learning rate"
         )
-    return Predictions(table.ids, table.labels, table.groups, scores, source.classes, embedded if features else None)
 
 
 def check_fits(model: ClipModel, source: ClipSource, per_segment: int) -> None:

@@ -2,15 +2,17 @@
 
 from typing import Protocol, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dferlib.data.table import ClipSource
 from dferlib.errors import InputError, choose
 from dferlib.models.base import ClipModel
 from dferlib.models.losses import CompactLoss
 from dferlib.models.metric_losses import CenterLoss, ECSTFLLoss
-from dferlib.training.processes import place
+from dferlib.training.processes import rank_and_world_size
 
 LOSSES = ("cross_entropy", "label_smoothing", "compact", "center", "ec_stfl", "joint")
 WEIGHABLE = ("cross_entropy", "label_smoothing", "center", "ec_stfl")  # those with a cross entropy of torch inside
@@ -104,11 +106,18 @@ def make_loss(name: str, model: ClipModel, weights: Tensor | None = None) -> nn.
         return None
     if name == "compact":
         return OnLogits(CompactLoss(COMPACT_BETA))
-    if name in ("center", "ec_stfl") and place()[1] > 1:
+    if name in ("center", "ec_stfl") and rank_and_world_size()[1] > 1:
         raise InputError(f"the loss {name!r} compares all clips of a batch: train in one process, or with another loss")
     if name == "center":
-        return WithFeatures(entropy, CenterLoss(model.config["num_classes"], _width(model)), CENTER_WEIGHT)
+        return WithFeatures(entropy, CenterLoss(model.config["num_classes"], _feature_width(model)), CENTER_WEIGHT)
     return WithFeatures(entropy, ECSTFLLoss(), EC_STFL_WEIGHT) if name == "ec_stfl" else entropy
+
+
+def class_weights(source: ClipSource) -> Tensor:
+    """N / (C n) for each class with n of the N clips, float32 (C,): every class counts alike in the loss."""
+    labels, classes = source.table.labels, len(source.classes)
+    counts = np.bincount(labels, minlength=classes)
+    return torch.tensor(len(labels) / (classes * counts.clip(1)), dtype=torch.float32)
 
 
 class Objective(nn.Module):
@@ -135,7 +144,7 @@ class Objective(nn.Module):
 
 
 @torch.no_grad()
-def _width(model: ClipModel) -> int:
+def _feature_width(model: ClipModel) -> int:
     """How many channels the clip features have: one clip of zeros tells."""
     spec, was_training = model.input_spec, model.training
     first = next(model.parameters())

@@ -56,16 +56,16 @@ def is_first() -> bool:
     return int(os.environ.get("RANK", 0)) == 0
 
 
-def place() -> tuple[int, int]:
+def rank_and_world_size() -> tuple[int, int]:
     """The rank of this process and how many there are; (0, 1) where it works alone."""
     if distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank(), distributed.get_world_size()
     return 0, 1
 
 
-def gathered(items: list[Item]) -> list[Item]:
+def all_gather(items: list[Item]) -> list[Item]:
     """The items of all processes, those of the first one first. Every process must call it."""
-    count = place()[1]
+    count = rank_and_world_size()[1]
     if count == 1:
         return items
     everybody: list[list[Item]] = [[] for _ in range(count)]
@@ -89,7 +89,7 @@ class _Sum(torch.autograd.Function):
         return total
 
 
-class SharedBatchNorm(_BatchNorm):
+class SynchronisedBatchNorm(_BatchNorm):
     """Batch normalisation over the clips of all processes. Unlike torch's SyncBatchNorm it works on a CPU too."""
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -97,7 +97,7 @@ class SharedBatchNorm(_BatchNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, ...) to the same shape."""
-        if not self.training or place()[1] == 1:
+        if not self.training or rank_and_world_size()[1] == 1:
             return super().forward(input)
         dims, shape = [0, *range(2, input.dim())], [1, -1, *[1] * (input.dim() - 2)]
         x = input.float()
@@ -121,11 +121,11 @@ class SharedBatchNorm(_BatchNorm):
 
 
 @contextmanager
-def shared_batch_norm(model: nn.Module) -> Iterator[None]:
+def synchronise_batch_norm(model: nn.Module) -> Iterator[None]:
     """Let the batch normalisation of a model see all processes' clips for the time of the block."""
-    kinds = {m: type(m) for m in model.modules() if isinstance(m, _BatchNorm)} if place()[1] > 1 else {}
+    kinds = {m: type(m) for m in model.modules() if isinstance(m, _BatchNorm)} if rank_and_world_size()[1] > 1 else {}
     for module in kinds:
-        module.__class__ = SharedBatchNorm
+        module.__class__ = SynchronisedBatchNorm
     try:
         yield
     finally:

@@ -29,8 +29,10 @@ from dferlib.files import written_whole
 from dferlib.models import create_model
 from dferlib.training.config import TrainConfig
 from dferlib.training.evaluation import Predictions, evaluate
-from dferlib.training.loop import CHECKPOINT, History, train
+from dferlib.training.history import History
+from dferlib.training.loop import train
 from dferlib.training.processes import is_first
+from dferlib.training.run_folder import CHECKPOINT
 
 TUNING_SEED = 100  # none of the runs has it
 # what gives a row its clips: from `Row.data` to the "train", "val" and "test" splits
@@ -134,7 +136,8 @@ def _trained(
     torch.manual_seed(config.seed)
     model = create_model(row.model, len(sources["train"].classes), scale, **row.overrides)
     judge = sources[config.select]
-    history = train(model, sources["train"], judge, config, checkpoint, progress, resume, tensorboard)
+    shown = {"progress": progress, "resume": resume, "tensorboard": tensorboard}
+    history = train(model, sources["train"], judge, config, checkpoint, **shown)
     test, per_segment = sources["test"], config.per_segment
     return history, evaluate(model, test, device=config.device, per_segment=per_segment, progress=progress)
 
