@@ -4,8 +4,9 @@ import torch.nn.functional as F
 from loops import lstm_by_loops, make, make_clips
 from torch import nn
 
-from dferlib import InputError, create_model
+from dferlib import InputError, TrainConfig, create_model, evaluate, train
 from dferlib.evidence.complexity import complexity
+from dferlib.models.base import each_map
 from dferlib.models.staner import PEAKS, REGIONS, VARIANTS, peak_frames
 
 
@@ -72,14 +73,11 @@ def test_attention_off_is_the_same_with_every_place_alike():
 @torch.no_grad()
 def test_tler_equals_its_equations():
     model = make("tler", frames=5, size=32).double().eval()
-    maps = torch.randn(1, 5, 96, 2, 2, dtype=torch.float64)
+    maps = torch.randn(1, 5, 3, 32, 2, 2, dtype=torch.float64)
     end = model.branch.end
     joined = []
     for t in range(5):  # an LSTM's output at frame t is that of the clip up to there
-        followed = [
-            lstm_by_loops(lstm, maps[0, : t + 1, 32 * r : 32 * r + 32].flatten(1))
-            for r, lstm in enumerate(model.branch.lstms)
-        ]
+        followed = [lstm_by_loops(lstm, maps[0, : t + 1, r].flatten(1)) for r, lstm in enumerate(model.branch.lstms)]
         joined.append(torch.cat(followed))  # Eq. 11
     nothing = torch.zeros_like(joined[0])
     f_l = torch.zeros_like(end.bias)
@@ -133,6 +131,32 @@ def test_the_decision_is_the_average_of_both_and_each_is_its_branch(alpha):
     joint = -sum(p[i, y].log() for p in (p_g, p_l) for i, y in enumerate(labels)) / 2
     torch.testing.assert_close(model.joint_loss(clips, labels), joint)  # Eq. 15
     torch.testing.assert_close(model.loss_from_features(model.forward_features(clips), labels), joint)
+
+
+@torch.no_grad()
+def test_maps_that_were_kept_give_the_same_answer():
+    model = make("staner").eval()
+    clips = make_clips(model, 4)
+    halves = [model.feature_maps(half) for half in clips.chunk(2)]
+    kept = each_map(lambda *parts: torch.cat(parts), *halves)
+    assert kept._fields == ("face", "regions")
+    torch.testing.assert_close(model.forward_from_maps(kept), model(clips))
+    third = each_map(lambda part: part[2:3], kept)
+    torch.testing.assert_close(model.forward_from_maps(third), model(clips[2:3]))
+
+
+def test_it_trains_on_kept_maps_as_it_would_on_pixels(tiny_source):
+    """With a frozen backbone nobody runs the backbone again, and what was learnt is judged alike from the pixels."""
+    torch.manual_seed(0)
+    model, passes = create_model("staner", weights=None), []
+    model.backbone.register_forward_hook(lambda *_: passes.append(1))
+    clips = tiny_source(8, frames=8, side=64)
+    before = [p.clone() for p in model.spatial.parameters()]
+    config = TrainConfig(epochs=3, batch_size=4, device="cpu", backbone_lr_scale=0, loss="joint", lr=1e-3)
+    history = train(model, clips, clips, config, progress=False)
+    assert len(passes) == 1 + 8, "the plain clips once, and once each of the eight augmented versions"
+    assert all((p - old).abs().max() > 0 for p, old in zip(model.spatial.parameters(), before, strict=True))
+    assert evaluate(model, clips, device="cpu").metrics()["uar"] == history.best.val_uar
 
 
 def test_labels_out_of_range_are_told():

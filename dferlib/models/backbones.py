@@ -218,6 +218,18 @@ def stages_of(net: StagedBackbone) -> list[nn.Module]:
     return [net.stem, *net.blocks] if isinstance(net, SlimResNet) else list(net)
 
 
+def vgg_blocks(net: VGG) -> list[list[nn.Module]]:
+    """The five blocks of a VGG: in each some convolutions with their norms and ReLUs, and a pool at the end."""
+    blocks: list[list[nn.Module]] = []
+    layers: list[nn.Module] = []
+    for layer in net:
+        layers.append(layer)
+        if isinstance(layer, nn.MaxPool2d):
+            blocks.append(layers)
+            layers = []
+    return blocks
+
+
 def places_of(backbone: Backbone, size: int) -> int:
     """S, how many places the feature map of a frame of `size` px has."""
     side = (size - 7) // 64 if isinstance(backbone, DlibFace) else -(-size // backbone.stride)

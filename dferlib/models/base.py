@@ -1,5 +1,6 @@
 """What every model of this library has in common: feature maps of each frame, clip features, a head."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,25 @@ import torch
 from torch import Tensor, nn
 
 from dferlib.errors import InputError
+
+Maps = Any  # of a backbone: a tensor (B, F, C, h, w), or, where it looks at several things, a named tuple of tensors
+
+
+def each_map(function: Callable[..., Tensor], *maps: Maps) -> Maps:
+    """Apply a function to maps, or to every part of maps that are a named tuple.
+
+    Whoever keeps, indexes or joins maps need not know which of the two they are: `each_map(torch.Tensor.cpu, maps)`.
+
+    Args:
+        function: takes as many tensors as there are maps.
+        maps: of one model; several are taken part by part, the first parts together, then the second.
+
+    Returns:
+        Maps of the same kind.
+    """
+    if isinstance(maps[0], Tensor):
+        return function(*maps)
+    return type(maps[0])(*map(function, *maps))
 
 
 @dataclass(frozen=True)
@@ -42,7 +62,7 @@ class ClipModel(nn.Module):
     config: dict[str, Any]  # what `create_model` needs to build it again
     classes: tuple[str, ...]  # their names, once it was trained or loaded
 
-    def feature_maps(self, clips: Tensor) -> Tensor:
+    def feature_maps(self, clips: Tensor) -> Maps:
         """The backbone's maps of every frame.
 
         Args:
@@ -57,7 +77,7 @@ class ClipModel(nn.Module):
         self._check(clips)
         return self.backbone(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
 
-    def features_from_maps(self, maps: Tensor) -> Tensor:
+    def features_from_maps(self, maps: Maps) -> Tensor:
         """Clip features (B, D) from the maps of its frames (B, T, C, h, w)."""
         raise TypeError(f"{type(self).__name__} does not say how to join frames")
 
@@ -65,7 +85,7 @@ class ClipModel(nn.Module):
         """Clip features (B, D) of normalised clips (B, T, 3, H, W)."""
         return self.features_from_maps(self.feature_maps(clips))
 
-    def forward_from_maps(self, maps: Tensor) -> Tensor:
+    def forward_from_maps(self, maps: Maps) -> Tensor:
         """Logits (B, classes) from maps (B, T, C, h, w): what a frozen backbone needs to compute only once."""
         return self.head(self.features_from_maps(maps))
 

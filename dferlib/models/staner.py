@@ -17,13 +17,15 @@ Where the paper is silent, this is what was chosen:
 """
 
 import math
+from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
+from einops import rearrange, reduce
 from torch import Tensor, nn
+from torch.nn import functional
 
 from dferlib.errors import InputError, choose
-from dferlib.models.backbones import build_staged, build_vgg, spec_of, stages_of
+from dferlib.models.backbones import build_staged, build_vgg, spec_of, stages_of, vgg_blocks
 from dferlib.models.base import ClipModel
 from dferlib.models.losses import check_labels
 
@@ -55,7 +57,7 @@ def peak_frames(clips: Tensor, rule: str) -> Tensor:
     """
     if choose("peak", rule, PEAKS) == "last":
         return clips[:, -1]
-    grey = F.avg_pool2d(clips.mean(2), max(clips.shape[-1] // 16, 1)).flatten(2)  # coarse, (B, T, places)
+    grey = functional.avg_pool2d(clips.mean(2), max(clips.shape[-1] // 16, 1)).flatten(2)  # coarse, (B, T, places)
     grey = (grey - grey.mean(2, keepdim=True)) / (grey.std(2, keepdim=True) + 1e-6)
     change = (grey - grey[:, :1]).abs().mean(2) + (grey - grey[:, -1:]).abs().mean(2)
     index = change.argmax(1)[:, None, None, None, None].expand(-1, 1, *clips.shape[2:])
@@ -63,39 +65,56 @@ def peak_frames(clips: Tensor, rule: str) -> Tensor:
 
 
 class Front(nn.Sequential):
-    """The first layers of a backbone, on grey pictures: ten convolutions of VGG-16, or four where it need not be deep.
+    """The first layers of a backbone, on grey frames.
 
-    The slim one goes as far down: to an eighth of the size, or to a quarter.
+    Args:
+        layers: of the backbone, from the first on.
+        out_channels: C of the maps that they give.
     """
 
-    def __init__(self, kind: str, weights: str | None, deep: bool) -> None:
-        if choose("backbone", kind, ("vgg16", "slim")) == "slim":
-            layers = stages_of(build_staged("slim", weights))[: 4 if deep else 3]
-        else:
-            layers = list(build_vgg(16, 64, weights))[: 33 if deep else 14]  # three to a convolution, one to a pool
+    def __init__(self, layers: list[nn.Module], out_channels: int) -> None:
         super().__init__(*layers)
-        self.out_channels = (64 if deep else 32) if kind == "slim" else (512 if deep else 128)
+        self.out_channels = out_channels
 
     def forward(self, frames: Tensor) -> Tensor:
         """(N, 3, H, W) to (N, C, h, w)."""
         return super().forward(frames.mean(1, keepdim=True).expand_as(frames))
 
 
+def face_front(kind: str, weights: str | None) -> Front:
+    """The front of SGAER: ten convolutions of VGG-16, or the slim network as far down, to an eighth of the size."""
+    if choose("backbone", kind, ("vgg16", "slim")) == "slim":
+        stem, first, second, third, _ = stages_of(build_staged("slim", weights))
+        return Front([stem, first, second, third], out_channels=64)
+    first_block, second_block, third_block, fourth_block, _ = vgg_blocks(build_vgg(16, 64, weights))
+    without_pool = fourth_block[:-1]
+    return Front([*first_block, *second_block, *third_block, *without_pool], out_channels=512)
+
+
+def region_front(kind: str, weights: str | None) -> Front:
+    """The front of TLER: four convolutions of VGG-16, or the slim network as far down, to a quarter of the size."""
+    if choose("backbone", kind, ("vgg16", "slim")) == "slim":
+        stem, first, second, _, _ = stages_of(build_staged("slim", weights))
+        return Front([stem, first, second], out_channels=32)
+    first_block, second_block, *_ = vgg_blocks(build_vgg(16, 64, weights))
+    return Front([*first_block, *second_block], out_channels=128)
+
+
 class Regions(nn.Module):
-    """Eyes, nose and mouth of each frame, each through a front of its own, as maps of 2 x 2 one after another."""
+    """Eyes, nose and mouth of each frame, each through a front of its own, as maps of 2 x 2."""
 
     def __init__(self, kind: str, weights: str | None, size: int) -> None:
         super().__init__()
         self.boxes = [tuple(round(part * size) for part in box) for box in REGIONS.values()]
-        self.fronts = nn.ModuleList(Front(kind, weights, deep=False) for _ in REGIONS)
-        self.out_channels = 32 if kind == "slim" else 128  # of each
+        fronts = [region_front(kind, weights) for _ in REGIONS]
+        self.fronts, self.out_channels = nn.ModuleList(fronts), fronts[0].out_channels
 
     def forward(self, frames: Tensor) -> Tensor:
-        """(N, 3, H, W) to (N, 3 C, 2, 2)."""
+        """(N, 3, H, W) to the maps of the three regions (N, 3, C, 2, 2)."""
         maps = []
         for (top, bottom, left, right), front in zip(self.boxes, self.fronts, strict=True):
-            maps.append(F.adaptive_avg_pool2d(front(frames[:, :, top:bottom, left:right]), 2))
-        return torch.cat(maps, 1)
+            maps.append(functional.adaptive_avg_pool2d(front(frames[:, :, top:bottom, left:right]), 2))
+        return torch.stack(maps, 1)
 
 
 class SpatialBranch(nn.Module):
@@ -126,7 +145,7 @@ class SpatialBranch(nn.Module):
         """Maps U (B, C, h, w) to F_G (B, D)."""
         if self.mask is not None:
             u = (1 + self.mask(u)) * u  # Eq. 1 and 2
-        return self.end(u).mean((2, 3))
+        return reduce(self.end(u), "b d h w -> b d", "mean")
 
 
 class TemporalBranch(nn.Module):
@@ -143,11 +162,12 @@ class TemporalBranch(nn.Module):
         self.end = nn.Conv1d(3 * dim, 2 * dim, 3, padding=1)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Maps (B, T, 3 C, 2, 2) to F_L (B, 2 dim)."""
-        parts = maps.chunk(len(self.lstms), 2)
-        followed = [lstm(part.flatten(2))[0] for lstm, part in zip(self.lstms, parts, strict=True)]  # Eq. 5 to 10
-        joined = torch.cat(followed, 2)  # Eq. 11, (B, T, 3 dim)
-        return self.end(joined.transpose(1, 2)).relu().mean(2)
+        """Maps of the three regions (B, F, 3, C, 2, 2) to F_L (B, 2 dim)."""
+        x = rearrange(maps, "b f regions c h w -> regions b f (c h w)")  # x_t of each region
+        followed = [lstm(x_region)[0] for lstm, x_region in zip(self.lstms, x, strict=True)]  # Eq. 5 to 10
+        joined = torch.cat(followed, 2)  # F', Eq. 11, (B, F, 3 dim)
+        f_l = self.end(rearrange(joined, "b f d -> b d f")).relu()
+        return reduce(f_l, "b d f -> b d", "mean")
 
 
 class SGAER(ClipModel):
@@ -180,7 +200,7 @@ class SGAER(ClipModel):
         super().__init__()
         self.input_spec = spec_of(backbone, size, frames)
         self.peak = choose("peak", peak, PEAKS)
-        self.backbone = Front(backbone, weights, deep=True)
+        self.backbone = face_front(backbone, weights)
         self.branch = SpatialBranch(self.backbone.out_channels, dim, attention)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, num_classes))
 
@@ -224,8 +244,15 @@ class TLER(ClipModel):
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * dim, num_classes))
 
     def features_from_maps(self, maps: Tensor) -> Tensor:
-        """Maps (B, T, 3 C, 2, 2) to F_L (B, 2 dim)."""
+        """Maps of the three regions (B, F, 3, C, 2, 2) to F_L (B, 2 dim)."""
         return self.branch(maps)
+
+
+class StanerMaps(NamedTuple):
+    """What both branches look at."""
+
+    face: Tensor  # U of the peak frame, (B, C, h, w)
+    regions: Tensor  # of every frame, (B, F, 3, C, 2, 2)
 
 
 class Fronts(nn.Module):
@@ -233,12 +260,12 @@ class Fronts(nn.Module):
 
     def __init__(self, kind: str, weights: str | None, size: int) -> None:
         super().__init__()
-        self.face, self.regions = Front(kind, weights, deep=True), Regions(kind, weights, size)
+        self.face, self.regions = face_front(kind, weights), Regions(kind, weights, size)
 
-    def forward(self, peaks: Tensor, clips: Tensor) -> Tensor:
-        """Peak frames (B, 3, H, W) and clips (B, T, 3, H, W) to their maps, flat and one after another (B, n)."""
-        regions = self.regions(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
-        return torch.cat([self.face(peaks).flatten(1), regions.flatten(1)], 1)
+    def forward(self, peaks: Tensor, clips: Tensor) -> StanerMaps:
+        """The maps of peak frames (B, 3, H, W) and clips (B, F, 3, H, W)."""
+        regions = self.regions(rearrange(clips, "b f c h w -> (b f) c h w"))
+        return StanerMaps(self.face(peaks), regions.unflatten(0, clips.shape[:2]))
 
 
 class Fusion(nn.Module):
@@ -314,24 +341,18 @@ class STANER(ClipModel):
         self.input_spec = spec_of(backbone, size, frames)
         self.peak = choose("peak", peak, PEAKS)
         self.backbone = Fronts(backbone, weights, size)
-        self.channels = self.backbone.face.out_channels, self.backbone.regions.out_channels
-        self.spatial = SpatialBranch(self.channels[0], spatial_dim, attention)
-        self.temporal = TemporalBranch(self.channels[1], dim)
+        self.spatial = SpatialBranch(self.backbone.face.out_channels, spatial_dim, attention)
+        self.temporal = TemporalBranch(self.backbone.regions.out_channels, dim)
         self.head = Fusion(spatial_dim, 2 * dim, num_classes, alpha, dropout)
 
-    def feature_maps(self, clips: Tensor) -> Tensor:
-        """Both branches' maps of clips (B, T, 3, H, W), flat and one after another: (B, 1, n, 1, 1)."""
+    def feature_maps(self, clips: Tensor) -> StanerMaps:
+        """Both branches' maps of clips (B, F, 3, H, W)."""
         self._check(clips)
-        return self.backbone(peak_frames(clips, self.peak), clips)[:, None, :, None, None]
+        return self.backbone(peak_frames(clips, self.peak), clips)
 
-    def features_from_maps(self, maps: Tensor) -> Tensor:
-        """Maps (B, 1, n, 1, 1) to F_G and F_L side by side (B, D)."""
-        T, flat = self.input_spec.frames, maps.flatten(1)
-        length = T * 3 * self.channels[1] * 4
-        face, regions = flat.split([flat.shape[1] - length, length], 1)
-        side = math.isqrt(face.shape[1] // self.channels[0])
-        f_g = self.spatial(face.unflatten(1, (self.channels[0], side, side)))
-        return torch.cat([f_g, self.temporal(regions.unflatten(1, (T, -1, 2, 2)))], 1)
+    def features_from_maps(self, maps: StanerMaps) -> Tensor:
+        """Both branches' maps to F_G and F_L side by side (B, D)."""
+        return torch.cat([self.spatial(maps.face), self.temporal(maps.regions)], 1)
 
     def joint_loss(self, clips: Tensor, labels: Tensor) -> Tensor:
         """The sum of both branches' cross entropies (Eq. 15) for clips (B, T, 3, H, W) and labels (B,)."""
@@ -345,4 +366,6 @@ class STANER(ClipModel):
         """
         spatial, temporal = self.head.both(features)
         check_labels(labels, spatial.shape[1])
-        return F.cross_entropy(spatial.float(), labels) + F.cross_entropy(temporal.float(), labels)  # Eq. 4 and 13
+        return functional.cross_entropy(spatial.float(), labels) + functional.cross_entropy(
+            temporal.float(), labels
+        )  # Eq. 4 and 13

@@ -5,14 +5,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from dferlib.data.table import ClipSource
 from dferlib.data.transforms import prepare
 from dferlib.devices import pick_device
 from dferlib.errors import InputError
-from dferlib.models.base import ClipModel
+from dferlib.models.base import ClipModel, Maps, each_map
 from dferlib.training.clips import Clips, middle_frames, prefetch, to_device
 from dferlib.training.metrics import summary
 from dferlib.training.processes import all_gather, rank_and_world_size
@@ -58,7 +57,7 @@ def evaluate(
     shuffle_frames: bool = False,
     features: bool = False,
     progress: bool = False,
-    maps: Tensor | None = None,
+    maps: Maps | None = None,
 ) -> Predictions:
     """Run a model over every clip of a source, once each, on the middle frames of its segments.
 
@@ -103,7 +102,7 @@ def _run(
     batches: list[np.ndarray],
     *,
     frames: np.ndarray,
-    maps: Tensor | None,
+    maps: Maps | None,
     device: torch.device,
     progress: bool,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -111,17 +110,17 @@ def _run(
     clips, found = Clips(source, device, on_device=False), []
     model.to(device).eval()
 
-    def prepare_batch(number: int) -> Tensor:
+    def prepare_batch(number: int) -> Maps:
         which = batches[number]
         if maps is not None:
-            return to_device(maps[torch.from_numpy(which)], device)
+            return each_map(lambda kept: to_device(kept[torch.from_numpy(which)], device), maps)
         return prepare(clips.take(which, frames[which]), model.input_spec)
 
     with tqdm(total=sum(map(len, batches)), unit="clip", disable=not progress, delay=2) as bar:
         for inputs in prefetch(prepare_batch, range(len(batches)), device):
             embedding = model.forward_features(inputs) if maps is None else model.features_from_maps(inputs)
             found.append((model.head(embedding).float().cpu().numpy(), embedding.float().cpu().numpy()))
-            bar.update(len(inputs))
+            bar.update(len(embedding))
     return found
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dferlib.data.table import ClipSource
 from dferlib.data.transforms import prepare
-from dferlib.models.base import ClipModel
+from dferlib.models.base import ClipModel, Maps, each_map
 from dferlib.training.clips import MEMORY_BYTES, Clips, middle_frames
 from dferlib.training.config import TrainConfig
 from dferlib.training.loader import Loader
@@ -29,11 +29,9 @@ class KeptMaps:
     """The maps of the clips of each source, kept while the source lives."""
 
     def __init__(self) -> None:
-        self._kept: WeakKeyDictionary[ClipSource, tuple[str, list[Tensor]]] = WeakKeyDictionary()
+        self._kept: WeakKeyDictionary[ClipSource, tuple[str, list[Maps]]] = WeakKeyDictionary()
 
-    def get(
-        self, source: ClipSource, *, name: str, make: Callable[[int], Iterator[Tensor]], views: int
-    ) -> list[Tensor]:
+    def get(self, source: ClipSource, *, name: str, make: Callable[[int], Iterator[Maps]], views: int) -> list[Maps]:
         """The maps of every view, each (N, ...); an empty list where they would take too much memory.
 
         Args:
@@ -44,14 +42,15 @@ class KeptMaps:
         """
         if source in self._kept and self._kept[source][0] == name:
             return self._kept[source][1]
-        found: list[Tensor] = []
+        found: list[Maps] = []
         for view in range(views):
             parts = []
             for part in make(view):
-                if part.nbytes / len(part) * len(source) * views > MEMORY_BYTES:
+                tensors = [part] if isinstance(part, Tensor) else part
+                if sum(tensor[0].nbytes for tensor in tensors) * len(source) * views > MEMORY_BYTES:
                     return []
                 parts.append(part)
-            found.append(torch.cat(parts))
+            found.append(each_map(lambda *batches: torch.cat(batches), *parts))
         self._kept.pop(source, None)
         while len(self._kept) >= SOURCES:
             del self._kept[next(iter(self._kept))]
@@ -64,7 +63,7 @@ KEPT_MAPS = KeptMaps()
 
 def frozen_maps(
     model: ClipModel, source: ClipSource, *, config: TrainConfig, loader: Loader | None = None
-) -> list[Tensor]:
+) -> list[Maps]:
     """The maps that a frozen backbone gives, from memory if they were computed before.
 
     Args:
@@ -79,7 +78,7 @@ def frozen_maps(
     device = next(model.parameters()).device
 
     @torch.no_grad()
-    def make(view: int) -> Iterator[Tensor]:
+    def make(view: int) -> Iterator[Maps]:
         model.eval()
         plain = Clips(source, device, on_device=False)
         frames = middle_frames(source, model.input_spec, config.per_segment)

@@ -6,6 +6,7 @@ can go on in the middle, and each of several processes knows the whole batch and
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from dferlib.data.sampling import segment_indices
 from dferlib.data.table import ClipSource
 from dferlib.data.transforms import Augment, normalise
 from dferlib.errors import InputError
-from dferlib.models.base import ClipModel
+from dferlib.models.base import ClipModel, Maps, each_map
 from dferlib.training.clips import Clips, prefetch, to_device
 from dferlib.training.config import TrainConfig
 from dferlib.training.processes import rank_and_world_size
@@ -32,7 +33,7 @@ class Batch:
             all clips of the batch; 1 where there is one process.
     """
 
-    inputs: Tensor
+    inputs: Maps
     labels: Tensor
     weight: float
 
@@ -57,7 +58,7 @@ class Loader:
         if len(source) < self.processes:
             raise InputError(f"{self.processes} processes for {len(source)} clips: start fewer")
         self.augment = Augment(self.spec.size, saturation=config.saturation, erase=config.erase)
-        self.maps: list[Tensor] = []  # those of each view, if they are kept
+        self.maps: list[Maps] = []  # those of each view, if they are kept
         # a last batch that is too small to be shared goes with the one before
         self.ends = [*range(config.batch_size, len(source) - self.processes + 1, config.batch_size)]
         self.per_epoch = len(self.ends) + 1
@@ -85,8 +86,9 @@ class Loader:
         mine = np.array_split(np.arange(len(indices)), self.processes)[self.rank]
         if self.maps:
             views = np.random.default_rng(key).integers(len(self.maps), size=len(indices))
-            found = [self.maps[view][index] for view, index in zip(views[mine], indices[mine], strict=True)]
-            inputs = to_device(torch.stack(found), self.labels.device)
+            chosen = zip(views[mine], indices[mine], strict=True)
+            found = [each_map(itemgetter(index), self.maps[view]) for view, index in chosen]
+            inputs = each_map(lambda *clips: to_device(torch.stack(clips), self.labels.device), *found)
         else:
             inputs = self.augmented(indices, key, mine)
         where = to_device(torch.from_numpy(indices[mine]), self.labels.device)

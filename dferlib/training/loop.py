@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dferlib.data.table import ClipSource
-from dferlib.models.base import ClipModel
+from dferlib.models.base import ClipModel, Maps
 from dferlib.training.averaging import WeightAverage
 from dferlib.training.checkpoints import load_weights
 from dferlib.training.clips import load_into_memory
@@ -133,7 +133,7 @@ class Trainer:
             tally=Tally(config),
             average=WeightAverage(model, config.ema) if config.ema else None,
         )
-        self.val_maps: Tensor | None = None  # of a frozen backbone
+        self.val_maps: Maps | None = None  # of a frozen backbone
 
     def run(self, folder: RunFolder, progress: bool = True) -> None:
         """Go through the epochs that are left, judge each on the validation clips, keep the best."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dferlib.data.table import ClipSource
 from dferlib.errors import InputError, choose
-from dferlib.models.base import ClipModel
+from dferlib.models.base import ClipModel, Maps
 from dferlib.models.losses import CompactLoss
 from dferlib.models.metric_losses import CenterLoss, ECSTFLLoss
 from dferlib.training.processes import rank_and_world_size
@@ -133,7 +133,7 @@ class Objective(nn.Module):
         super().__init__()
         self.model, self.loss, self.from_maps = model, loss, from_maps
 
-    def forward(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, inputs: Maps, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The loss and the logits (B, C) of clips (B, T, 3, H, W), or of their maps, and labels (B,)."""
         model = self.model
         features = model.features_from_maps(inputs) if self.from_maps else model.forward_features(inputs)
