@@ -12,19 +12,12 @@ from torch import Tensor
 
 from dferlib import InputError
 from dferlib.makefaces.assets import load_head
-from dferlib.makefaces.hands import ALPHA, POSES, SHADOW, hand_sprite
 from dferlib.makefaces.identity import sample_identity
-from dferlib.makefaces.occluders import (
-    FRAME_SHAPES,
-    HAND_PLACES,
-    KINDS,
-    Glasses,
-    Hair,
-    Hand,
-    occlude,
-    possible_kinds,
-    sample_occluder,
-)
+from dferlib.makefaces.occluders import KINDS, occlude, possible_kinds, sample_occluder
+from dferlib.makefaces.occluders.glasses import FRAME_SHAPES, Glasses
+from dferlib.makefaces.occluders.hair import Hair
+from dferlib.makefaces.occluders.hand import HAND_PLACES, Hand
+from dferlib.makefaces.occluders.hand_sprite import ALPHA, POSES, SHADOW, hand_sprite
 from dferlib.makefaces.render import Actor, Light, Scene
 
 TURNS = np.array([[0, 0, 0], [0.45, 0, 0], [-0.45, 0.1, 0], [0.1, 0.25, 0.1], [-0.2, -0.25, -0.1]], np.float32)

@@ -368,15 +368,15 @@ def expose(colour: Tensor, carried: Tensor, place: Tensor, behind: Tensor, frame
 
 
 @_compiled
-def _develop(light: np.ndarray, exposure: float, out: np.ndarray) -> None:
+def _tone_map(light: np.ndarray, exposure: float, out: np.ndarray) -> None:
     factor = np.float32(exposure)
     for i in range(len(light)):
         x = max(light[i] * factor, ZERO)
         out[i] = min(x / (ONE + SHOULDER * x), ONE) ** GAMMA
 
 
-def develop(light: Tensor, exposure: float) -> Tensor:
-    """The compiled twin of `raster.develop`."""
+def tone_map(light: Tensor, exposure: float) -> Tensor:
+    """The compiled twin of `raster.tone_map`."""
     out = torch.empty(light.shape)
-    _develop(_array(light).reshape(-1), exposure, out.view(-1).numpy())
+    _tone_map(_array(light).reshape(-1), exposure, out.view(-1).numpy())
     return out

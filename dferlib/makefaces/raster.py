@@ -256,7 +256,7 @@ def expose(colour: Tensor, carried: Tensor, place: Tensor, behind: Tensor, frame
     return F.avg_pool2d(picture.view(frames, size, size, 5).permute(0, 3, 1, 2), size // side)
 
 
-def develop(light: Tensor, exposure: float) -> Tensor:
+def tone_map(light: Tensor, exposure: float) -> Tensor:
     """Linear light (...) to sRGB values from 0 to 1: exposure, tone curve, gamma."""
     light = (light * exposure).clamp(min=0)
     return (light / (1 + SHOULDER * light)).clamp(0, 1) ** (1 / GAMMA)

@@ -162,7 +162,7 @@ class Actor:
         self._shine_eyes(carried[:, 3:6], seen, world, normal, eye, scene)
         colour = self._colour(seen, samples, act)
         pixels = loops.expose(colour, carried, seen.place, self._behind(scene, samples), len(act), self.size)
-        pictures, motion, face = loops.develop(pixels[:, :3], scene.exposure), pixels[:, 3], pixels[:, 4]
+        pictures, motion, face = loops.tone_map(pixels[:, :3], scene.exposure), pixels[:, 3], pixels[:, 4]
         landmarks = find_landmarks(self.rig).of(points[..., :2]) / SUPERSAMPLE
         return Rendered(pictures, landmarks, motion / face.clamp(min=1e-6), face)
 

@@ -1,7 +1,7 @@
-"""A hand in the round: how high it stands over the picture, which way its surface faces, where its nails are.
+"""A hand in the round: how high it stands over the image plane, which way its surface faces, where its nails are.
 
 It is seen from the back, a right hand with the fingers up and the thumb to the left. Palm, fingers and thumb are
-tapered capsules; their union, softened where they meet, is a height over the picture, and all else follows from that.
+tapered capsules; their union, softened where they meet, is a height over the image plane; the rest follows from that.
 """
 
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class _Capsule:
 def _chain(
     base: np.ndarray, bones: tuple[float, ...], radii: tuple[float, ...], turn: float, bends: tuple[float, ...]
 ) -> list[_Capsule]:
-    """A finger: bones one after the other, each bent further down from the picture's plane."""
+    """A finger: bones one after the other, each bent further down from the image plane."""
     out, start, down = [], base, 0.0
     for k, (bone, bend) in enumerate(zip(bones, bends, strict=True)):
         down += bend
@@ -129,7 +129,7 @@ def _channels(
 
 @lru_cache(maxsize=2 * POSES)
 def hand_sprite(pose: int, step: float) -> Tensor:
-    """A hand as a picture of its surface.
+    """A hand as an image of its surface.
 
     Args:
         pose: which of `POSES` hands.
