@@ -35,7 +35,8 @@ import time
 import numpy as np
 from dferlib.makefaces.assets import load_head
 from dferlib.makefaces.identity import sample_identity
-from dferlib.makefaces.render import Actor, sample_scene
+from dferlib.makefaces.render import Actor
+from dferlib.makefaces.scene import sample_scene
 rng = np.random.default_rng(0)
 actor = Actor(sample_identity(rng, load_head().shape_names), 64)
 scene = sample_scene(rng, 1, 64, 0.085, 0.003)
@@ -101,7 +102,7 @@ def stages(side: int, loops: ModuleType) -> dict[str, float]:
 
 
 def to_disk(side: int, workers: int) -> tuple[float, float]:
-    """The whole way, draw, render, film, write, in `workers` processes, their start included.
+    """The whole way, draw, render, apply the camera, write, in `workers` processes, their start included.
 
     Returns:
         Frames a second by the clock, and milliseconds of processor time a frame.

@@ -28,10 +28,11 @@ from dferlib import EMOTIONS
 from dferlib.files import written_whole
 from dferlib.makefaces import generator
 from dferlib.makefaces.assets import load_head
+from dferlib.makefaces.blend_shapes import shape_weights
 from dferlib.makefaces.identity import sample_identity
 from dferlib.makefaces.knobs import DIFFICULTIES
 from dferlib.makefaces.landmarks import OUTER_CORNERS
-from dferlib.makefaces.performance import perform, shape_weights
+from dferlib.makefaces.performance import perform
 from dferlib.makefaces.render import Actor
 
 PEOPLE, SIDE, DIFFICULTY, SEED = 280, 448, "standard", 2026
@@ -41,7 +42,7 @@ HIDDEN = 0.25  # share of the face; whoever holds a hand before more of it need 
 RECORD = Path(__file__).parents[1] / "results" / "makefaces_detection" / "detection.json"
 
 
-def film_apex(number: int) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+def render_apex(number: int) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """One face: the picture (SIDE, SIDE, 3) uint8, its landmarks (68, 2), and who and what it shows."""
     knobs, emotion = DIFFICULTIES[DIFFICULTY], EMOTIONS[number % len(EMOTIONS)]
     key = [SEED, len(generator.SPLITS), number]  # no split has this number
@@ -50,9 +51,9 @@ def film_apex(number: int) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     performance = perform(emotion, FRAMES, rng, knobs)
     # a neutral face has no apex: take it in the middle
     at = int(performance.expression.argmax()) if emotion != "neutral" else FRAMES // 2
-    pose = generator.draw_pose(FRAMES, knobs, rng)[at : at + 1]
+    pose = generator.sample_pose(FRAMES, knobs, rng)[at : at + 1]
     weights = shape_weights(performance, actor.action_index)[at : at + 1]
-    pictures, truth = generator.shoot(actor, weights, pose, knobs, rng)
+    pictures, truth = generator.render_clip(actor, weights, pose, knobs, rng)
     facts = {"emotion": emotion, "intensity": performance.intensity, **actor.person.summary()}
     facts |= {name: float(angle) for name, angle in zip(("yaw", "pitch", "roll"), np.rad2deg(pose[0]), strict=True)}
     facts |= {"in_front": str(truth["in_front"]), "hidden": float(truth["hidden"][0])}
@@ -92,7 +93,7 @@ def landmark_errors(picture: np.ndarray, box: Any, truth: np.ndarray) -> np.ndar
 
 def examine(number: int) -> dict[str, Any]:
     """Film one face and ask everybody: a row of the record."""
-    picture, truth, row = film_apex(number)
+    picture, truth, row = render_apex(number)
     found = {name: find(picture) for name, find in detectors().items()}
     row |= {name: bool(boxes) for name, boxes in found.items()}
     row["landmark_error"] = None
@@ -134,7 +135,7 @@ def table(rows: list[dict[str, Any]]) -> pd.DataFrame:
 def main() -> None:
     """Film, ask, print and write the record."""
     torch.set_num_threads(1)
-    begin, recipe = time.perf_counter(), generator.recipe()
+    begin, recipe = time.perf_counter(), generator.source_hash()
     rows = [examine(number) for number in tqdm(range(PEOPLE), unit="face")]
     record = {
         **{"recipe": recipe, "dlib": dlib.__version__, "seconds": round(time.perf_counter() - begin)},

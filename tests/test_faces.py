@@ -270,10 +270,12 @@ def test_a_rendered_face_is_found_where_it_was_drawn() -> None:
     import torch
 
     from dferlib.makefaces.assets import load_head
+    from dferlib.makefaces.blend_shapes import shape_weights
     from dferlib.makefaces.generator import HALF_WIDTH
     from dferlib.makefaces.identity import sample_identity
-    from dferlib.makefaces.performance import perform, shape_weights
-    from dferlib.makefaces.render import Actor, sample_scene
+    from dferlib.makefaces.performance import perform
+    from dferlib.makefaces.render import Actor
+    from dferlib.makefaces.scene import sample_scene
 
     errors = []
     for seed in range(3):
@@ -282,7 +284,7 @@ def test_a_rendered_face_is_found_where_it_was_drawn() -> None:
         shapes = shape_weights(perform("neutral", 1, rng), actor.action_index)
         # twice as wide as the data set's crop: the crop is the inner half of the picture
         scene = replace(sample_scene(rng, 1, 224, HALF_WIDTH, 0.0), half_width=2 * HALF_WIDTH, offset=np.zeros((1, 2)))
-        picture = actor.render(shapes, np.zeros((1, 3), np.float32), scene).pictures[0].permute(1, 2, 0)
+        picture = actor.render(shapes, np.zeros((1, 3), np.float32), scene).frames[0].permute(1, 2, 0)
         pixels = (picture.clamp(0, 1) * 255).to(torch.uint8).numpy()
         wide = np.zeros((260, 460, 3), np.uint8)
         wide[20:244, 200:424] = pixels  # away from the middle, so that scaling back is tested
@@ -373,16 +375,18 @@ def render(seed: int, side: int, turn: tuple[float, float, float] = (0, 0, 0)) -
     import torch
 
     from dferlib.makefaces.assets import load_head
+    from dferlib.makefaces.blend_shapes import shape_weights
     from dferlib.makefaces.generator import HALF_WIDTH
     from dferlib.makefaces.identity import sample_identity
-    from dferlib.makefaces.performance import perform, shape_weights
-    from dferlib.makefaces.render import Actor, sample_scene
+    from dferlib.makefaces.performance import perform
+    from dferlib.makefaces.render import Actor
+    from dferlib.makefaces.scene import sample_scene
 
     rng = np.random.default_rng(seed)
     actor = Actor(sample_identity(rng, load_head().shape_names), side)
     shapes = shape_weights(perform("neutral", 1, rng), actor.action_index)
     done = actor.render(shapes, np.array([turn], np.float32), sample_scene(rng, 1, side, HALF_WIDTH, 0.0))
-    picture = (done.pictures[0].permute(1, 2, 0).clamp(0, 1) * 255).to(torch.uint8).numpy()
+    picture = (done.frames[0].permute(1, 2, 0).clamp(0, 1) * 255).to(torch.uint8).numpy()
     return picture, done.landmarks[0].numpy().astype(float)
 
 

@@ -18,16 +18,18 @@ from dferlib.data.store import facts_file, layer_file, write_part
 from dferlib.makefaces import actions, generator, performance, protocol
 from dferlib.makefaces.actions import UNITS
 from dferlib.makefaces.assets import Part, load_head
-from dferlib.makefaces.camera import Camera, CameraStrengths, film
+from dferlib.makefaces.blend_shapes import shape_weights
+from dferlib.makefaces.camera import Camera, CameraStrengths, apply_camera
 from dferlib.makefaces.identity import sample_identity
 from dferlib.makefaces.knobs import Knobs
-from dferlib.makefaces.paint import paint
-from dferlib.makefaces.performance import PHASES, envelope, perform, phase_of, shape_weights
+from dferlib.makefaces.performance import PHASES, envelope, perform, phase_of
 from dferlib.makefaces.protocol import Version
 from dferlib.makefaces.raster import barycentric, rasterise
-from dferlib.makefaces.render import Actor, Scene
+from dferlib.makefaces.render import Actor
+from dferlib.makefaces.scene import Scene
+from dferlib.makefaces.texture import paint_texture
 
-TINY = protocol.Size(picture=24, frames=3, people=(7, 5, 7))
+TINY = protocol.Size(side=24, frames=3, people=(7, 5, 7))
 
 
 @pytest.fixture
@@ -168,8 +170,8 @@ def test_every_class_can_be_told_from_its_units_at_the_apex() -> None:
 
 
 def test_the_face_is_in_the_middle_and_fills_the_picture(actor: Actor) -> None:
-    pictures = actor.render(np.zeros((1, 52)), np.zeros((1, 3)), plain_scene(1)).pictures
-    world, middle, _ = actor._posed(torch.zeros(1, 52), torch.zeros(1, 3))
+    pictures = actor.render(np.zeros((1, 52)), np.zeros((1, 3)), plain_scene(1)).frames
+    world, middle, _ = actor._pose_vertices(torch.zeros(1, 52), torch.zeros(1, 3))
     points, _ = actor._project(world, middle, plain_scene(1), 48)
     eyes, lips = points[0, actor.rig.lids], points[0, actor.rig.lips > 0.5]
     assert abs(float(torch.stack([eyes.mean(0), lips.mean(0)]).mean(0)[1]) - 24) < 1.5
@@ -181,7 +183,7 @@ def test_the_face_is_in_the_middle_and_fills_the_picture(actor: Actor) -> None:
 
 def test_the_crop_follows_the_head_as_an_aligner_does(actor: Actor) -> None:
     pose = np.array([[0, 0, 0], [0.4, 0, 0], [0, 0.3, 0], [-0.4, -0.2, 0.1]], dtype=np.float32)
-    world, middle, _ = actor._posed(torch.zeros(4, 52), torch.from_numpy(pose))
+    world, middle, _ = actor._pose_vertices(torch.zeros(4, 52), torch.from_numpy(pose))
     points, _ = actor._project(world, middle, plain_scene(4), 48)
     both = torch.stack([points[:, actor.rig.lids].mean(1), points[:, actor.rig.lips > 0.5].mean(1)]).mean(0)
     assert (both[:, :2] - 24).abs().max() < 6
@@ -191,7 +193,7 @@ def test_the_crop_follows_the_head_as_an_aligner_does(actor: Actor) -> None:
 def test_an_action_changes_its_own_part_of_the_picture(actor: Actor, shape: str, low: float, high: float) -> None:
     weights = np.zeros((2, 52), dtype=np.float32)
     weights[1, actor.action_index[shape]] = 1
-    still, moved = actor.render(weights, np.zeros((2, 3)), plain_scene(2)).pictures
+    still, moved = actor.render(weights, np.zeros((2, 3)), plain_scene(2)).frames
     change = (still - moved).abs().sum(0).sum(1)  # per row
     rows = (torch.arange(48) + 0.5) / 48
     inside = change[(rows >= low) & (rows <= high)].sum()
@@ -202,7 +204,7 @@ def test_mirrored_actions_mirror_the_picture(actor: Actor) -> None:
     """Left is left: the wink of one eye, seen in a mirror, is the wink of the other."""
     weights = np.zeros((3, 52), dtype=np.float32)
     weights[1, actor.action_index["eyeBlinkLeft"]] = weights[2, actor.action_index["eyeBlinkRight"]] = 1
-    still, left, right = actor.render(weights, np.zeros((3, 3)), plain_scene(3)).pictures
+    still, left, right = actor.render(weights, np.zeros((3, 3)), plain_scene(3)).frames
     a, b = (left - still).abs().sum(0), (right - still).abs().sum(0)
     half = 24
     assert a[:, half:].sum() > 5 * a[:, :half].sum()
@@ -245,7 +247,7 @@ def test_a_blur_that_reaches_no_neighbour_changes_nothing():
         "shrink": 1.0,
         "dropped": np.zeros(2, dtype=bool),
     }
-    seen = [film(pictures, Camera(blur, **still), np.random.default_rng(0)) for blur in (0.0, 1e-250, 0.16)]
+    seen = [apply_camera(pictures, Camera(blur, **still), np.random.default_rng(0)) for blur in (0.0, 1e-250, 0.16)]
     assert torch.equal(seen[0], seen[1]) and torch.equal(seen[0], seen[2])
 
 
@@ -279,10 +281,10 @@ def test_any_knobs_and_any_person_make_a_clip_whose_truth_is_in_its_ranges(
 def test_people_differ_and_a_person_is_himself() -> None:
     names = load_head().shape_names
     one, again, other = (sample_identity(np.random.default_rng(s), names) for s in (1, 1, 2))
-    assert torch.equal(paint(one, 2), paint(again, 2))
+    assert torch.equal(paint_texture(one, 2), paint_texture(again, 2))
     assert one.summary() == again.summary()
     assert not np.allclose(one.shape, other.shape)
-    assert not torch.equal(paint(one, 2), paint(other, 2))
+    assert not torch.equal(paint_texture(one, 2), paint_texture(other, 2))
 
 
 def test_left_and_right_of_a_person_are_shaped_alike() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dferlib.makefaces.camera import Camera, CameraStrengths, film, sample_camera
+from dferlib.makefaces.camera import Camera, CameraStrengths, apply_camera, sample_camera
 
 EVERYTHING = CameraStrengths((0.005, 0.01), 0.01, (0.02, 0.03), (20, 50), (1.2, 1.8), 0.3)
 
@@ -34,7 +34,7 @@ def pictures() -> Tensor:
 
 def test_a_camera_without_faults_only_rounds(pictures: Tensor) -> None:
     camera = sample_camera(CameraStrengths(), 5, 48, rng())
-    assert torch.equal(film(pictures, camera, rng()), (pictures * 255).round().to(torch.uint8))
+    assert torch.equal(apply_camera(pictures, camera, rng()), (pictures * 255).round().to(torch.uint8))
 
 
 @pytest.mark.parametrize(
@@ -49,14 +49,14 @@ def test_a_camera_without_faults_only_rounds(pictures: Tensor) -> None:
 )
 def test_more_strength_changes_more(pictures: Tensor, name: str, weak: object, strong: object) -> None:
     clean, little, much = (
-        film(pictures, still(5, **change), rng()).float() for change in ({}, {name: weak}, {name: strong})
+        apply_camera(pictures, still(5, **change), rng()).float() for change in ({}, {name: weak}, {name: strong})
     )
     assert 0 < (little - clean).square().mean() < (much - clean).square().mean() / 1.5
 
 
 @pytest.mark.parametrize("sigma", [0.01, 0.03, 0.08])
 def test_noise_at_mid_grey_has_the_deviation_it_claims(sigma: float) -> None:
-    noisy = film(torch.full((8, 3, 96, 96), 0.5), still(8, noise=sigma), rng()).float() / 255
+    noisy = apply_camera(torch.full((8, 3, 96, 96), 0.5), still(8, noise=sigma), rng()).float() / 255
     rounding = 1 / 255 / 12**0.5
     assert float(noisy.std()) == pytest.approx(np.hypot(sigma, rounding), rel=0.02)
     assert float(noisy.mean()) == pytest.approx(0.5, abs=0.005)
@@ -68,7 +68,7 @@ def test_the_variance_of_the_noise_grows_in_proportion_to_the_light() -> None:
     variance = []
     for level in light:
         grey = torch.full((20, 3, 96, 96), float(level ** (1 / 2.2)))
-        variance.append(((film(grey, still(20, noise=0.03), rng()).double() / 255) ** 2.2).var().item())
+        variance.append(((apply_camera(grey, still(20, noise=0.03), rng()).double() / 255) ** 2.2).var().item())
     slope, start = np.polyfit(light, variance, 1)
     assert np.allclose(variance, slope * light + start, rtol=0.03)
     assert slope > 0
@@ -77,14 +77,15 @@ def test_the_variance_of_the_noise_grows_in_proportion_to_the_light() -> None:
 
 def test_the_dark_is_noisier_but_dark_faces_do_not_drown() -> None:
     spread = [
-        float((film(torch.full((4, 3, 64, 64), v), still(4, noise=0.02), rng()) / 255).std()) for v in (0.15, 0.5)
+        float((apply_camera(torch.full((4, 3, 64, 64), v), still(4, noise=0.02), rng()) / 255).std())
+        for v in (0.15, 0.5)
     ]
     assert 1.1 < spread[0] / spread[1] < 1.4
 
 
 def test_strong_noise_is_coarser() -> None:
     def likeness(sigma: float) -> float:
-        grain = film(torch.full((8, 3, 96, 96), 0.5), still(8, noise=sigma), rng())[:, 0].double() - 127.5
+        grain = apply_camera(torch.full((8, 3, 96, 96), 0.5), still(8, noise=sigma), rng())[:, 0].double() - 127.5
         return float((grain[..., 1:] * grain[..., :-1]).mean() / grain.square().mean())
 
     assert abs(likeness(0.004)) < 0.1
@@ -95,7 +96,7 @@ def test_strong_noise_is_coarser() -> None:
 @given(blur=st.floats(0.3, 3), seed=st.integers(0, 1000))
 def test_blur_keeps_the_mean(blur: float, seed: int) -> None:
     x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
-    blurred = film(x, still(2, blur=blur), rng()).float() / 255
+    blurred = apply_camera(x, still(2, blur=blur), rng()).float() / 255
     assert torch.allclose(blurred.mean((-1, -2)), x.mean((-1, -2)), atol=1e-3)
     assert (blurred.std((-1, -2)) < x.std((-1, -2))).all()
 
@@ -103,7 +104,7 @@ def test_blur_keeps_the_mean(blur: float, seed: int) -> None:
 def test_blur_spreads_a_point_by_its_deviation() -> None:
     x = torch.zeros(1, 3, 41, 41)
     x[..., 20, :] = 1  # a line, whose profile a byte can still tell
-    profile = film(x, still(1, blur=2.0), rng())[0, 0, :, 5].double()
+    profile = apply_camera(x, still(1, blur=2.0), rng())[0, 0, :, 5].double()
     at = torch.arange(41) - 20
     assert float((profile * at**2).sum() / profile.sum()) == pytest.approx(4, rel=0.06)
 
@@ -112,7 +113,7 @@ def test_blur_spreads_a_point_by_its_deviation() -> None:
 def test_smear_spreads_a_point_along_its_way(way: tuple[float, float]) -> None:
     x = torch.zeros(2, 3, 33, 33)
     x[..., 16, 16] = 1
-    out = film(x, still(2, smear=np.array([(0.0, 0.0), way])), rng()).double()
+    out = apply_camera(x, still(2, smear=np.array([(0.0, 0.0), way])), rng()).double()
     assert torch.equal(out[0], x[0].double() * 255)  # each frame has its own way
     y, right = torch.meshgrid(torch.arange(33.0) - 16, torch.arange(33.0) - 16, indexing="ij")
     weight = out[1, 0] / out[1, 0].sum()
@@ -127,14 +128,14 @@ def test_smear_spreads_a_point_along_its_way(way: tuple[float, float]) -> None:
 def test_shrinking_takes_away_what_few_pixels_cannot_show() -> None:
     stripes = torch.zeros(1, 3, 32, 32)
     stripes[..., ::2] = 1
-    out = film(stripes, still(1, shrink=2.0), rng()).float()
+    out = apply_camera(stripes, still(1, shrink=2.0), rng()).float()
     assert float(out.std()) < 10  # stripes one pixel wide are grey for half the pixels
 
 
 def test_a_dropped_frame_shows_the_one_before_it(pictures: Tensor) -> None:
     lost = np.array([False, True, True, False, True])
-    out = film(pictures, still(5, noise=0.02, dropped=lost), rng())
-    whole = film(pictures, still(5, noise=0.02), rng())
+    out = apply_camera(pictures, still(5, noise=0.02, dropped=lost), rng())
+    whole = apply_camera(pictures, still(5, noise=0.02), rng())
     assert torch.equal(out, whole[[0, 0, 0, 3, 3]])
 
 
@@ -158,7 +159,7 @@ def test_lengths_are_shares_of_the_side() -> None:
 def test_same_seed_same_bytes_on_any_number_of_threads(pictures: Tensor) -> None:
     def shot() -> Tensor:
         draws = rng()
-        return film(pictures, sample_camera(EVERYTHING, 5, 48, draws), draws)
+        return apply_camera(pictures, sample_camera(EVERYTHING, 5, 48, draws), draws)
 
     threads = torch.get_num_threads()
     try:
@@ -177,7 +178,7 @@ def test_any_camera_gives_pictures(size: int, frames: int, seed: int, level: flo
     draws = np.random.default_rng(seed)
     strengths = CameraStrengths((0, 0.05), 0.1, (0, 0.3), (1, 100), (1, 4), 0.5)
     flat = torch.full((frames, 3, size, size), level)
-    out = film(flat, replace(sample_camera(strengths, frames, size, draws), noise=0.0), draws)
+    out = apply_camera(flat, replace(sample_camera(strengths, frames, size, draws), noise=0.0), draws)
     assert out.shape == flat.shape
     assert out.dtype == torch.uint8
     assert (out.float() - 255 * level).abs().max() < 18  # what is grey stays grey, but for what the worst JPEG rounds

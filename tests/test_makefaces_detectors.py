@@ -40,7 +40,7 @@ def test_detectors_find_faces_and_landmarks_agree() -> None:
     detect = script()
     found, errors = [], []
     for number in range(2 * len(EMOTIONS)):
-        picture, truth, facts = detect.film_apex(number)
+        picture, truth, facts = detect.render_apex(number)
         boxes = {name: find(picture) for name, find in detect.detectors().items()}
         found.append([bool(b) for b in boxes.values()])
         frontal = max(abs(facts["yaw"]), abs(facts["pitch"])) < detect.FRONTAL

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from dferlib.makefaces import kernel, raster
 from dferlib.makefaces.assets import load_head
 from dferlib.makefaces.identity import sample_identity
-from dferlib.makefaces.raster import Lamps, Samples, Surface
-from dferlib.makefaces.render import Actor, Rendered, sample_scene
+from dferlib.makefaces.raster import Lamps, Material, Samples
+from dferlib.makefaces.render import Actor, Rendered
+from dferlib.makefaces.scene import sample_scene
 
 needs_numba = pytest.mark.skipif(not kernel.available(), reason="numba is not installed: there is one path only")
 TOLERANCE = 2e-5  # of values from 0 to 1: a two-hundredth of a grey level, from the last digits of powers
@@ -57,10 +58,10 @@ def test_both_paths_make_the_same_picture(seed: int) -> None:
     actor = Actor(sample_identity(np.random.default_rng(seed), load_head().shape_names), 48)
     assert actor.loops is kernel
     fast, slow = rendered(actor, kernel, seed), rendered(actor, raster, seed)
-    torch.testing.assert_close(fast.pictures, slow.pictures, rtol=0, atol=TOLERANCE)
+    torch.testing.assert_close(fast.frames, slow.frames, rtol=0, atol=TOLERANCE)
     torch.testing.assert_close(fast.face, slow.face, rtol=0, atol=1e-5)
     torch.testing.assert_close(fast.motion, slow.motion, rtol=0, atol=1e-6)
-    bytes_fast, bytes_slow = ((r.pictures * 255).round() for r in (fast, slow))
+    bytes_fast, bytes_slow = ((r.frames * 255).round() for r in (fast, slow))
     assert (bytes_fast - bytes_slow).abs().max() <= 1
     assert (bytes_fast != bytes_slow).float().mean() < 1e-3
     assert fast.motion.max() > 1e-3
@@ -80,7 +81,7 @@ def test_light_is_the_same_on_every_kind_of_surface() -> None:
 
     frames, vertices, lamps = 2, 500, 3
     bald = torch.arange(vertices) % 2 == 0
-    surface = Surface(
+    surface = Material(
         turns=torch.arange(vertices) % 3 == 0,
         open=tensor(vertices),
         wrap=0.25 * tensor(vertices),
@@ -107,8 +108,8 @@ def test_the_edge_of_the_atlas_goes_on_beyond_it(place: tuple[float, float]) -> 
     strengths = torch.tensor([[[9.0, 9, 9], [0.1, 0.2, 0.3]]]).expand(2, -1, -1)
     corners, weights = torch.zeros(3, 3, dtype=torch.int64), torch.tensor([0.2, 0.3, 0.5]).expand(3, 3)
     samples = Samples(torch.tensor([0, 3, 5]), torch.arange(3), corners, weights)
-    found = kernel.skin(atlas, uv, region, samples, 2, strengths)
-    torch.testing.assert_close(found, raster.skin(atlas, uv, region, samples, 2, strengths))
+    found = kernel.skin_albedo(atlas, uv, region, samples, 2, strengths)
+    torch.testing.assert_close(found, raster.skin_albedo(atlas, uv, region, samples, 2, strengths))
     assert found[1].max() == 0 < found[2].max() < found[0].max()
 
 
@@ -135,10 +136,11 @@ def test_without_numba_the_reference_renders() -> None:
         "from dferlib.makefaces import kernel, raster\n"
         "from dferlib.makefaces.assets import load_head\n"
         "from dferlib.makefaces.identity import sample_identity\n"
-        "from dferlib.makefaces.render import Actor, sample_scene\n"
+        "from dferlib.makefaces.render import Actor\n"
+        "from dferlib.makefaces.scene import sample_scene\n"
         "rng = np.random.default_rng(0)\n"
         "actor = Actor(sample_identity(rng, load_head().shape_names), 16)\n"
         "assert not kernel.available() and actor.loops is raster\n"
         "scene = sample_scene(rng, 1, 16, 0.085, 0.003)\n"
-        "assert actor.render(np.zeros((1, 52)), np.zeros((1, 3)), scene).pictures.shape == (1, 3, 16, 16)"
+        "assert actor.render(np.zeros((1, 52)), np.zeros((1, 3)), scene).frames.shape == (1, 3, 16, 16)"
     )

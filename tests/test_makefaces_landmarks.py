@@ -9,8 +9,9 @@ import torch
 from dferlib.makefaces.assets import FACE, LIPS, Part, load_head
 from dferlib.makefaces.identity import sample_identity
 from dferlib.makefaces.landmarks import OUTER_CORNERS, find_landmarks
-from dferlib.makefaces.render import Actor, Scene
+from dferlib.makefaces.render import Actor
 from dferlib.makefaces.rig import load_rig
+from dferlib.makefaces.scene import Scene
 
 BROWS, EYES, OUTER, INNER = slice(17, 27), (slice(36, 42), slice(42, 48)), slice(48, 60), slice(60, 68)
 # the landmark on the other side of the face, from the definition of the scheme
@@ -34,7 +35,7 @@ def resting(long_hair: bool = False) -> torch.Tensor:
 
 
 def moved(**actions: float) -> torch.Tensor:
-    """(68, 3) metres that each landmark moves by when face shapes act."""
+    """(68, 3) metres that each landmark moves by when blend shapes act."""
     rig = load_rig("cpu", False)
     change = sum(weight * rig.action_shapes[rig.action_index[name]] for name, weight in actions.items())
     return find_landmarks(rig).of(torch.as_tensor(change).view(1, -1, 3))[0]

@@ -8,11 +8,13 @@ import torch
 
 from dferlib.makefaces.actions import ACTION_UNITS, UNITS
 from dferlib.makefaces.assets import Part, atlas_at, load_head
+from dferlib.makefaces.blend_shapes import blend_shape_weights
 from dferlib.makefaces.identity import SKIN_TONES, Identity, sample_identity
-from dferlib.makefaces.paint import WRINKLES, paint, wrinkle_maps, wrinkle_places, wrinkle_strengths
-from dferlib.makefaces.performance import face_shapes
-from dferlib.makefaces.render import Actor, Light, Scene
+from dferlib.makefaces.render import Actor
 from dferlib.makefaces.rig import REGIONS, load_rig, region_of
+from dferlib.makefaces.scene import Light, Scene
+from dferlib.makefaces.texture import paint_texture
+from dferlib.makefaces.wrinkles import WRINKLES, wrinkle_maps, wrinkle_places, wrinkle_strengths
 
 # the units that fold each wrinkle (Ekman, Friesen and Hager, FACS manual, 2002, on the changes each unit makes)
 FOLDED_BY = {
@@ -41,7 +43,7 @@ def shapes_of(units: dict[str, float], asymmetry: float = 0.0) -> torch.Tensor:
     for name, intensity in units.items():
         row[0, UNITS.index(name)] = intensity
     index = load_rig("cpu", False).action_index
-    return torch.from_numpy(face_shapes(row, np.zeros((1, 2)), asymmetry, index)).float()
+    return torch.from_numpy(blend_shape_weights(row, np.zeros((1, 2)), asymmetry, index)).float()
 
 
 def scene(
@@ -111,13 +113,13 @@ def test_wrinkles_share_channels_but_no_place() -> None:
 def test_a_high_lamp_leaves_the_neck_under_the_chin_dark_and_the_forehead_bright() -> None:
     rig = load_rig("cpu", False)
     high = torch.nn.functional.normalize(torch.tensor([0.0, -0.7, 0.7]), dim=0)
-    got = rig.reach.of(high, torch.eye(3)[None])[0]
+    got = rig.visibility.of(high, torch.eye(3)[None])[0]
     x, y, z = rig.template.unbind(1)
     throat = (x.abs() < 0.02) & (y < -0.05) & (z > 0.59) & (z < 0.612)
     forehead = (rig.skin > 0) & (x.abs() < 0.03) & (y < -0.1) & (z > 0.76) & (z < 0.79)
     assert got[throat].mean() < 0.2
     assert got[forehead].mean() > 0.95
-    level = rig.reach.of(torch.tensor([0.0, -0.95, -0.3]), torch.eye(3)[None])[0]
+    level = rig.visibility.of(torch.tensor([0.0, -0.95, -0.3]), torch.eye(3)[None])[0]
     assert level[throat].mean() > 0.7
 
 
@@ -138,7 +140,7 @@ def test_shadows_agree_with_rays() -> None:
         u, q = (t * p).sum(1) / volume, torch.linalg.cross(t, ab)
         w, far = (q @ toward) / volume, (ac * q).sum(1) / volume
         hit[k] = (outside & (u >= 0) & (w >= 0) & (u + w <= 1) & (far > 0.006)).any()
-    got = rig.reach.of(toward, torch.eye(3)[None])[0, skin]
+    got = rig.visibility.of(toward, torch.eye(3)[None])[0, skin]
     assert hit.sum() > 30
     assert (~hit).sum() > 30
     assert got[hit].mean() < 0.5
@@ -149,8 +151,8 @@ def test_the_shadow_stays_with_the_lamp_when_the_head_turns() -> None:
     rig = load_rig("cpu", False)
     quarter = torch.tensor([[[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]])  # the head looks along x, away from -y
     lamp = torch.tensor([0.6, -0.6, 0.5])
-    turned = rig.reach.of(quarter[0] @ lamp, quarter)
-    torch.testing.assert_close(turned, rig.reach.of(lamp, torch.eye(3)[None]))
+    turned = rig.visibility.of(quarter[0] @ lamp, quarter)
+    torch.testing.assert_close(turned, rig.visibility.of(lamp, torch.eye(3)[None]))
 
 
 # mouth, eyes, hair, skin --------------------------------------------------------------------------------------------
@@ -161,7 +163,7 @@ def test_teeth_are_seen_in_an_open_mouth_only() -> None:
     lamp = Light((0.0, -1.0, 0.3), (0.9, 0.9, 0.9))
     units = [{}, {"AU25": 1.0}, {"AU12": 0.9, "AU25": 1.0}]
     shut, parted, laughing = (
-        actor.render(shapes_of(u).numpy(), np.zeros((1, 3)), scene(lamp)).pictures[0, :, 62:95, 36:76] for u in units
+        actor.render(shapes_of(u).numpy(), np.zeros((1, 3)), scene(lamp)).frames[0, :, 62:95, 36:76] for u in units
     )
     # teeth are bright and hardly coloured, which neither skin nor lips are
     white = [int(((p.amin(0) > 0.45) & (p.amax(0) - p.amin(0) < 0.14)).sum()) for p in (shut, parted, laughing)]
@@ -175,7 +177,7 @@ def test_no_background_shows_through_long_hair(yaw: float) -> None:
     actor = Actor(someone("long", male=False), 64)
     green = torch.tensor([0.0, 1.0, 0.0]).expand(128, 128, 3)
     lit = scene(ambient=0.5, background=green, half_width=0.14)
-    picture = actor.render(np.zeros((1, 52)), np.array([[yaw, 0, 0]]), lit).pictures[0]
+    picture = actor.render(np.zeros((1, 52)), np.array([[yaw, 0, 0]]), lit).frames[0]
     seen = (picture[1] > picture[0] + 0.3).numpy()
     for row in seen[10:40]:  # from the brows to the mouth
         edges = np.flatnonzero(np.diff(row.astype(int)))
@@ -186,9 +188,9 @@ def test_a_pupil_is_dark_and_a_lamp_shines_in_the_eye() -> None:
     actor = Actor(someone("short", male=True), 224)
     eyes = slice(55, 85), slice(50, 175)
     open_wide = shapes_of({"AU5": 0.8}).numpy()
-    dull = actor.render(open_wide, np.zeros((1, 3)), scene(ambient=0.6)).pictures[0][:, *eyes]
+    dull = actor.render(open_wide, np.zeros((1, 3)), scene(ambient=0.6)).frames[0][:, *eyes]
     lamp = Light((0.1, -1.0, 0.25), (0.6, 0.6, 0.6))
-    alive = actor.render(open_wide, np.zeros((1, 3)), scene(lamp, ambient=0.6)).pictures[0][:, *eyes]
+    alive = actor.render(open_wide, np.zeros((1, 3)), scene(lamp, ambient=0.6)).frames[0][:, *eyes]
     assert dull.amax(0).min() < 0.1
     brighter = (alive - dull).amin(0)
     assert brighter.max() > 0.5
@@ -203,7 +205,7 @@ def test_everybody_can_be_painted() -> None:
     tones = np.array([p.skin_tone for p in people])
     assert np.ptp(tones) > 0.6
     for person in people[:24]:
-        atlas = paint(person, 2)
+        atlas = paint_texture(person, 2)
         assert atlas.isfinite().all()
         assert atlas[:3].amin() > 0
         assert atlas[:3].amax() <= 1

@@ -18,7 +18,8 @@ from dferlib.makefaces.occluders.glasses import FRAME_SHAPES, Glasses
 from dferlib.makefaces.occluders.hair import Hair
 from dferlib.makefaces.occluders.hand import HAND_PLACES, Hand
 from dferlib.makefaces.occluders.hand_sprite import ALPHA, POSES, SHADOW, hand_sprite
-from dferlib.makefaces.render import Actor, Light, Scene
+from dferlib.makefaces.render import Actor
+from dferlib.makefaces.scene import Light, Scene
 
 TURNS = np.array([[0, 0, 0], [0.45, 0, 0], [-0.45, 0.1, 0], [0.1, 0.25, 0.1], [-0.2, -0.25, -0.1]], np.float32)
 
@@ -175,7 +176,7 @@ def skin_of_hand_and_face(tone: float) -> tuple[float, float]:
     drawn = resting(hand).draw(who, TURNS[:1], scene(1))
     rendered = who.render(np.zeros((1, 52)), TURNS[:1], scene(1))
     hand_mean = drawn.paint[0][:, drawn.hidden[0] > 0.95].mean()
-    return float(hand_mean), float(rendered.pictures[0][:, rendered.face[0] > 0.95].mean())
+    return float(hand_mean), float(rendered.frames[0][:, rendered.face[0] > 0.95].mean())
 
 
 @pytest.mark.parametrize("tone", [0.05, 0.5, 0.95])

@@ -11,7 +11,7 @@ from torch import nn
 
 from dferlib.makefaces.actions import UNITS
 from dferlib.makefaces.assets import load_head
-from dferlib.makefaces.generator import HALF_WIDTH, shoot
+from dferlib.makefaces.generator import HALF_WIDTH, render_clip
 from dferlib.makefaces.identity import sample_identity
 from dferlib.makefaces.knobs import DIFFICULTIES
 from dferlib.makefaces.render import Actor
@@ -36,9 +36,9 @@ def test_a_person_is_seen_in_both_framings_at_every_difficulty(monkeypatch):
 
     def look(actor, weights, pose, knobs, rng, half_width):
         seen.append((half_width, knobs.intensity, knobs.camera.quality, knobs.camera.dropped))
-        return shoot(actor, weights, pose, knobs, rng, half_width)
+        return render_clip(actor, weights, pose, knobs, rng, half_width)
 
-    monkeypatch.setattr(pretrain, "shoot", look)
+    monkeypatch.setattr(pretrain, "render_clip", look)
     person = pretrain.render_person(3)
     expected = [(w, k.intensity, k.camera.quality, 0.0) for w in FRAMINGS.values() for k in DIFFICULTIES.values()]
     assert seen == expected
@@ -56,9 +56,10 @@ def test_a_person_is_seen_in_both_framings_at_every_difficulty(monkeypatch):
 
 def test_the_loose_framing_is_the_tight_one_from_further_away():
     actor = Actor(sample_identity(np.random.default_rng(2), load_head().shape_names), 64)
+    weights, pose = np.zeros((1, 52), np.float32), np.zeros((1, 3), np.float32)
     tight, loose = (
-        shoot(actor, np.zeros((1, 52), np.float32), np.zeros((1, 3), np.float32), DIFFICULTIES["easy"], rng, width)[0]
-        for rng, width in ((np.random.default_rng(0), HALF_WIDTH), (np.random.default_rng(0), 2 * HALF_WIDTH))
+        render_clip(actor, weights, pose, DIFFICULTIES["easy"], np.random.default_rng(0), half_width=width)[0]
+        for width in (HALF_WIDTH, 2 * HALF_WIDTH)
     )
     small = F.interpolate(torch.from_numpy(tight).float(), (32, 32), mode="bilinear", antialias=True)
     middle = torch.from_numpy(loose).float()[..., 16:48, 16:48]

@@ -11,11 +11,13 @@ import torch
 from dferlib import EMOTIONS
 from dferlib.book import plots
 from dferlib.makefaces.assets import load_head
+from dferlib.makefaces.blend_shapes import shape_weights
 from dferlib.makefaces.generator import HALF_WIDTH
 from dferlib.makefaces.identity import sample_identity
 from dferlib.makefaces.knobs import Knobs
-from dferlib.makefaces.performance import perform, shape_weights
-from dferlib.makefaces.render import Actor, sample_scene
+from dferlib.makefaces.performance import perform
+from dferlib.makefaces.render import Actor
+from dferlib.makefaces.scene import sample_scene
 
 FRAMES, PICTURE = 9, 144
 SHOWN = (("happiness", 3), ("surprise", 13), ("anger", 28), ("sadness", 41))  # emotion and who shows it
@@ -30,7 +32,7 @@ def clip(emotion: str, person: int) -> np.ndarray:
         done = perform(emotion, FRAMES, rng, Knobs(intensity=(0.9, 0.95)))
     pose = rng.normal(0, (0.12, 0.04, 0.02)) + np.linspace(-0.05, 0.05, FRAMES)[:, None] * [1, 0.3, 0.2]
     scene = sample_scene(rng, FRAMES, PICTURE, HALF_WIDTH, 0.001)
-    pictures = actor.render(shape_weights(done, actor.action_index), pose, scene).pictures
+    pictures = actor.render(shape_weights(done, actor.action_index), pose, scene).frames
     return (pictures * 255).round().to(torch.uint8).numpy()
 
 

@@ -12,7 +12,7 @@ def _both(name: str, weight: float) -> dict[str, float]:
     return {name + side: weight for side in LEFT_RIGHT}
 
 
-# Each action unit at full intensity, as weights of the 52 face shapes. Weights over 1 overdrive a weak shape.
+# Each action unit at full intensity, as weights of the 52 blend shapes. Weights over 1 overdrive a weak shape.
 ACTION_UNITS: dict[str, dict[str, float]] = {
     "AU1": {"browInnerUp": 1.5},
     "AU2": _both("browOuterUp", 1.0),
@@ -39,7 +39,7 @@ ACTION_UNITS: dict[str, dict[str, float]] = {
     "AU43": _both("eyeBlink", 1.0),
 }
 UNITS = tuple(ACTION_UNITS)
-MAX_SHAPE_WEIGHT = 1.5  # beyond this the face shapes tear
+MAX_SHAPE_WEIGHT = 1.5  # beyond this the blend shapes tear
 
 # Several ways to show each emotion; a clip draws one.
 VARIANTS: dict[str, list[dict[str, float]]] = {

@@ -31,7 +31,7 @@ LIPS, EYELIDS, FACE, EARS, INSIDE_MOUTH = range(5)  # the channels of the masks
 
 @dataclass(frozen=True)
 class Head:
-    """The template head, in metres: x to the right of the picture, y away from the camera, z up.
+    """The template head, in metres: x to the right of the frame, y away from the camera, z up.
 
     V vertices, M triangles, K shape offsets, an atlas of h x w texels.
     """

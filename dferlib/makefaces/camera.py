@@ -1,7 +1,7 @@
-"""What the camera and the file do to the pictures: smear, blur, few pixels, noise, compression, lost frames.
+"""What the camera and the file do to the frames: smear, blur, few pixels, noise, compression, lost frames.
 
 The steps follow the light's way through a real chain. While the shutter is open the camera moves (smear) and the lens
-is out of focus (blur). The sensor may have fewer pixels than the picture (shrink) and adds noise. The codec compresses
+is out of focus (blur). The sensor may have fewer pixels than the frame (shrink) and adds noise. The codec compresses
 what the sensor gave, the player enlarges it again, and a frame that got lost on the way shows the one before it once
 more.
 """
@@ -16,7 +16,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
-GAMMA = 2.2  # of the pictures' code: light is value ** GAMMA
+GAMMA = 2.2  # of the frames' code: light is value ** GAMMA
 READ_NOISE = 0.02  # the light, white being 1, at which shot noise is as strong as the noise of reading the sensor
 DARK = 0.25  # darker values get the noise of this one: cameras smooth the dark, or dark faces would drown in noise
 COARSE_AT = 0.08  # noise this strong is smoothed over its neighbours completely, as cameras do in the dark
@@ -25,14 +25,14 @@ CODES = 255  # the largest value of a byte
 
 @dataclass(frozen=True)
 class CameraStrengths:
-    """How much the camera may do. Lengths are shares of the picture's side, so that pictures of any size look alike.
+    """How much the camera may do. Lengths are shares of the frame's side, so that frames of any size look alike.
 
     Attributes:
         blur: range of the Gaussian blur's standard deviation.
         smear: length of the motion smear in a clip that shakes much; every clip and frame gets less or more of it.
         noise: range of the noise's standard deviation at mid grey, on the scale where white is 1.
         quality: range of the JPEG quality, 1 to 100, or None for no compression.
-        shrink: range of how many times fewer pixels a side the sensor has than the picture.
+        shrink: range of how many times fewer pixels a side the sensor has than the frame.
         dropped: chance of each frame but the first to get lost.
     """
 
@@ -46,15 +46,15 @@ class CameraStrengths:
 
 @dataclass(frozen=True)
 class Camera:
-    """What the camera does to one clip of T frames; the truth of it.
+    """What the camera does to one clip of F frames; the truth of it.
 
     Attributes:
         blur: standard deviation of the Gaussian blur in pixels.
-        smear: (T, 2) the way right and down, in pixels, that the picture moves while the shutter is open.
+        smear: (F, 2) the way right and down, in pixels, that the image moves while the shutter is open.
         noise: standard deviation at mid grey, on the scale where white is 1.
         quality: JPEG quality, 1 to 100, or None for no compression.
-        shrink: how many times fewer pixels a side the sensor has than the picture.
-        dropped: (T,) bool, frames that show the one before them.
+        shrink: how many times fewer pixels a side the sensor has than the frame.
+        dropped: (F,) bool, frames that show the one before them.
     """
 
     blur: float
@@ -66,7 +66,7 @@ class Camera:
 
     @property
     def shown(self) -> np.ndarray:
-        """(T,) the frame that each frame shows: itself, or the last one before it that did not get lost."""
+        """(F,) the frame that each frame shows: itself, or the last one before it that did not get lost."""
         return np.maximum.accumulate(np.where(self.dropped, 0, np.arange(len(self.dropped))))
 
 
@@ -75,8 +75,8 @@ def sample_camera(strengths: CameraStrengths, frames: int, size: int, rng: np.ra
 
     Args:
         strengths: how much it may do.
-        frames: T.
-        size: side of the pictures in pixels.
+        frames: F.
+        size: side of the frames in pixels.
         rng: the source of every draw. The number of draws does not depend on the strengths.
     """
     blur, noise = rng.uniform(*strengths.blur), rng.uniform(*strengths.noise)
@@ -93,19 +93,19 @@ def sample_camera(strengths: CameraStrengths, frames: int, size: int, rng: np.ra
     return Camera(blur * size, shake * strengths.smear * size, noise, quality, shrink, lost)
 
 
-def film(pictures: Tensor, camera: Camera, rng: np.random.Generator) -> Tensor:
-    """Take the pictures as `camera` would.
+def apply_camera(frames: Tensor, camera: Camera, rng: np.random.Generator) -> Tensor:
+    """Change frames as `camera` would.
 
     Args:
-        pictures: (T, 3, S, S) float in [0, 1], sRGB, on any device.
+        frames: (F, 3, S, S) float in [0, 1], sRGB, on any device.
         camera: what it does.
         rng: the source of the noise.
 
     Returns:
-        (T, 3, S, S) uint8 on the CPU. The same `rng` gives the same bytes, on any number of threads.
+        (F, 3, S, S) uint8 on the CPU. The same `rng` gives the same bytes, on any number of threads.
     """
-    size = pictures.shape[-1]
-    seen = _smeared(pictures.detach().cpu().numpy(), camera.smear)
+    size = frames.shape[-1]
+    seen = _smeared(frames.detach().cpu().numpy(), camera.smear)
     if camera.blur >= 1 / 6:  # cut at three of its widths, a narrower kernel is one pixel
         for axis in (-1, -2):
             seen = gaussian_filter1d(seen, camera.blur, axis, mode="reflect", truncate=3)
@@ -123,13 +123,13 @@ def film(pictures: Tensor, camera: Camera, rng: np.random.Generator) -> Tensor:
     return out[torch.from_numpy(camera.shown)]
 
 
-def _smeared(pictures: np.ndarray, ways: np.ndarray) -> np.ndarray:
-    """The mean of each frame while it moves along its straight way (T, 2)."""
-    size, margin = pictures.shape[-1], int(np.ceil(np.abs(ways).max() / 2))
+def _smeared(frames: np.ndarray, ways: np.ndarray) -> np.ndarray:
+    """The mean of each frame while it moves along its straight way (F, 2)."""
+    size, margin = frames.shape[-1], int(np.ceil(np.abs(ways).max() / 2))
     if margin == 0:
-        return pictures
-    wide = np.pad(pictures, ((0, 0), (0, 0), (margin, margin), (margin, margin)), "symmetric")
-    out = np.zeros_like(pictures)
+        return frames
+    wide = np.pad(frames, ((0, 0), (0, 0), (margin, margin), (margin, margin)), "symmetric")
+    out = np.zeros_like(frames)
     for frame, way in enumerate(ways):
         kernel = _line(way, margin)
         for y, x in np.argwhere(kernel > 0):
@@ -180,7 +180,7 @@ def _grain(shape: tuple[int, ...], coarse: float, rng: np.random.Generator) -> n
 
 
 def _compressed(frame: np.ndarray, quality: int) -> np.ndarray:
-    """A (3, H, W) uint8 frame after JPEG, with colour at half resolution as films have it."""
+    """A (3, H, W) uint8 frame after JPEG, with colour at half resolution as videos have it."""
     file = io.BytesIO()
     Image.fromarray(frame.transpose(1, 2, 0)).save(file, "JPEG", quality=quality, subsampling="4:2:0")
     return np.asarray(Image.open(file)).transpose(2, 0, 1)

@@ -21,23 +21,26 @@ from dferlib.data.store import PartArrays, facts_file, write_part
 from dferlib.devices import AT_ONCE, do_jobs, start_workers
 from dferlib.errors import InputError, choose
 from dferlib.files import cache_dir, make_folder
-from dferlib.makefaces.camera import Camera, film, sample_camera
+from dferlib.makefaces.blend_shapes import shape_weights
+from dferlib.makefaces.camera import Camera, apply_camera, sample_camera
 from dferlib.makefaces.knobs import Knobs
-from dferlib.makefaces.performance import DYNAMICS, Performance, perform, perform_dynamics, shape_weights
+from dferlib.makefaces.performance import DYNAMICS, Performance, perform, perform_dynamics
 from dferlib.makefaces.protocol import CLIPS_PER_PERSON, SPLITS, Version
 
 if TYPE_CHECKING:
-    from dferlib.makefaces.render import Actor
+    from torch import Tensor
+
+    from dferlib.makefaces.render import Actor, Rendered
 
 SECONDS = 2.0  # length of a clip
-HALF_WIDTH = 0.085  # metres from the middle of the picture to its edge: a tight crop, as the papers' sets have
+HALF_WIDTH = 0.085  # metres from the middle of the frame to its edge: a tight crop, as the papers' sets have
 TURN, SWAY = (0.17, 0.07, 0.04), (0.08, 0.05, 0.035)  # radians of yaw, pitch, roll: between clips and within one
 LARGEST_TURN = 0.6
 MOTION_UNIT = 1e-4  # metres: motion maps are stored in tenths of a millimetre
 
 
 @lru_cache(maxsize=1)
-def recipe() -> str:
+def source_hash() -> str:
     """A short hash of everything that decides the pixels: the code in this folder, the assets, compiled or not."""
     digest = hashlib.sha256(b"compiled" if find_spec("numba") else b"")
     folder = Path(__file__).parent
@@ -50,7 +53,7 @@ def recipe() -> str:
 
 def folder_of(root: Path | None, version: Version) -> Path:
     """Where a version of the data set lies under `root` (default: the cache folder)."""
-    return (root or cache_dir()) / f"makefaces-{version.name}-{recipe()}"
+    return (root or cache_dir()) / f"makefaces-{version.name}-{source_hash()}"
 
 
 def part_stem(folder: Path, split: str, part: int) -> Path:
@@ -58,15 +61,15 @@ def part_stem(folder: Path, split: str, part: int) -> Path:
     return folder / split / f"part-{part:04d}"
 
 
-def draw_pose(frames: int, knobs: Knobs, rng: np.random.Generator) -> np.ndarray:
-    """(T, 3) yaw, pitch and roll in radians: how the head is held, and how it moves meanwhile."""
+def sample_pose(frames: int, knobs: Knobs, rng: np.random.Generator) -> np.ndarray:
+    """(F, 3) yaw, pitch and roll in radians: how the head is held, and how it moves meanwhile."""
     t = np.linspace(0, 1, frames)[:, None]
     held = rng.normal(0, TURN) * knobs.turn
     sway = rng.normal(0, SWAY) * knobs.sway * np.sin(t * rng.uniform(2, 7, 3) + rng.uniform(0, 6, 3))
     return np.clip(held + sway, -LARGEST_TURN, LARGEST_TURN).astype(np.float32)
 
 
-def shoot(
+def render_clip(
     actor: "Actor",
     weights: np.ndarray,
     pose: np.ndarray,
@@ -74,40 +77,43 @@ def shoot(
     rng: np.random.Generator,
     half_width: float = HALF_WIDTH,
 ) -> tuple[np.ndarray, dict[str, np.ndarray | float | str]]:
-    """Film a person: light, framing, what comes in front of the face, the camera and its file.
+    """Render one clip of a person: light, framing, what comes in front of the face, the camera and its file.
 
     Args:
         actor: who, ready to render.
-        weights: (T, 52) of the face shapes.
-        pose: (T, 3) yaw, pitch and roll of the head in radians.
+        weights: (F, 52) of the blend shapes.
+        pose: (F, 3) yaw, pitch and roll of the head in radians.
         knobs: how hard.
         rng: the source of every draw.
-        half_width: metres on the face from the middle of the picture to its edge.
+        half_width: metres on the face from the middle of the frame to its edge.
 
     Returns:
-        (T, 3, S, S) uint8, and what is true of it, see `MakeFaces.truth`.
+        (F, 3, S, S) uint8, and what is true of it, see `MakeFaces.truth`.
     """
     import torch
 
     from dferlib.makefaces.occluders import occlude, possible_kinds, sample_occluder
-    from dferlib.makefaces.render import sample_scene
+    from dferlib.makefaces.scene import sample_scene
 
-    frames = len(pose)
-    scene = sample_scene(rng, frames, actor.size, half_width, knobs.misaligned, knobs.flicker)
+    scene = sample_scene(
+        rng,
+        frames=len(pose),
+        size=actor.size,
+        half_width=half_width,
+        misaligned=knobs.misaligned,
+        flicker=knobs.flicker,
+    )
     done = actor.render(weights, pose, scene)
-    pictures, hidden = done.pictures, torch.zeros_like(done.face)
-    kind = draw_occluder(knobs, rng)
+    frames, hidden = done.frames, torch.zeros_like(done.face)
+    kind = sample_occluder_kind(knobs, rng)
     if kind in possible_kinds(actor.person):
-        pictures, hidden = occlude(pictures, sample_occluder(kind, actor, rng), actor, pose, scene)
+        frames, hidden = occlude(frames, sample_occluder(kind, actor, rng), actor, pose, scene)
     else:
         kind = ""
-    camera = sample_camera(knobs.camera, frames, actor.size, rng)
-    hidden_share = (hidden * done.face).sum((1, 2)) / done.face.sum((1, 2)).clamp(min=1)
-    return film(pictures, camera, rng).numpy(), {
+    camera = sample_camera(knobs.camera, len(pose), actor.size, rng)
+    return apply_camera(frames, camera, rng).numpy(), {
         "pose": pose,
-        "motion": (done.motion / MOTION_UNIT).round().clamp(0, 255).to(torch.uint8).cpu().numpy(),
-        "landmarks": done.landmarks.cpu().numpy().astype(np.float32),
-        "hidden": hidden_share.clamp(0, 1).cpu().numpy().astype(np.float32),
+        **rendered_truth(done, hidden),
         "in_front": kind,
         "light": scene.light.astype(np.float32),
         "offset": scene.offset.astype(np.float32),
@@ -115,11 +121,21 @@ def shoot(
     }
 
 
-def draw_occluder(knobs: Knobs, rng: np.random.Generator) -> str:
+def sample_occluder_kind(knobs: Knobs, rng: np.random.Generator) -> str:
     """What comes in front of the face in a clip: one kind at most, "" for nothing."""
     kinds = ("glasses", "sunglasses", "hand", "hair")
     reached = np.cumsum([getattr(knobs, kind) for kind in kinds]) > rng.random()
     return kinds[int(reached.argmax())] if reached.any() else ""
+
+
+def rendered_truth(done: "Rendered", hidden: "Tensor") -> dict[str, np.ndarray]:
+    """What the renderer knows of F frames, as numbers; `hidden` (F, S, S) is how much of each pixel is covered."""
+    hidden_share = (hidden * done.face).sum((1, 2)) / done.face.sum((1, 2)).clamp(min=1)
+    return {
+        "motion": (done.motion / MOTION_UNIT).round().clamp(0, 255).byte().cpu().numpy(),
+        "landmarks": done.landmarks.cpu().numpy().astype(np.float32),
+        "hidden": hidden_share.clamp(0, 1).cpu().numpy().astype(np.float32),
+    }
 
 
 def camera_truth(camera: Camera) -> dict[str, np.ndarray | float]:
@@ -134,7 +150,7 @@ def camera_truth(camera: Camera) -> dict[str, np.ndarray | float]:
     }
 
 
-def act(version: Version, label: int, rng: np.random.Generator) -> Performance:
+def sample_performance(version: Version, label: int, rng: np.random.Generator) -> Performance:
     """Draw what a face does in a clip of one class."""
     name = version.classes[label]
     if version.task in DYNAMICS:
@@ -145,7 +161,7 @@ def act(version: Version, label: int, rng: np.random.Generator) -> Performance:
 def make_clip(
     actor: "Actor", version: Version, label: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, dict[str, np.ndarray | float | str]]:
-    """Draw and film one clip.
+    """Draw and render one clip.
 
     Args:
         actor: a `render.Actor`.
@@ -154,18 +170,18 @@ def make_clip(
         rng: the source of every draw.
 
     Returns:
-        (T, 3, S, S) uint8, and what is true of it, see `MakeFaces.truth`.
+        (F, 3, S, S) uint8, and what is true of it, see `MakeFaces.truth`.
     """
-    performance = act(version, label, rng)
-    pose = draw_pose(version.spec.frames, version.knobs, rng)
-    pictures, seen = shoot(actor, shape_weights(performance, actor.action_index), pose, version.knobs, rng)
-    return pictures, {**vars(performance), **seen}
+    performance = sample_performance(version, label, rng)
+    pose = sample_pose(version.spec.frames, version.knobs, rng)
+    frames, seen = render_clip(actor, shape_weights(performance, actor.action_index), pose, version.knobs, rng)
+    return frames, {**vars(performance), **seen}
 
 
 def make_person(
     version: Version, split: str, person: int, device: str = "cpu"
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Film every clip of one person.
+    """Render every clip of one person.
 
     Args:
         version: of the data set.
@@ -174,7 +190,7 @@ def make_person(
         device: where to render.
 
     Returns:
-        frames: (clips, T, 3, S, S) uint8.
+        frames: (clips, F, 3, S, S) uint8.
         truth: arrays with a row a clip, the person's own facts among them.
     """
     from dferlib.makefaces.assets import load_head
@@ -183,7 +199,7 @@ def make_person(
 
     key = [version.seed, SPLITS.index(choose("split", split, SPLITS)), person]
     identity = sample_identity(np.random.default_rng(key), load_head().shape_names)
-    actor = Actor(identity, version.spec.picture, device)
+    actor = Actor(identity, version.spec.side, device)
     labels = version.labels(split)[CLIPS_PER_PERSON * person : CLIPS_PER_PERSON * (person + 1)]
     clips = [make_clip(actor, version, int(k), np.random.default_rng([*key, 1 + c])) for c, k in enumerate(labels)]
     facts = {"person": person, **identity.summary()}
@@ -192,7 +208,7 @@ def make_person(
 
 
 def make_part(version: Version, split: str, part: int) -> PartArrays:
-    """Film the people of a part; the bytes are those of one thread.
+    """Render the people of a part; the bytes are those of one thread.
 
     Returns:
         What `write_part` takes.
@@ -253,8 +269,8 @@ def generate(
     spec, start = version.spec, time.perf_counter()
     together = workers or (AT_ONCE if executor else os.cpu_count() or 1)
     frames = sum(len(version.parts(split)[part]) for split, part in todo) * CLIPS_PER_PERSON * spec.frames
-    title = f"MakeFaces {version.size}, {version.task}, {version.difficulty}, {spec.picture} px"
-    next_job = partial(next, iter([_Job(recipe(), version, *where) for where in todo]), None)
+    title = f"MakeFaces {version.size}, {version.task}, {version.difficulty}, {spec.side} px"
+    next_job = partial(next, iter([_Job(source_hash(), version, *where) for where in todo]), None)
     with (
         tqdm(total=frames, unit="frame", desc=title, disable=not progress) as bar,
         start_workers(min(together, len(todo)), executor, script=False) as pool,
@@ -279,6 +295,6 @@ class _Job:
 
 
 def _make(job: _Job) -> PartArrays:
-    if job.recipe != recipe():
+    if job.recipe != source_hash():
         raise InputError("a worker would render other pixels: give it the same dferlib, and numba or none, as here")
     return make_part(job.version, job.split, job.part)

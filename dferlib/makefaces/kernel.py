@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dferlib.makefaces import raster
-from dferlib.makefaces.raster import Lamps, Samples, Surface
+from dferlib.makefaces.raster import Lamps, Material, Samples
 
 njit: Callable | None
 try:
@@ -189,23 +189,30 @@ def barycentric(points: Tensor, triangles: Tensor, found: Tensor) -> Samples:
 
 
 @_compiled
+def _seen(corners: np.ndarray, count: int) -> np.ndarray:
+    """(count,) bool: the vertices that some sample's triangle has as a corner."""
+    seen = np.zeros(count, dtype=np.bool_)
+    for n in range(len(corners)):
+        for c in range(3):
+            seen[np.uint32(corners[n, c])] = True
+    return seen
+
+
+@_compiled
 def _illuminate(
     world: np.ndarray,
     normal: np.ndarray,
     eye: np.ndarray,
     lean: np.ndarray,
-    surface: tuple[np.ndarray, ...],
+    material: tuple[np.ndarray, ...],
     lamps: tuple[np.ndarray, ...],
     corners: np.ndarray,
     out: np.ndarray,
 ) -> None:
     vertices = world.shape[1]
-    seen = np.zeros(len(world) * vertices, dtype=np.bool_)
-    for n in range(len(corners)):
-        for c in range(3):
-            seen[np.uint32(corners[n, c])] = True
-    turns, open_, wrap, strength, sharpness, hair = surface
-    ambient, toward, colour, reach = lamps
+    seen = _seen(corners, len(world) * vertices)
+    turns, open_, wrap, strength, sharpness, hair = material
+    ambient, toward, colour, visibility = lamps
     for t in range(len(world)):
         for v in range(vertices):
             if not seen[t * vertices + v]:
@@ -224,7 +231,7 @@ def _illuminate(
                 facing = nx * toward[k, 0] + ny * toward[k, 1] + nz * toward[k, 2]
                 soft = (facing + wrap[v]) / (ONE + wrap[v])
                 if soft > ZERO:
-                    falls = (FALLS[0] + FALLS[1] * open_[v]) * reach[t, k, v]
+                    falls = (FALLS[0] + FALLS[1] * open_[v]) * visibility[t, k, v]
                     out[t, v, 0] += soft**RED * falls * colour[t, k, 0]
                     out[t, v, 1] += soft * falls * colour[t, k, 1]
                     out[t, v, 2] += soft**BLUE * falls * colour[t, k, 2]
@@ -238,14 +245,14 @@ def _illuminate(
                     across = sx * hx + sy * hy + sz * hz
                     sheen = max(ONE - across * across, ZERO) ** SHEEN * (facing + SHEEN_EDGE)
                 for c in range(3):
-                    out[t, v, 3 + c] += (mirrored + hair[v, c] * sheen) * colour[t, k, c] * reach[t, k, v]
+                    out[t, v, 3 + c] += (mirrored + hair[v, c] * sheen) * colour[t, k, c] * visibility[t, k, v]
 
 
-def illuminate(world: Tensor, normal: Tensor, eye: Tensor, surface: Surface, lamps: Lamps, corners: Tensor) -> Tensor:
+def illuminate(world: Tensor, normal: Tensor, eye: Tensor, material: Material, lamps: Lamps, corners: Tensor) -> Tensor:
     """The compiled twin of `raster.illuminate`."""
     out = torch.zeros(*world.shape[:2], 6)
     lean = np.array(raster.STRANDS_LEAN, dtype=np.float32)
-    materials, lights = (tuple(_array(value) for value in vars(what).values()) for what in (surface, lamps))
+    materials, lights = (tuple(_array(value) for value in vars(what).values()) for what in (material, lamps))
     places = (_array(world), _array(normal), _array(eye), lean / np.linalg.norm(lean))
     _illuminate(*places, materials, lights, _array(corners), out.numpy())
     return out
@@ -283,7 +290,7 @@ def select(triangle: Tensor, wanted: Tensor) -> Tensor:
 
 
 @_compiled
-def _skin(
+def _skin_albedo(
     atlas: np.ndarray,
     uv: np.ndarray,
     region: np.ndarray,
@@ -326,18 +333,18 @@ def _skin(
             out[n, k] = texel * shade
 
 
-def skin(atlas: Tensor, uv: Tensor, region: Tensor, samples: Samples, size: int, strengths: Tensor) -> Tensor:
-    """The compiled twin of `raster.skin`."""
+def skin_albedo(atlas: Tensor, uv: Tensor, region: Tensor, samples: Samples, size: int, strengths: Tensor) -> Tensor:
+    """The compiled twin of `raster.skin_albedo`."""
     out = torch.empty(len(samples.place), 3)
     place, triangle, _, weights = map(_array, samples)
     look_up = (_array(atlas), _array(uv), _array(region))
-    _skin(*look_up, place, triangle, weights, size, _array(strengths), out.numpy())
+    _skin_albedo(*look_up, place, triangle, weights, size, _array(strengths), out.numpy())
     return out
 
 
 @_compiled
-def _expose(
-    colour: np.ndarray, carried: np.ndarray, place: np.ndarray, behind: np.ndarray, fine: int, out: np.ndarray
+def _resolve_pixels(
+    colour: np.ndarray, carried: np.ndarray, place: np.ndarray, background: np.ndarray, fine: int, out: np.ndarray
 ) -> None:
     frames, side = len(out), out.shape[2]
     size, share = side * fine, ONE / np.float32(fine * fine)
@@ -346,7 +353,7 @@ def _expose(
     for y in range(size):
         for x in range(size):
             for c in range(3):
-                first[c, y // fine, x // fine] += behind[y, x, c] * share
+                first[c, y // fine, x // fine] += background[y, x, c] * share
     for t in range(frames):
         out[t, :3], out[t, 3:] = first, ZERO
     for n in range(len(place)):
@@ -355,15 +362,19 @@ def _expose(
         line = row - frame * width
         i, j, lit = line // np.uint32(fine), column // np.uint32(fine), carried[n]
         for c in range(3):
-            out[frame, c, i, j] += (colour[n, c] * lit[c] + lit[3 + c] - behind[line, column, c]) * share
+            out[frame, c, i, j] += (colour[n, c] * lit[c] + lit[3 + c] - background[line, column, c]) * share
         out[frame, 3, i, j] += lit[6] * lit[7] * share
         out[frame, 4, i, j] += lit[7] * share
 
 
-def expose(colour: Tensor, carried: Tensor, place: Tensor, behind: Tensor, frames: int, side: int) -> Tensor:
-    """The compiled twin of `raster.expose`."""
+def resolve_pixels(
+    colour: Tensor, carried: Tensor, place: Tensor, background: Tensor, frames: int, side: int
+) -> Tensor:
+    """The compiled twin of `raster.resolve_pixels`."""
     out = torch.empty(frames, 5, side, side)
-    _expose(_array(colour), _array(carried), _array(place), _array(behind), len(behind) // side, out.numpy())
+    _resolve_pixels(
+        _array(colour), _array(carried), _array(place), _array(background), len(background) // side, out.numpy()
+    )
     return out
 
 

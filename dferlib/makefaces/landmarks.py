@@ -1,6 +1,6 @@
 """The 68 landmarks of the rendered face, by the scheme of iBUG 300-W, as fixed places on the mesh.
 
-Which is which: 0 to 16 the jaw from the left of the picture to its right, 17 to 21 and 22 to 26 the brows, 27 to 30
+Which is which: 0 to 16 the jaw from the left of the frame to its right, 17 to 21 and 22 to 26 the brows, 27 to 30
 the bridge of the nose, 31 to 35 its base, 36 to 41 and 42 to 47 the eyes, from their left corners on clockwise, 48 to
 59 the outer edge of the lips, 60 to 67 the inner one, likewise. Source: Sagonas et al., "300 Faces In-The-Wild
 Challenge: database and results", Image and Vision Computing 47, 2016.
@@ -22,13 +22,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dferlib.makefaces.assets import Part
-from dferlib.makefaces.paint import BROW_ENDS, brow_height
 from dferlib.makefaces.rig import Rig
+from dferlib.makefaces.texture import BROW_ENDS, brow_height
 
 OUTER_CORNERS = (36, 45)  # of the eyes: the unit in which errors of landmarks are given
 
 # The mean of 300-W: right and down from the middle of the line between the outer corners of the eyes, in its length.
-# Points 8 to 16, from the chin up to the right ear of the picture; those on the other side mirror them.
+# Points 8 to 16, from the chin up to the right ear of the frame; those on the other side mirror them.
 _JAW = (
     (0.0, 1.318),
     (0.199, 1.284),
@@ -62,7 +62,7 @@ class Landmarks:
     weights: Tensor
 
     def of(self, vertices: Tensor) -> Tensor:
-        """The landmarks (T, 68, D) of vertices (T, V, D), in whatever coordinates these are."""
+        """The landmarks (F, 68, D) of vertices (F, V, D), in whatever coordinates these are."""
         return (vertices[:, self.corners] * self.weights[..., None]).sum(2)
 
 

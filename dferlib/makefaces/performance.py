@@ -13,11 +13,8 @@ import numpy as np
 
 from dferlib.errors import choose
 from dferlib.makefaces.actions import (
-    ACTION_UNITS,
     DISTRACTORS,
     IDLE,
-    LEFT_RIGHT,
-    MAX_SHAPE_WEIGHT,
     MOUTHINGS,
     ONE_SIDED,
     UNITS,
@@ -48,8 +45,6 @@ HOLD = (0.25, 0.8)
 APEX = (0.05, 0.95)  # where in the clip the middle of the apex may lie
 EARLIER, LATER = (-0.15, 0.15), (0.55, 0.95)  # the same where a clip holds two expressions
 
-STRONGER_SIDE = 1.2  # of its even strength at most: what is one-sided is weak on the other side
-
 NEUTRAL, ONSET, PEAK, OFFSET = range(4)  # the phases of an expression
 PHASES = ("neutral", "onset", "apex", "offset")
 
@@ -62,12 +57,12 @@ DYNAMICS = {
 
 @dataclass(frozen=True)
 class Course:
-    """How the expression that names a clip of T frames comes and goes.
+    """How the expression that names a clip of F frames comes and goes.
 
     Attributes:
-        expression: (T,) how far it has risen, 0 to 1, before its intensity.
-        earlier: (T,) the same of another expression that the clip shows; zeros where there is none.
-        phase: (T,) index into `PHASES`.
+        expression: (F,) how far it has risen, 0 to 1, before its intensity.
+        earlier: (F,) the same of another expression that the clip shows; zeros where there is none.
+        phase: (F,) index into `PHASES`.
         intensity: strength at the apex, 0 for neutral.
         earlier_emotion: name of the other expression, "" where there is none.
         timing: (4,) start, rise, hold and fall in seconds; nan for neutral, and where it comes and goes in cycles.
@@ -83,11 +78,11 @@ class Course:
 
 @dataclass(frozen=True)
 class Performance(Course):
-    """Everything a face does in one clip of T frames.
+    """Everything a face does in one clip of F frames.
 
     Attributes:
-        units: (T, U) intensity of each action unit of `UNITS`, 0 to 1, everything together.
-        gaze: (T, 2) eyes to the right of the picture and up, about -0.5 to 0.5.
+        units: (F, U) intensity of each action unit of `UNITS`, 0 to 1, everything together.
+        gaze: (F, 2) eyes to the right of the frame and up, about -0.5 to 0.5.
         asymmetry: (U,) how much stronger each unit is on the left side, -1 to 1.
         talking: whether the person talks.
         movements: how many short movements that mean nothing there are.
@@ -133,7 +128,9 @@ def _add(units: np.ndarray, recipe: dict[str, float], curve: np.ndarray) -> None
         units[:, UNITS.index(name)] += intensity * curve
 
 
-def _everyday(units: np.ndarray, times: np.ndarray, rng: np.random.Generator, knobs: Knobs) -> tuple[bool, int, int]:
+def _add_everyday_motion(
+    units: np.ndarray, times: np.ndarray, rng: np.random.Generator, knobs: Knobs
+) -> tuple[bool, int, int]:
     """Add what a face does anyway: idle motion, talking, short movements, blinks; say which of these there were."""
     length = times[-1]
     for name in IDLE:
@@ -169,7 +166,7 @@ def _draw_timing(
     return rng.uniform(*where) * seconds - hold / 2 - rise, rise, hold, fall
 
 
-def _express(
+def _add_expression(
     units: np.ndarray,
     times: np.ndarray,
     emotion: str,
@@ -184,7 +181,7 @@ def _express(
         _add(units, {name: weight}, curve * strength * rng.uniform(0.8, 1.2))
 
 
-def _besides(
+def _finish_performance(
     course: Course,
     units: np.ndarray,
     times: np.ndarray,
@@ -193,7 +190,7 @@ def _besides(
     one_sided: bool = False,
 ) -> Performance:
     """Add to the expression what is there in every clip: everyday movements, gaze, asymmetry."""
-    talking, movements, blinks = _everyday(units, times, rng, knobs)
+    talking, movements, blinks = _add_everyday_motion(units, times, rng, knobs)
     gaze = rng.normal(0, 0.18, 2) + 0.06 * np.sin(times[:, None] * rng.uniform(1, 3, 2) + rng.uniform(0, 6, 2))
     asymmetry = np.clip(rng.normal(0, 0.07, len(UNITS)), -0.2, 0.2)
     side = rng.choice([-0.95, 0.95])
@@ -220,7 +217,7 @@ def perform(
 
     Args:
         emotion: one of `dferlib.EMOTIONS`, or "contempt".
-        frames: T, the number of frames.
+        frames: F, the number of frames.
         rng: the source of every draw.
         knobs: how strong the expression is and what else happens; the defaults if not given.
         seconds: length of the clip.
@@ -240,18 +237,18 @@ def perform(
             before = str(rng.choice([name for name in RISE if name not in (emotion, "contempt")]))
             first = _draw_timing(before, EARLIER, seconds, rng)
             earlier = envelope(times, *first).astype(np.float32)
-            _express(units, times, before, first, rng.uniform(*knobs.intensity), rng)
+            _add_expression(units, times, before, first, rng.uniform(*knobs.intensity), rng)
         strength = float(rng.uniform(*knobs.intensity))
         shape = _draw_timing(emotion, LATER if two else APEX, seconds, rng)
         expression, phase = envelope(times, *shape).astype(np.float32), phase_of(times, *shape)
         timing = np.array(shape)
-        _express(units, times, emotion, shape, strength, rng)
+        _add_expression(units, times, emotion, shape, strength, rng)
     course = Course(expression, earlier, phase, strength, before, timing.astype(np.float32))
-    return _besides(course, units, times, rng, knobs, emotion == "contempt")
+    return _finish_performance(course, units, times, rng, knobs, emotion == "contempt")
 
 
 def _cycle(task: str, turns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Levels (T, 2) of the two expressions of a task, and phases (T,), at `turns` of an endless cycle."""
+    """Levels (F, 2) of the two expressions of a task, and phases (F,), at `turns` of an endless cycle."""
     u = turns % 1
     if task == "order":  # one bump after the other, then rest
         levels = np.stack([smoothstep(1 - np.abs(u - centre) / 0.2) for centre in (0.3, 0.55)], 1)
@@ -278,7 +275,7 @@ def perform_dynamics(
     Args:
         task: one of `DYNAMICS`.
         label: 0 or 1, index into `DYNAMICS[task]`.
-        frames: T.
+        frames: F.
         rng: the source of every draw; the same draws serve both labels.
         knobs: as for `perform`; `carry_over` has no meaning here.
         seconds: length of the clip.
@@ -307,46 +304,4 @@ def perform_dynamics(
         phase = np.select([phase == ONSET, phase == OFFSET], [OFFSET, ONSET], phase)
     both = both.astype(np.float32)
     course = Course(both[:, 0], both[:, 1], phase, strength, "", np.full(4, np.nan, dtype=np.float32))
-    return _besides(course, units, times, rng, knobs)
-
-
-def shape_weights(performance: Performance, shape_index: dict[str, int]) -> np.ndarray:
-    """Turn a performance into weights of the face shapes.
-
-    Args:
-        performance: T frames of action units and gaze.
-        shape_index: column of each face shape, 0 to 51.
-
-    Returns:
-        (T, 52) weights, 0 to `MAX_SHAPE_WEIGHT`.
-    """
-    return face_shapes(performance.units, performance.gaze, performance.asymmetry, shape_index)
-
-
-def face_shapes(
-    units: np.ndarray, gaze: np.ndarray, asymmetry: np.ndarray | float, shape_index: dict[str, int]
-) -> np.ndarray:
-    """Turn action units into weights of the face shapes.
-
-    Args:
-        units: (T, U) intensities of `UNITS`.
-        gaze: (T, 2) eyes to the right of the picture and up.
-        asymmetry: (U,) or one number, how much stronger the left side is.
-        shape_index: column of each face shape, 0 to 51.
-
-    Returns:
-        (T, 52) weights, 0 to `MAX_SHAPE_WEIGHT`.
-    """
-    lean = np.broadcast_to(asymmetry, len(UNITS))
-    mix = np.zeros((len(UNITS), len(shape_index)), dtype=np.float32)
-    for row, recipe in enumerate(ACTION_UNITS.values()):
-        for name, weight in recipe.items():
-            left = name.endswith("Left") - name.endswith("Right")  # 1, -1, or 0 for a shape of the whole face
-            mix[row, shape_index[name]] += weight * min(1 + left * lean[row], STRONGER_SIDE)
-    weights = units @ mix
-    right, up = gaze.T
-    for side in LEFT_RIGHT:
-        inward = right if side == "Left" else -right
-        for name, amount in (("In", inward), ("Out", -inward), ("Up", up), ("Down", -up)):
-            weights[:, shape_index[f"eyeLook{name}{side}"]] += np.maximum(amount, 0)
-    return np.clip(weights, 0, MAX_SHAPE_WEIGHT)
+    return _finish_performance(course, units, times, rng, knobs)

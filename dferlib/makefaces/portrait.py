@@ -1,4 +1,4 @@
-"""One picture of one face, its action units set by hand: for figures, for sliders, for trying things out."""
+"""One frame of one face, its action units set by hand: for figures, for sliders, for trying things out."""
 
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -39,26 +39,26 @@ def portrait(
     Args:
         units: intensity, 0 to 1, of action units by name (see `UNITS`); the others are at rest.
         person: who, any whole number from 0; they are in no split of the data set.
-        size: side of the picture in pixels.
+        size: side of the frame in pixels.
         pose: yaw, pitch and roll of the head in radians.
-        gaze: of the eyes, to the right of the picture and up, about -0.5 to 0.5.
+        gaze: of the eyes, to the right of the frame and up, about -0.5 to 0.5.
         asymmetry: how much stronger the left side of the face is, -1 to 1.
-        half_width: half the width of the picture at the face, in metres; the data set's crops have 0.085.
+        half_width: half the width of the frame at the face, in metres; the data set's crops have 0.085.
 
     Returns:
-        One frame: `pictures` (1, 3, size, size), `landmarks`, `motion`, `face`.
+        One frame: `frames` (1, 3, size, size), `landmarks`, `motion`, `face`.
 
     Raises:
         InputError: there is no such action unit; the message lists those there are.
     """
-    from dferlib.makefaces.performance import face_shapes
-    from dferlib.makefaces.render import Light, Scene
+    from dferlib.makefaces.blend_shapes import blend_shape_weights
+    from dferlib.makefaces.scene import Light, Scene
 
     row = np.zeros((1, len(UNITS)), dtype=np.float32)
     for name, intensity in (units or {}).items():
         row[0, UNITS.index(choose("action unit", name, UNITS))] = intensity
     actor = _actor(person, size)
-    weights = face_shapes(row, np.array([gaze], dtype=np.float32), asymmetry, actor.action_index)
+    weights = blend_shape_weights(row, np.array([gaze], dtype=np.float32), asymmetry, actor.action_index)
     key, fill = (Light(where, (power,) * 3) for where, power in zip(STUDIO, (0.95, 0.3), strict=True))
     scene = Scene((0.3, 0.3, 0.3), (key, fill), 1.0, None, half_width, np.zeros((1, 2)), np.ones((1, 2)))
     return actor.render(weights, np.array([pose], dtype=np.float32), scene)

@@ -23,12 +23,12 @@ class Size:
     """How large a version of the data set is.
 
     Attributes:
-        picture: side of the stored square frames in pixels; models take a crop of 7/8 of it.
+        side: side of the stored square frames in pixels; models take a crop of 7/8 of it.
         frames: frames in a clip of two seconds.
         people: people in train, val and test. Multiples of seven make seven classes exactly equal.
     """
 
-    picture: int
+    side: int
     frames: int
     people: tuple[int, int, int]
 
@@ -85,7 +85,7 @@ class Version:
 
     @property
     def spec(self) -> Size:
-        """Picture side, frames and people."""
+        """Side of the frames, their number and people."""
         return SIZES[self.size]
 
     @property

@@ -3,7 +3,7 @@
 These functions are the reference; `kernel` has a compiled twin of each. No display is needed, and the same lines run
 on a GPU.
 
-The rasteriser answers which triangle each sample of the picture sees. Triangles are sorted into buckets by the size of
+The rasteriser answers which triangle each sample of the frame sees. Triangles are sorted into buckets by the size of
 their bounding box. All boxes of a bucket are tested at once: every sample of every box gets its barycentric
 coordinates, and the nearest triangle wins by one `scatter_reduce` on packed keys (depth in the high half, triangle in
 the low half).
@@ -32,11 +32,11 @@ GAMMA = 2.2
 
 
 class Samples(NamedTuple):
-    """The K samples of T pictures that see something, in order."""
+    """The K samples of F frames that see something, in order."""
 
-    place: Tensor  # (K,) index into the flattened (T, S, S)
+    place: Tensor  # (K,) index into the flattened (F, S, S)
     triangle: Tensor  # (K,) what it sees
-    corners: Tensor  # (K, 3) the triangle's vertices as indices into the flattened (T, V)
+    corners: Tensor  # (K, 3) the triangle's vertices as indices into the flattened (F, V)
     weights: Tensor  # (K, 3) barycentric coordinates, summing to one
 
     def of(self, chosen: Tensor) -> "Samples":
@@ -45,7 +45,7 @@ class Samples(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Surface:
+class Material:
     """How the surface at each of V vertices answers to light."""
 
     turns: Tensor  # (V,) bool, seen from both sides: its normal is turned towards the camera
@@ -58,12 +58,12 @@ class Surface:
 
 @dataclass(frozen=True)
 class Lamps:
-    """L lamps far away, in T frames, and the light from everywhere. Colours are linear RGB."""
+    """L lamps far away, in F frames, and the light from everywhere. Colours are linear RGB."""
 
     ambient: Tensor  # (3,)
     toward: Tensor  # (L, 3) unit vectors
-    colour: Tensor  # (T, L, 3)
-    reach: Tensor  # (T, L, V) how much of each lamp's light arrives at each vertex, 0 to 1
+    colour: Tensor  # (F, L, 3)
+    visibility: Tensor  # (F, L, V) how much of each lamp's light arrives at each vertex, 0 to 1
 
 
 def _twice_area(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
@@ -75,13 +75,13 @@ def rasterise(points: Tensor, triangles: Tensor, size: int, two_sided: Tensor) -
     """Find the triangle that each sample sees.
 
     Args:
-        points: (T, V, 3) x and y in samples (y down) and depth in metres, for T frames.
-        triangles: (M, 3) int64 vertex indices. Those seen from the front run anticlockwise on the picture.
-        size: S, samples along each side of the square picture.
+        points: (F, V, 3) x and y in samples (y down) and depth in metres, for F frames.
+        triangles: (M, 3) int64 vertex indices. Those seen from the front run anticlockwise on the image.
+        size: S, samples along each side of the square frame.
         two_sided: (M,) bool, triangles that are also seen from behind.
 
     Returns:
-        (T, S, S) int64 index of the nearest triangle that covers the sample's centre, -1 where there is none.
+        (F, S, S) int64 index of the nearest triangle that covers the sample's centre, -1 where there is none.
     """
     frames, count = len(points), len(triangles)
     corners = points[:, triangles].reshape(frames * count, 3, 3)
@@ -130,9 +130,9 @@ def barycentric(points: Tensor, triangles: Tensor, found: Tensor) -> Samples:
     """Where in its triangle each covered sample lies.
 
     Args:
-        points: (T, V, 3), as for `rasterise`.
+        points: (F, V, 3), as for `rasterise`.
         triangles: (M, 3).
-        found: (T, S, S), from `rasterise`.
+        found: (F, S, S), from `rasterise`.
 
     """
     frames, vertices = points.shape[:2]
@@ -150,7 +150,7 @@ def barycentric(points: Tensor, triangles: Tensor, found: Tensor) -> Samples:
 
 
 def normals(vertices: Tensor, triangles: Tensor) -> Tensor:
-    """(T, V, 3) unit normals of vertices (T, V, 3): the sum of the normals of their triangles (M, 3)."""
+    """(F, V, 3) unit normals of vertices (F, V, 3): the sum of the normals of their triangles (M, 3)."""
     a, b, c = (vertices[:, triangles[:, k]] for k in range(3))
     face = torch.linalg.cross(b - a, c - a)
     out = torch.zeros_like(vertices)
@@ -159,41 +159,41 @@ def normals(vertices: Tensor, triangles: Tensor) -> Tensor:
     return F.normalize(out, dim=-1)
 
 
-def illuminate(world: Tensor, normal: Tensor, eye: Tensor, surface: Surface, lamps: Lamps, corners: Tensor) -> Tensor:
+def illuminate(world: Tensor, normal: Tensor, eye: Tensor, material: Material, lamps: Lamps, corners: Tensor) -> Tensor:
     """Light at each vertex.
 
     Args:
-        world: (T, V, 3) places.
-        normal: (T, V, 3) unit normals.
-        eye: (T, 3) place of the camera.
-        surface: what the vertices are made of.
+        world: (F, V, 3) places.
+        normal: (F, V, 3) unit normals.
+        eye: (F, 3) place of the camera.
+        material: what the vertices are made of.
         lamps: where the light comes from.
-        corners: (K, 3) indices into the flattened (T, V) of the vertices that are seen.
+        corners: (K, 3) indices into the flattened (F, V) of the vertices that are seen.
 
     Returns:
-        (T, V, 6): RGB of the light that is scattered, which the colour multiplies, and RGB of what is mirrored; 0 at
+        (F, V, 6): RGB of the light that is scattered, which the colour multiplies, and RGB of what is mirrored; 0 at
         vertices that are not seen.
     """
     view = F.normalize(eye[:, None] - world, dim=-1)
-    away = ((normal * view).sum(-1) < 0) & surface.turns
+    away = ((normal * view).sum(-1) < 0) & material.turns
     n = torch.where(away[..., None], -normal, normal)
-    open_, wrap = surface.open[:, None], surface.wrap[:, None]
+    open_, wrap = material.open[:, None], material.wrap[:, None]
     diffuse = lamps.ambient * (SKY[0] + SKY[1] * n[..., 2:]) * open_
     gloss = torch.zeros_like(diffuse)
     lean = F.normalize(torch.tensor(STRANDS_LEAN, device=world.device), dim=0)
     strand = F.normalize(lean - (n @ lean)[..., None] * n, dim=-1)
     for k, toward in enumerate(lamps.toward):
-        colour = lamps.colour[:, k, None] * lamps.reach[:, k, :, None]
+        colour = lamps.colour[:, k, None] * lamps.visibility[:, k, :, None]
         facing = (n @ toward)[..., None]
         soft = ((facing + wrap) / (1 + wrap)).clamp(min=0)
         scattered = torch.cat([soft**RED_REACHES, soft, soft**BLUE_REACHES], -1)
         diffuse = diffuse + scattered * colour * (FALLS[0] + FALLS[1] * open_)
         half = F.normalize(toward + view, dim=-1)
-        mirrored = (n * half).sum(-1, keepdim=True).clamp(min=0) ** surface.sharpness[:, None] * (facing > 0)
+        mirrored = (n * half).sum(-1, keepdim=True).clamp(min=0) ** material.sharpness[:, None] * (facing > 0)
         across = (strand * half).sum(-1, keepdim=True)
         sheen = (1 - across**2).clamp(min=0) ** SHEEN * (facing + SHEEN_EDGE).clamp(min=0)
-        mirrored = surface.strength[:, None] * mirrored * (SHINES[0] + SHINES[1] * open_)
-        gloss = gloss + (mirrored + surface.hair * sheen) * colour
+        mirrored = material.strength[:, None] * mirrored * (SHINES[0] + SHINES[1] * open_)
+        gloss = gloss + (mirrored + material.hair * sheen) * colour
     seen = torch.zeros(world.shape[:2], device=world.device)
     seen.view(-1)[corners.reshape(-1)] = 1
     return torch.cat([diffuse, gloss], -1) * seen[..., None]
@@ -209,7 +209,7 @@ def interpolate(values: Tensor, corners: Tensor, weights: Tensor) -> Tensor:
     return (values[corners] * weights[..., None]).sum(1)
 
 
-def skin(atlas: Tensor, uv: Tensor, region: Tensor, samples: Samples, size: int, strengths: Tensor) -> Tensor:
+def skin_albedo(atlas: Tensor, uv: Tensor, region: Tensor, samples: Samples, size: int, strengths: Tensor) -> Tensor:
     """The colour of skin: looked up in the atlas between the four nearest texels, darker or lighter in wrinkles.
 
     Args:
@@ -217,8 +217,8 @@ def skin(atlas: Tensor, uv: Tensor, region: Tensor, samples: Samples, size: int,
         uv: (M, 3, 2) place of each triangle's corners in the atlas, -1 to 1, x and y.
         region: (M,) row of `strengths`, -1 where there is no skin.
         samples: K samples.
-        size: S, samples along each side of a picture.
-        strengths: (T, R, C) how much the wrinkles of each region and channel darken the skin.
+        size: S, samples along each side of a frame.
+        strengths: (F, R, C) how much the wrinkles of each region and channel darken the skin.
 
     Returns:
         (K, 3) linear RGB; 0 where there is no skin.
@@ -234,26 +234,28 @@ def skin(atlas: Tensor, uv: Tensor, region: Tensor, samples: Samples, size: int,
     return out
 
 
-def expose(colour: Tensor, carried: Tensor, place: Tensor, behind: Tensor, frames: int, side: int) -> Tensor:
+def resolve_pixels(
+    colour: Tensor, carried: Tensor, place: Tensor, background: Tensor, frames: int, side: int
+) -> Tensor:
     """Light the samples and average them into pixels.
 
     Args:
         colour: (K, 3) of each sample, linear RGB.
         carried: (K, 8) what was carried to each sample: RGB of the light that its colour multiplies, RGB of the light
             that is added, how far the surface moved, and how much it belongs to the face.
-        place: (K,) where each lies in the flattened (T, S, S).
-        behind: (S, S, 3) linear RGB of the samples that see nothing else.
-        frames: T.
-        side: of the pictures in pixels; S is a multiple of it.
+        place: (K,) where each lies in the flattened (F, S, S).
+        background: (S, S, 3) linear RGB of the samples that see nothing else.
+        frames: F.
+        side: of the frames in pixels; S is a multiple of it.
 
     Returns:
-        (T, 5, side, side): linear RGB, movement times face, face.
+        (F, 5, side, side): linear RGB, movement times face, face.
     """
-    size = len(behind)
-    picture = F.pad(behind, (0, 2)).expand(frames, -1, -1, -1).reshape(-1, 5).clone()
+    size = len(background)
+    pixels = F.pad(background, (0, 2)).expand(frames, -1, -1, -1).reshape(-1, 5).clone()
     falls, added, moved, face = carried.split([3, 3, 1, 1], 1)
-    picture[place] = torch.cat([colour * falls + added, moved * face, face], 1)
-    return F.avg_pool2d(picture.view(frames, size, size, 5).permute(0, 3, 1, 2), size // side)
+    pixels[place] = torch.cat([colour * falls + added, moved * face, face], 1)
+    return F.avg_pool2d(pixels.view(frames, size, size, 5).permute(0, 3, 1, 2), size // side)
 
 
 def tone_map(light: Tensor, exposure: float) -> Tensor:

@@ -8,18 +8,18 @@ from torch import Tensor
 
 from dferlib.makefaces.assets import EARS, EYELIDS, FACE, INSIDE_MOUTH, LIPS, Head, Part, load_head
 from dferlib.makefaces.hair import with_long_hair
-from dferlib.makefaces.shadows import Reach, reach_of_light
+from dferlib.makefaces.shadows import Visibility, precompute_visibility
 
 DEPTH_BIAS = {Part.TEETH: 0.005, Part.TONGUE: 0.005, Part.LEFT_EYE: 0.0006, Part.RIGHT_EYE: 0.0006}  # metres
 FACES_AWAY = 0.75  # a surface whose normal points this far back is hidden at every head pose we draw
 REGION_EDGES = (0.7415, 0.699)  # metres: under the brows, under the nose's bridge and the eyes
 REGIONS = tuple(f"{height} {side}" for height in ("upper", "middle", "lower") for side in ("Left", "Right"))
-BELOW_PICTURE = 0.55  # metres; the chin is at 0.62
+BELOW_FRAME = 0.55  # metres; the chin is at 0.62
 
 
 @dataclass(frozen=True, eq=False)  # there is one of each kind, and others remember what they found on it
 class Rig:
-    """The head without what no picture shows, and what the renderer needs to know of it.
+    """The head without what no frame shows, and what the renderer needs to know of it.
 
     V vertices and M triangles of those of `Head`.
     """
@@ -46,7 +46,7 @@ class Rig:
     face: Tensor  # (V,) 1 on the face with its eyes and mouth, 0 on scalp, ears, neck and hair
     teeth_edge: float  # depth at which the teeth end
     in_mouth: Tensor  # (V,) 1 on teeth, tongue and what is behind them
-    reach: Reach  # which vertices a lamp reaches
+    visibility: Visibility  # which vertices a lamp reaches
 
 
 def region_of(place: Tensor) -> Tensor:
@@ -101,12 +101,12 @@ def load_rig(device: str, long_hair: bool) -> Rig:
         face=face[used],
         teeth_edge=float(head.vertices[head.vertices_of(Part.TEETH), 1].min()) + 0.016,
         in_mouth=marked(Part.TEETH, Part.TONGUE, Part.MOUTH_CAVITY)[used] * (1 - head.masks[used, LIPS]),
-        reach=reach_of_light(head.vertices[used], triangles, part),
+        visibility=precompute_visibility(head.vertices[used], triangles, part),
     )
 
 
 def _drawn(head: Head) -> Tensor:
-    """(M,) bool: the triangles that some picture may show."""
+    """(M,) bool: the triangles that some frame may show."""
     corners = head.vertices[head.triangles]
     centre = corners.mean(1)
     normal = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -114,4 +114,4 @@ def _drawn(head: Head) -> Tensor:
     two_sided = (head.part == Part.LONG_HAIR) | (head.part == Part.LASHES)
     drawn = (head.part != Part.EYE_SOCKET) & ((back < FACES_AWAY) | two_sided)
     drawn &= ~((head.part == Part.LASHES) & (centre[:, 2] < 0.7305))  # the lower lashes look like dirt
-    return drawn & (centre[:, 2] > BELOW_PICTURE)
+    return drawn & (centre[:, 2] > BELOW_FRAME)

@@ -22,7 +22,7 @@ CELLS = 56  # along each side of a lamp's depth map
 HALF = 0.15  # metres, half the side of the depth map
 LIFT = 0.004  # metres: how far off its surface a vertex looks for the lamp, so that it does not shade itself
 FINEST = 0.0055  # metres: the surface is probed at least this densely
-# how far each face shape parts the lips; at CLOSED no more light falls in than at rest, at one more all of it does
+# how far each blend shape parts the lips; at CLOSED no more light falls in than at rest, at one more all of it does
 PARTING = {
     "jawOpen": 5.0,
     "mouthLowerDownLeft": 0.8,
@@ -86,7 +86,7 @@ def _seen_from(toward: Tensor, points: Tensor, probes: Tensor, middle: Tensor) -
 
 
 @dataclass(frozen=True)
-class Reach:
+class Visibility:
     """How much light from each of K directions reaches each of V vertices of the resting head."""
 
     directions: Tensor  # (K, 3)
@@ -97,16 +97,16 @@ class Reach:
 
         Args:
             toward: (3,) unit vector to a lamp, or (L, 3) to several.
-            turn: (T, 3, 3) rotation of the head.
+            turn: (F, 3, 3) rotation of the head.
 
         Returns:
-            (T, V) 0 to 1, or (T, L, V).
+            (F, V) 0 to 1, or (F, L, V).
         """
         blend = ((toward @ turn) @ self.directions.T - 1) / SOFTNESS**2
         return blend.softmax(-1) @ self.share
 
 
-def reach_of_light(vertices: Tensor, triangles: Tensor, part: Tensor) -> Reach:
+def precompute_visibility(vertices: Tensor, triangles: Tensor, part: Tensor) -> Visibility:
     """Work out which directions each vertex sees.
 
     Args:
@@ -124,19 +124,19 @@ def reach_of_light(vertices: Tensor, triangles: Tensor, part: Tensor) -> Reach:
     directions = _directions().to(vertices.device)
     seen = torch.stack([_seen_from(d, points, probes, vertices.mean(0)) for d in directions])
     seen[:, triangles[apart].unique()] = 1
-    return Reach(directions, LEAST + (1 - LEAST) * seen)
+    return Visibility(directions, LEAST + (1 - LEAST) * seen)
 
 
 def mouth_light(actions: Tensor, index: dict[str, int], in_mouth: Tensor) -> Tensor:
     """How much light falls on teeth and tongue: little through closed lips.
 
     Args:
-        actions: (T, 52) weights of the face shapes.
-        index: column of each face shape.
+        actions: (F, 52) weights of the blend shapes.
+        index: column of each blend shape.
         in_mouth: (V,) 1 on teeth, tongue and what is behind them.
 
     Returns:
-        (T, V, 1) factor of the light at each vertex.
+        (F, V, 1) factor of the light at each vertex.
     """
     parted = sum((amount * actions[:, index[name]] for name, amount in PARTING.items()), -CLOSED)
     dark = (1 - IN_THE_DARK) * (1 - torch.as_tensor(parted).clamp(0, 1))

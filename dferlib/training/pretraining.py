@@ -28,10 +28,10 @@ from dferlib.data.transforms import center_crop, stored_size
 from dferlib.files import cache_dir, make_folder, written_whole
 from dferlib.makefaces.actions import DISTRACTORS, UNITS, VARIANTS
 from dferlib.makefaces.assets import load_head
-from dferlib.makefaces.generator import HALF_WIDTH, LARGEST_TURN, TURN, recipe, shoot
+from dferlib.makefaces.blend_shapes import blend_shape_weights
+from dferlib.makefaces.generator import HALF_WIDTH, LARGEST_TURN, TURN, render_clip, source_hash
 from dferlib.makefaces.identity import sample_identity
 from dferlib.makefaces.knobs import DIFFICULTIES, Knobs
-from dferlib.makefaces.performance import face_shapes
 from dferlib.makefaces.render import Actor
 from dferlib.models.backbones import FACE_MEAN, FACE_STD, SlimResNet
 
@@ -97,9 +97,9 @@ def render_person(person: int) -> dict[str, np.ndarray]:
         units = np.stack([draw_units(rng) for _ in range(n)])
         pose = rng.normal(0, 1.2 * np.array(TURN), (n, 3)).clip(-LARGEST_TURN, LARGEST_TURN)
         gaze = rng.normal(0, 0.2, (n, 2)).clip(-0.6, 0.6)
-        weights = face_shapes(units, gaze, rng.normal(0, 0.07, len(UNITS)), actor.action_index)
+        weights = blend_shape_weights(units, gaze, rng.normal(0, 0.07, len(UNITS)), actor.action_index)
         half_width = list(FRAMINGS.values())[framing]
-        frames.append(shoot(actor, weights, pose.astype(np.float32), sharp(knobs), rng, half_width)[0])
+        frames.append(render_clip(actor, weights, pose.astype(np.float32), sharp(knobs), rng, half_width)[0])
         targets.append(np.concatenate([units, pose, gaze], 1))
         framings.append(np.full(n, framing))
     parts = {"frames": frames, "targets": targets, "framing": framings}
@@ -109,7 +109,7 @@ def render_person(person: int) -> dict[str, np.ndarray]:
 
 def render(people: int, workers: int) -> Examples:
     """Every example of people 0 to `people`, person by person, rendered once and kept in the cache folder."""
-    file = make_folder(cache_dir()) / f"pretraining-{recipe()}-{people}.npz"
+    file = make_folder(cache_dir()) / f"pretraining-{source_hash()}-{people}.npz"
     if not file.exists():
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             rendered = list(tqdm(pool.map(render_person, range(people), chunksize=4), total=people, desc="people"))
@@ -204,7 +204,7 @@ def main() -> None:
     cut = PEOPLE * len(examples.frames) // (PEOPLE + HELD_OUT)
     backbone, scores = fit(examples[:cut], examples[cut:], EPOCHS)
     print(json.dumps(scores, indent=1))
-    about = {"recipe": recipe(), "people": str(PEOPLE), "frames": str(cut), "epochs": str(EPOCHS)}
+    about = {"recipe": source_hash(), "people": str(PEOPLE), "frames": str(cut), "epochs": str(EPOCHS)}
     write(backbone, WEIGHTS, {**about, "held_out_r2": json.dumps(scores)})
 
 

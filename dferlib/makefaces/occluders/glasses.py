@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from dferlib.makefaces.occluders.overlay import Overlay, pixel_centres, shade_flat, to_tensor, visible_range
-from dferlib.makefaces.render import Actor, Scene
+from dferlib.makefaces.render import Actor
+from dferlib.makefaces.scene import Scene
 
 ANGLES = 128  # entries of the table that holds the outline of a lens
 EYE_DISTANCE = 0.0665  # metres between the lids' middles on the average head; frames are made for that
@@ -104,9 +105,9 @@ class Glasses:
         base = torch.cat([self.centres, *axis_ends, self._bridge_and_arms()])
         placed = actor.place(base, pose, scene)
         lens = placed[:, :6].view(frames, 3, 2, 3)
-        reach = _lens_bounds(lens, FRAME_SHAPES[self.shape], self.rim)
-        rows = visible_range(reach[..., 1], 2, size)
-        columns = visible_range(torch.cat([reach, placed[:, 6:]], 1)[..., 0], 2, size)
+        bounds = _lens_bounds(lens, FRAME_SHAPES[self.shape], self.rim)
+        rows = visible_range(bounds[..., 1], 2, size)
+        columns = visible_range(torch.cat([bounds, placed[:, 6:]], 1)[..., 0], 2, size)
         paint = torch.zeros(frames, 3, size, size, device=device)
         hidden, shadow = (torch.zeros(frames, size, size, device=device) for _ in range(2))
         if len(rows) and len(columns):
@@ -145,8 +146,8 @@ class Glasses:
         glass, shine, rim, upper = parts
         table = _outline_table(self.shape, str(x.device))
         for k in (0, 1):
-            reach = _lens_bounds(lens[:, :, k : k + 1], FRAME_SHAPES[self.shape], self.rim)[..., 0]
-            near = (x[0, 0] > reach.min() - 1) & (x[0, 0] < reach.max() + 1)
+            bounds = _lens_bounds(lens[:, :, k : k + 1], FRAME_SHAPES[self.shape], self.rim)[..., 0]
+            near = (x[0, 0] > bounds.min() - 1) & (x[0, 0] < bounds.max() + 1)
             first, last = int(near.int().argmax()), int(near.int().argmax() + near.sum())
             mine = self._lens(k, lens[:, :, k], drift, table, x[..., first:last], y)
             for whole, part in zip(parts, mine, strict=True):

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dferlib.makefaces.occluders.overlay import Overlay, shade_flat, to_tensor, visible_range
-from dferlib.makefaces.render import Actor, Scene
+from dferlib.makefaces.render import Actor
+from dferlib.makefaces.scene import Scene
 
 
 @dataclass(frozen=True)

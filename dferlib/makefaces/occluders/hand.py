@@ -22,7 +22,8 @@ from dferlib.makefaces.occluders.hand_sprite import (
 )
 from dferlib.makefaces.occluders.overlay import Overlay, diffuse_light, pixel_centres, to_tensor
 from dferlib.makefaces.raster import tone_map
-from dferlib.makefaces.render import CAMERA_DISTANCE, Actor, Scene
+from dferlib.makefaces.render import Actor
+from dferlib.makefaces.scene import CAMERA_DISTANCE, Scene
 
 HAND_PLACES = ("cheek", "mouth", "brow")
 SPRITE_WIDTH = 0.16  # metres of a hand across as many pixels as the frame has: about as fine as it will be shown

@@ -10,7 +10,8 @@ from dferlib.makefaces.occluders.glasses import sample_glasses
 from dferlib.makefaces.occluders.hair import sample_hair
 from dferlib.makefaces.occluders.hand import sample_hand
 from dferlib.makefaces.occluders.overlay import Occluder
-from dferlib.makefaces.render import Actor, Scene
+from dferlib.makefaces.render import Actor
+from dferlib.makefaces.scene import Scene
 
 KINDS = ("glasses", "sunglasses", "hair", "hand")  # from the face to the camera
 

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dferlib.makefaces.raster import tone_map
-from dferlib.makefaces.render import Actor, Scene
+from dferlib.makefaces.render import Actor
+from dferlib.makefaces.scene import Scene
 
 
 class Overlay(NamedTuple):
