@@ -102,7 +102,7 @@ def test_curves_show_the_history_and_the_chosen_epoch():
 def test_strips_show_every_frame():
     rng = np.random.default_rng(0)
     clips = [rng.integers(0, 256, (5, 3, 8, 8), dtype=np.uint8) for _ in range(2)]
-    figure = plots.film_strip(clips, ["a", "b"], list("12345"))
+    figure = plots.frame_strip(clips, ["a", "b"], list("12345"))
     shown = [np.asarray(panel.images[0].get_array()) for panel in figure.axes]
     assert len(shown) == 10
     np.testing.assert_array_equal(shown[7], clips[1][2].transpose(1, 2, 0))
@@ -114,12 +114,12 @@ def test_strips_show_every_frame():
 
 def test_points_and_dots_have_the_colour_and_place_of_their_class():
     labels = np.arange(14) % 7
-    panel = plots.plane(np.random.default_rng(0).random((14, 2)), labels).axes[0]
+    panel = plots.scatter(np.random.default_rng(0).random((14, 2)), labels).axes[0]
     colours = {tuple(group.get_facecolor()[0]) for group in panel.collections}
     assert len(colours) == 7
     panel = plots.recalls({"one": np.linspace(0, 1, 7), "two": np.zeros(7)}).axes[0]
     np.testing.assert_allclose(panel.lines[0].get_xdata(), np.linspace(0, 100, 7))
     panel = plots.pairs(["a", "b"], [1, 2], [3, 5], ("here", "there"), "GMAC").axes[0]
     assert [line.get_xdata().tolist() for line in panel.lines] == [[1, 2], [3, 5]]
-    panel = plots.reach(3, 4, {"own": np.eye(4)[:3]}, query=(1, 2)).axes[0]
+    panel = plots.attention_reach(3, 4, {"own": np.eye(4)[:3]}, query=(1, 2)).axes[0]
     assert panel.patches[0].get_xy() == (0.5, 1.5)

@@ -47,7 +47,7 @@ def test_landmarks_are_drawn_where_their_pixels_are() -> None:
 
 def test_reach_in_frames_folds_places_into_maps_and_marks_query_and_windows() -> None:
     seen = np.arange(4 * 16).reshape(4, 16) / 64
-    figure = plots.reach_in_frames({"a": seen, "b": seen > 0.5}, query=(2, 6), windows={"b": (2, 4, 2)})
+    figure = plots.attention_reach_in_frames({"a": seen, "b": seen > 0.5}, query=(2, 6), windows={"b": (2, 4, 2)})
     first, second = figure.axes
     assert np.array_equal([mesh.get_array() for mesh in first.collections], seen.reshape(4, 4, 4))
     (query,) = first.patches
@@ -62,7 +62,7 @@ def test_reach_in_frames_folds_places_into_maps_and_marks_query_and_windows() ->
 
 def test_growth_draws_lines_dots_and_spans_and_loses_none_of_them() -> None:
     panels = {"frames": {"one": ([1, 2], [3, 6]), "two": ([1, 2], [5, 500])}, "places": {"two": ([4, 8], [0.1, 1])}}
-    figure = plots.growth(panels, "cost", dots=("two",), spans={"places": (4, 6)})
+    figure = plots.scaling(panels, "cost", dots=("two",), spans={"places": (4, 6)})
     left, right = figure.axes
     assert [line.get_xydata().tolist() for line in left.lines] == [[[1, 3], [2, 6]], [[1, 5], [2, 500]]]
     assert [line.get_marker() for line in left.lines] == ["None", "o"]
@@ -103,7 +103,7 @@ def test_intervals_reach_from_end_to_end_in_the_order_of_the_names() -> None:
 
 def test_pushes_point_against_the_gradient_and_stay_on_the_paper() -> None:
     logits, gradient = np.array([2.0, 0, -1]), np.array([-0.5, 1.0, 0])
-    panel = plots.pushes({"clip": (logits, {"loss": gradient})}, target=1, classes=list("abc")).axes[0]
+    panel = plots.logit_gradients({"clip": (logits, {"loss": gradient})}, target=1, classes=list("abc")).axes[0]
     assert [bar.get_height() for bar in panel.patches] == [2, 0, -1]
     assert [bar.get_linewidth() > 0 for bar in panel.patches] == [False, True, False]
     (arrows,) = panel.collections
@@ -117,7 +117,7 @@ def test_pushes_point_against_the_gradient_and_stay_on_the_paper() -> None:
 
 def test_planes_share_one_scale_that_holds_every_point() -> None:
     wide, narrow, labels = np.array([[0, 5.0], [-1, 0]]), np.array([[1.0, 0], [0, 1]]), np.array([0, 1])
-    figure = plots.planes({"wide": (wide, labels), "narrow": (narrow, labels)}, ["a", "b"])
+    figure = plots.scatter_panels({"wide": (wide, labels), "narrow": (narrow, labels)}, ["a", "b"])
     ((left, right, low, high),) = {(*panel.get_xlim(), *panel.get_ylim()) for panel in figure.axes}
     assert max(left, low) < -5
     assert min(right, high) > 5

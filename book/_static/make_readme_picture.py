@@ -36,5 +36,5 @@ def clip(emotion: str, person: int) -> np.ndarray:
     return (pictures * 255).round().to(torch.uint8).numpy()
 
 
-figure = plots.film_strip([clip(*who) for who in SHOWN], [emotion for emotion, _ in SHOWN])
+figure = plots.frame_strip([clip(*who) for who in SHOWN], [emotion for emotion, _ in SHOWN])
 figure.savefig(Path(__file__).with_name("readme.png"), dpi=110)

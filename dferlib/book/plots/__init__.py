@@ -1,0 +1,46 @@
+"""The book's figures, in one style. Every function draws on a figure of its own and returns it.
+
+`frames` shows clips, `attention` what is attended to and what it costs, `results` what training came to; `style` is
+what they share. Chapters call them as `plots.NAME(...)`. They know the ground and get everything else as numbers.
+"""
+
+from dferlib.book.plots.attention import attention_reach, attention_reach_in_frames, scaling
+from dferlib.book.plots.frames import frame_strip, gallery, heat_strip, over_time, png
+from dferlib.book.plots.results import (
+    confusion,
+    curves,
+    intervals,
+    lines,
+    logit_gradients,
+    pairs,
+    recalls,
+    scatter,
+    scatter_panels,
+)
+from dferlib.book.plots.style import ACCENT, INK, SECOND, STYLE
+from dferlib.emotions import COLOURS
+
+__all__ = [
+    "ACCENT",
+    "COLOURS",
+    "INK",
+    "SECOND",
+    "STYLE",
+    "attention_reach",
+    "attention_reach_in_frames",
+    "confusion",
+    "curves",
+    "frame_strip",
+    "gallery",
+    "heat_strip",
+    "intervals",
+    "lines",
+    "logit_gradients",
+    "over_time",
+    "pairs",
+    "png",
+    "recalls",
+    "scaling",
+    "scatter",
+    "scatter_panels",
+]
