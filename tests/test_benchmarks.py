@@ -56,9 +56,9 @@ def broken(made, tmp_path):
     return take
 
 
-def grey(pictures):
-    """The level of each frame; films and JPEGs may be off by a little."""
-    return pictures.mean((1, 2, 3))
+def grey(frames):
+    """The level of each frame; videos and JPEGs may be off by a little."""
+    return frames.mean((1, 2, 3))
 
 
 def fails(kind, root, *words, **kwargs):
@@ -315,7 +315,7 @@ def test_ferv39k_knows_scenes_and_its_split(made):
 
 
 @pytest.mark.parametrize("layout", ["frames", "videos"])
-def test_afew_as_films_and_as_frames(layout, tmp_path):
+def test_afew_as_videos_and_as_frames(layout, tmp_path):
     trees.afew(tmp_path, layout)
     source = AFEW(tmp_path, split="val", size=16)
     assert source.layout == layout
@@ -326,10 +326,10 @@ def test_afew_as_films_and_as_frames(layout, tmp_path):
     fails(AFEW, tmp_path, "test", "train, val, all", split="test")
 
 
-def test_afew_prefers_frames_to_films_of_the_same_clips(tmp_path):
+def test_afew_prefers_frames_to_videos_of_the_same_clips(tmp_path):
     trees.afew(tmp_path, "frames")
     for folder in [path for path in tmp_path.glob("*/*/*") if path.is_dir()]:
-        trees.film(folder.with_suffix(".avi"), 7)
+        trees.video(folder.with_suffix(".avi"), 7)
     assert AFEW(tmp_path).table.frames.max() == 5
     assert set(AFEW(tmp_path, layout="videos").table.frames) == {7}
 
@@ -462,12 +462,12 @@ def test_an_afew_without_clips_is_refused(tmp_path):
 
 
 @every
-def test_an_unreadable_image_or_film_is_named_when_it_is_read(kind, broken):
+def test_an_unreadable_image_or_video_is_named_when_it_is_read(kind, broken):
     root = broken(kind)
     source = kind(root, split="all")
     path = root / source.table.rows["path"].iloc[1]
     if path.is_file():
-        path.write_bytes(b"this is no film")
+        path.write_bytes(b"this is no video")
         fails(kind, root, path, split="all")
         path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
         fails(kind, root, path, "git lfs pull", split="all")
@@ -684,20 +684,20 @@ def test_a_list_cannot_lead_out_of_the_root(path, word, broken, outside):
     fails(FERV39k, root, word)
 
 
-# ---------------------------------------------------------------- pictures, sampling, size
+# ---------------------------------------------------------------- frames, sampling, size
 
 
-def test_pictures_are_cut_to_their_middle_square(tmp_path):
+def test_frames_are_cut_to_their_middle_square(tmp_path):
     trees.oulu(tmp_path)
-    picture = np.zeros((24, 32, 3), np.uint8)
-    picture[:, 4:28] = 200  # the middle square; black beside it
+    image = np.zeros((24, 32, 3), np.uint8)
+    image[:, 4:28] = 200  # the middle square; black beside it
     file = tmp_path / "OriginalImg/VL/Strong/P001/Anger/000.jpeg"
-    Image.fromarray(picture).save(file.with_suffix(".png"))
+    Image.fromarray(image).save(file.with_suffix(".png"))
     file.unlink()
     source = OuluCASIA(tmp_path, split="all", size=12)
     assert source.read(0, np.array([0])).min() == 200
     whole = OuluCASIA(tmp_path, split="all", size=None).read(0, np.array([0]))
-    assert whole.shape == (1, 3, 24, 32) and (whole[0] == picture.transpose(2, 0, 1)).all()
+    assert whole.shape == (1, 3, 24, 32) and (whole[0] == image.transpose(2, 0, 1)).all()
 
 
 def test_frames_of_different_sizes_need_a_size(broken):
@@ -715,7 +715,7 @@ def test_the_frames_of_the_test_are_those_of_the_published_rule(tmp_path):
     for clip in range(1, 21):
         for k in range(lengths.get(clip, 2)):
             trees.image(tmp_path / f"Clip/clip_224x224/{clip:05d}/{k + 1}.png", 0, size=(1, 1))
-    for frame in range(144):  # a picture that bears its number
+    for frame in range(144):  # a frame that bears its number
         Image.new("RGB", (1, 1), (frame, 0, 0)).save(tmp_path / f"Clip/clip_224x224/00002/{frame + 1}.png")
     source = DFEW(tmp_path, size=1)
     chosen = segment_indices(int(source.table.frames[0]), 8, 2)
@@ -728,7 +728,7 @@ def test_the_frames_of_the_test_are_those_of_the_published_rule(tmp_path):
         assert source.read(index, segment_indices(length, 8, 2)).shape == (16, 3, 1, 1)
 
 
-def test_a_film_that_ends_before_its_header_says_holds_its_last_picture(made):
+def test_a_video_that_ends_before_its_header_says_holds_its_last_frame(made):
     source = copy.copy(CREMAD(made[CREMAD], size=8))
     claimed = source.table.rows.assign(frames=source.table.frames + 1)
     source.table = type(source.table)(claimed, source.classes)

@@ -156,7 +156,7 @@ def test_damage_inside_of_any_image_is_found_on_request(copied, official):
     only(check_data("DFEW", root, every_frame=True), "unreadable", file)
 
 
-def test_a_damaged_film_is_named(copied, official):
+def test_a_damaged_video_is_named(copied, official):
     root = copied("CREMAD")
     file = root / "VideoFlash/1003_DFA_ANG_XX.flv"
     file.write_bytes(file.read_bytes()[:60])

@@ -27,15 +27,15 @@ def noise(*shape, seed=0):
 def ramp(batch, frames, side=16):
     """Every pixel tells where it lay: red is the column, green the row, blue is constant; all frames are the same."""
     column = torch.arange(side).expand(side, side)
-    picture = torch.stack([column, column.T, torch.full((side, side), 9)]).to(torch.uint8)
-    return picture.expand(batch, frames, 3, side, side).clone()
+    image = torch.stack([column, column.T, torch.full((side, side), 9)]).to(torch.uint8)
+    return image.expand(batch, frames, 3, side, side).clone()
 
 
 def augment(clips, seed=0, **kwargs):
     return Augment(14, generator=torch.Generator().manual_seed(seed), **kwargs)(clips)
 
 
-def test_the_stored_picture_is_an_eighth_larger_than_the_crop():
+def test_the_stored_frame_is_an_eighth_larger_than_the_crop():
     assert [stored_size(size) for size in (56, 112, 14)] == [64, 128, 16]
 
 
@@ -45,7 +45,7 @@ def test_all_frames_of_a_clip_get_the_same_augmentation():
     assert len({clip.numpy().tobytes() for clip in out}) > 30  # and clips get different ones
 
 
-def test_a_crop_is_a_window_of_the_picture_mirrored_or_not():
+def test_a_crop_is_a_window_of_the_frame_mirrored_or_not():
     clips = ramp(64, 2)
     out = (augment(clips, brightness=0, contrast=0) * 255).round().to(torch.uint8)
     seen = set()
@@ -73,7 +73,7 @@ def test_light_changes_within_the_stated_range_and_stays_in_zero_to_one():
     assert wild.min() >= 0 and wild.max() <= 1
 
 
-def test_saturation_changes_grey_pictures_in_nothing_and_others_within_the_range():
+def test_saturation_changes_grey_frames_in_nothing_and_others_within_the_range():
     grey = noise(20, 2, 1, 16, 16).expand(-1, -1, 3, -1, -1)
     plain = augment(grey, brightness=0, contrast=0)
     torch.testing.assert_close(augment(grey, brightness=0, contrast=0, saturation=0.9), plain, atol=1e-3, rtol=0)
@@ -121,7 +121,7 @@ def test_light_is_what_torchvision_calls_by_that_name(factor):
     clips = to_float(noise(3, 1, 3, 10, 12))
     factors = torch.full((3, 1, 1, 1, 1), factor)
     torch.testing.assert_close(adjust_brightness(clips, factors), tv.adjust_brightness(clips, factor))
-    # one frame a clip: torchvision takes the mean grey of each picture, we that of the clip
+    # one frame a clip: torchvision takes the mean grey of each frame, we that of the clip
     expected = tv.adjust_contrast(clips, factor)
     torch.testing.assert_close(adjust_contrast(clips, factors), expected, atol=1e-3, rtol=0)
     torch.testing.assert_close(
@@ -161,12 +161,12 @@ def test_prepare_sees_the_same_part_of_the_face_whatever_the_stored_size():
     torch.testing.assert_close(prepare(large, spec), prepare(small, spec), atol=0.02, rtol=0)
 
 
-def test_frames_lie_channels_last_in_memory_once_they_are_pictures():
+def test_frames_lie_channels_last_in_memory_once_they_are_floats():
     flat = prepare(noise(2, 3, 3, 16, 16), SimpleNamespace(size=14, mean=(0.0,) * 3, std=(1.0,) * 3)).flatten(0, 1)
     assert flat.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("bad", [torch.zeros(2, 3, 3, 16, 16), torch.zeros(3, 3, 16, 16, dtype=torch.uint8)])
 def test_what_is_no_batch_of_stored_clips_is_refused(bad):
-    with pytest.raises(InputError, match=r"uint8 \(B, T, C, H, W\)"):
+    with pytest.raises(InputError, match=r"uint8 \(B, F, C, H, W\)"):
         augment(bad)

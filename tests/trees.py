@@ -41,7 +41,7 @@ def frames(folder: Path, count: int, names: str = "{:05d}.jpg", first: int = 1, 
         image(folder / names.format(k + first), k, **kwargs)
 
 
-def film(path: Path, count: int, size: tuple[int, int] = (64, 48), rate: int = 25) -> None:
+def video(path: Path, count: int, size: tuple[int, int] = (64, 48), rate: int = 25) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     codec = {".flv": "flv1", ".avi": "mpeg4", ".mp4": "mpeg4"}[path.suffix]
     with av.open(str(path), "w") as container:
@@ -87,7 +87,7 @@ def dfew_label(clip: int) -> int:
 def dfew_frames(root: Path, layout: str = "Clip/clip_224x224", folder: str = "{:05d}", names: str = "{}.jpg") -> None:
     for clip in range(1, DFEW_CLIPS + 1):
         if layout.endswith("original"):
-            film(root / layout / f"{folder.format(clip)}.mp4", dfew_length(clip))
+            video(root / layout / f"{folder.format(clip)}.mp4", dfew_length(clip))
         else:
             frames(root / layout / folder.format(clip), dfew_length(clip, layout), names.replace("ID", f"{clip:05d}"))
 
@@ -146,14 +146,14 @@ def afew(root: Path, layout: str = "frames") -> Path:
             if layout == "frames":
                 frames(folder / f"0{k:05d}", 3 + k % 3, "{:03d}.jpg")
             else:
-                film(folder / f"0{k:05d}.avi", 3 + k % 3)
+                video(folder / f"0{k:05d}.avi", 3 + k % 3)
     return root
 
 
 def mafw(root: Path, layout: str = "data/frames") -> Path:
     for k in range(1, 23):
         if layout.endswith("clips"):
-            film(root / layout / f"{k:05d}.mp4", 3 + k % 3)
+            video(root / layout / f"{k:05d}.mp4", 3 + k % 3)
         else:
             frames(root / layout / f"{k:05d}", 3 + k % 3)
     for fold in range(1, 6):
@@ -167,7 +167,7 @@ def mafw(root: Path, layout: str = "data/frames") -> Path:
 def cremad(root: Path, actors: int = 12) -> Path:
     for actor in range(1001, 1001 + actors):
         for k, name in enumerate(("DFA_ANG_XX", "IEO_HAP_LO", "IEO_NEU_XX")):
-            film(root / f"VideoFlash/{actor}_{name}.flv", 4 + k)
+            video(root / f"VideoFlash/{actor}_{name}.flv", 4 + k)
     return root
 
 

@@ -25,9 +25,9 @@ from dferlib.data.sets.base import Subsets
 from dferlib.data.sets.files import (
     Root,
     frame_names,
+    image_size,
     in_square,
     is_video,
-    picture_size,
     read_clip,
     read_image,
     read_landmarks,
@@ -249,7 +249,7 @@ def _read_part(job: _Job) -> PartArrays:
 
 
 def _landmarks(root: Root, job: _Job, clip: int, count: int) -> tuple[np.ndarray, str]:
-    """The landmarks (T, 68, 2) of a clip in pixels of the packed frames, and what was wrong; nan if anything was."""
+    """The landmarks (F, 68, 2) of a clip in pixels of the packed frames, and what was wrong; nan if anything was."""
     nothing = np.full((count, 68, 2), np.nan, np.float32)
     if not count:
         return nothing, ""
@@ -258,7 +258,7 @@ def _landmarks(root: Root, job: _Job, clip: int, count: int) -> tuple[np.ndarray
         if len(job.landmarks[clip]) != count:
             raise InputError(f"there are no landmarks for {folder}: unpack them again")
         points = np.stack([read_landmarks(root, path) for path in job.landmarks[clip]])
-        wide, high = picture_size(root.inside(folder, frame_names(root, folder)[0]))
+        wide, high = image_size(root.inside(folder, frame_names(root, folder)[0]))
     except InputError as error:
         return nothing, str(error)
     return in_square(points, wide, high, job.size).astype(np.float32), ""
@@ -270,18 +270,18 @@ def _plain(column: pd.Series) -> np.ndarray:
 
 
 def _aligned(root: Root, path: str, size: int) -> np.ndarray:
-    """A clip's face, (T, 3, size, size) uint8."""
-    clip = faces.align(lambda: _pictures(root, path), size)
+    """A clip's face, (F, 3, size, size) uint8."""
+    clip = faces.align(lambda: _frames(root, path), size)
     if clip is None:
         raise InputError(f"no face is found in {path}: pack without alignment to keep such clips")
     return clip.transpose(0, 3, 1, 2)
 
 
-def _pictures(root: Root, path: str) -> Iterator[np.ndarray]:
+def _frames(root: Root, path: str) -> Iterator[np.ndarray]:
     """The frames of a clip as they are, one by one, (H, W, 3) uint8."""
     if is_video(path):
-        for _, picture in read_video(root.inside(path)):
-            yield picture
+        for _, frame in read_video(root.inside(path)):
+            yield frame
         return
     for name in frame_names(root, root.inside(path)):
         yield read_image(root.inside(path, name), None).transpose(1, 2, 0)
@@ -338,10 +338,10 @@ class PackedClips(Subsets):
 
         Args:
             index: which clip.
-            frames: (T,) which of its frames, in any order and as often as wanted; default all.
+            frames: (F,) which of its frames, in any order and as often as wanted; default all.
 
         Returns:
-            (T, 3, S, S) uint8.
+            (F, 3, S, S) uint8.
         """
         return self.store.read(int(self.table.rows["stored"].iloc[index]), frames)
 
@@ -350,10 +350,10 @@ class PackedClips(Subsets):
 
         Args:
             index: which clip.
-            frames: (T,) which of its frames; default all.
+            frames: (F,) which of its frames; default all.
 
         Returns:
-            (T, 68, 2) float32, x to the right and y down in pixels of the packed frames; nan where they could not be
+            (F, 68, 2) float32, x to the right and y down in pixels of the packed frames; nan where they could not be
             read.
 
         Raises:

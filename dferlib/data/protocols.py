@@ -44,7 +44,7 @@ class Part:
         return len(self.which)
 
     def read(self, index: int, frames: np.ndarray) -> np.ndarray:
-        """Return the asked frames of one clip, uint8 `(T, C, H, W)`."""
+        """Return the asked frames of one clip, uint8 `(F, C, H, W)`."""
         return self.source.read(int(self.which[index]), frames)
 
 
@@ -102,7 +102,7 @@ def public_splits(name: str, root: Path | str | None, fold: int = 1, size: int =
         name: DFEW, FERV39k, AFEW, MAFW, CREMAD, CKPlus or OuluCASIA; or, without a root, a folder that `pack` wrote.
         root: its folder.
         fold: which one.
-        size: side to which the pictures are scaled; packed ones have theirs already.
+        size: side to which the frames are scaled; packed ones have theirs already.
 
     Returns:
         "train", "val" and "test".
@@ -112,9 +112,9 @@ def public_splits(name: str, root: Path | str | None, fold: int = 1, size: int =
     """
     if root is None:
         packed = PackedClips(name, fold, "train")
-        packed.verify()  # before hours are spent on pictures that a disk has spoilt
-        learnt, held = packed.hold_out()
-        return {"train": learnt, "val": held, "test": PackedClips(name, fold, packed.SPLITS[-1])}
+        packed.verify()  # before hours are spent on frames that a disk has spoilt
+        learnt, chosen_by = packed.hold_out()
+        return {"train": learnt, "val": chosen_by, "test": PackedClips(name, fold, packed.SPLITS[-1])}
     kind = BENCHMARKS[choose("data set", name, BENCHMARKS)]
     rest, aside = kind(root, fold, "train", size=size).hold_out()
     return {"train": rest, "val": aside, "test": kind(root, fold, kind.SPLITS[-1], size=size)}

@@ -1,6 +1,6 @@
 """A packed store of clips: parts that are written once, sealed with a checksum, and read through the memory map.
 
-A part is a handful of files with one stem. Each layer is an array with a row a frame: `frames` (F, 3, S, S) uint8, and
+A part is a handful of files with one stem. Each layer is an array with a row a frame: `frames` (R, 3, S, S) uint8, and
 whatever else has a value for every frame; the clips lie in it one after the other. The facts, a row a clip, are
 written last: where they are, the part is whole. So a part is either finished or absent, however the writing ended, and
 any number of processes may read finished parts while others write new ones.
@@ -37,8 +37,8 @@ def write_part(
 
     Args:
         stem: folder and first part of the names of its files.
-        layers: arrays with a row a frame, among them "frames" (F, 3, S, S) uint8.
-        lengths: frames of each of the N clips; they add up to F.
+        layers: arrays with a row a frame, among them "frames" (R, 3, S, S) uint8.
+        lengths: frames of each of the N clips; they add up to R.
         facts: arrays with a row a clip.
 
     Raises:
@@ -118,11 +118,11 @@ class ClipStore:
 
         Args:
             index: which clip.
-            frames: (T,) which of its frames, in any order and as often as wanted; default all.
+            frames: (F,) which of its frames, in any order and as often as wanted; default all.
             layer: which layer.
 
         Returns:
-            (T, ...) in the type of the layer, a copy.
+            (F, ...) in the type of the layer, a copy.
         """
         start = self._start[index]
         clip = self._map(int(self._part_of[index]), layer)[start : start + self.lengths[index]]

@@ -18,7 +18,7 @@ class ClipTable:
     """One row a clip.
 
     Args:
-        rows: a frame with at least the columns `id` (unique text), `label` (index into `classes`), `group` (who is
+        rows: a data frame with at least the columns `id` (unique text), `label` (index into `classes`), `group` (who is
             seen: clips of one person share it), `split` ("train", "val", "test") and `frames` (how many there are).
         classes: names of the classes, in the order of the labels.
 
@@ -106,7 +106,7 @@ class ClipSource(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, index: int, frames: np.ndarray) -> np.ndarray:
-        """Return the asked frames of one clip, uint8 `(T, C, H, W)`."""
+        """Return the asked frames of one clip, uint8 `(F, C, H, W)`."""
 
 
 class ArraySource:
@@ -114,7 +114,7 @@ class ArraySource:
 
     Args:
         table: one row a clip.
-        clips: for each row the frames, uint8 `(T, C, H, W)`; T may differ from clip to clip.
+        clips: for each row the frames, uint8 `(F, C, H, W)`; F may differ from clip to clip.
         fingerprint: what names these clips; a hash over everything where it is not given.
 
     Raises:
@@ -142,7 +142,7 @@ class ArraySource:
         return len(self.table)
 
     def read(self, index: int, frames: np.ndarray) -> np.ndarray:
-        """Return the asked frames of one clip, uint8 `(T, C, H, W)`."""
+        """Return the asked frames of one clip, uint8 `(F, C, H, W)`."""
         return self.clips[index][frames]
 
     def _hash(self) -> str:

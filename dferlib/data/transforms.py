@@ -17,11 +17,11 @@ LUMA = (0.2989, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601, as torchv
 
 
 class Spec(Protocol):
-    """The part of a model's `input_spec` that decides how pictures are prepared."""
+    """The part of a model's `input_spec` that decides how frames are prepared."""
 
     @property
     def size(self) -> int:
-        """Side of the square picture that the model takes."""
+        """Side of the square frame that the model takes."""
 
     @property
     def mean(self) -> Sequence[float]:
@@ -33,14 +33,14 @@ class Spec(Protocol):
 
 
 def stored_size(size: int) -> int:
-    """The side of the stored picture from which a model's input of side `size` is cropped: 8/7 of it (56: 64)."""
+    """The side of the stored frame from which a model's input of side `size` is cropped: 8/7 of it (56: 64)."""
     return round(size * 8 / 7)
 
 
 def resize(clips: Tensor, size: int) -> Tensor:
-    """Resize uint8 clips `(B, T, C, H, W)` to `(B, T, C, size, size)`; nothing happens if they have that size."""
+    """Resize uint8 clips `(B, F, C, H, W)` to `(B, F, C, size, size)`; nothing happens if they have that size."""
     if clips.dim() != 5 or clips.dtype != torch.uint8:
-        raise InputError(f"clips are {clips.dtype} {tuple(clips.shape)}: give uint8 (B, T, C, H, W)")
+        raise InputError(f"clips are {clips.dtype} {tuple(clips.shape)}: give uint8 (B, F, C, H, W)")
     if clips.shape[-2:] == (size, size):
         return clips
     flat = clips.flatten(0, 1).float()
@@ -55,7 +55,7 @@ def center_crop(clips: Tensor, size: int) -> Tensor:
 
 
 def to_float(clips: Tensor) -> Tensor:
-    """Turn uint8 clips `(B, T, C, H, W)` into float32 in [0, 1], with the channels last in memory.
+    """Turn uint8 clips `(B, F, C, H, W)` into float32 in [0, 1], with the channels last in memory.
 
     Shape and values are what they would be anyway; the layout makes the convolutions of a CPU about twice as fast.
     """
@@ -72,14 +72,14 @@ def normalise(clips: Tensor, mean: Sequence[float], std: Sequence[float]) -> Ten
 
 
 def prepare(clips: Tensor, spec: Spec) -> Tensor:
-    """What evaluation and prediction feed a model: the middle of the stored picture, normalised.
+    """What evaluation and prediction feed a model: the middle of the stored frame, normalised.
 
     Args:
-        clips: uint8 `(B, T, C, H, W)` of any size; resized to the stored size first if they have another.
+        clips: uint8 `(B, F, C, H, W)` of any size; resized to the stored size first if they have another.
         spec: the model's `input_spec`.
 
     Returns:
-        float32 `(B, T, C, size, size)`.
+        float32 `(B, F, C, size, size)`.
     """
     return normalise(to_float(center_crop(resize(clips, stored_size(spec.size)), spec.size)), spec.mean, spec.std)
 
@@ -116,7 +116,7 @@ class Augment:
         contrast: the same on the distance to the mean grey of the clip.
         saturation: the same on the distance of each pixel to its grey.
         erase: how probable it is that a rectangle, the same in all frames, becomes grey. It covers 2 to 20 % of the
-            picture, its sides are as 1 to 3 at most (Zhong et al., AAAI 2020; there it is up to 40 %, which hides
+            frame, its sides are as 1 to 3 at most (Zhong et al., AAAI 2020; there it is up to 40 %, which hides
             half a face).
         generator: the source of chance, on the CPU whatever the device of the clips, so that draws do not depend on it.
     """
@@ -135,7 +135,7 @@ class Augment:
         self.spread = torch.tensor([brightness, contrast, saturation])
 
     def __call__(self, clips: Tensor) -> Tensor:
-        """Augment uint8 clips `(B, T, C, H, W)` into float32 in [0, 1] `(B, T, C, size, size)`."""
+        """Augment uint8 clips `(B, F, C, H, W)` into float32 in [0, 1] `(B, F, C, size, size)`."""
         return self.apply(clips, self.draw(len(clips), self.generator))
 
     def draw(self, count: int, generator: torch.Generator | None = None) -> Draws:
@@ -152,7 +152,7 @@ class Augment:
         return Draws(corners, mirrored, factors, torch.cat([begin, sides], 1))
 
     def apply(self, clips: Tensor, draws: Draws) -> Tensor:
-        """Do what was drawn to uint8 clips `(B, T, C, H, W)`; float32 in [0, 1] `(B, T, C, size, size)`."""
+        """Do what was drawn to uint8 clips `(B, F, C, H, W)`; float32 in [0, 1] `(B, F, C, size, size)`."""
         clips = resize(clips, stored_size(self.size))
         cut = [
             clip[..., top : top + self.size, left : left + self.size]
@@ -169,7 +169,7 @@ class Augment:
 
 
 def adjust_brightness(clips: Tensor, factor: Tensor) -> Tensor:
-    """Multiply float clips in [0, 1] `(B, T, C, H, W)` by a factor each `(B, 1, 1, 1, 1)`, kept in [0, 1]."""
+    """Multiply float clips in [0, 1] `(B, F, C, H, W)` by a factor each `(B, 1, 1, 1, 1)`, kept in [0, 1]."""
     return (clips * factor).clamp_(0, 1)
 
 

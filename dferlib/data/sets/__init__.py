@@ -1,7 +1,8 @@
 """The public data sets as they lie on disk, all behind the interface of `ClipSource`.
 
-train_clips, val_clips = DFEW("data/DFEW", fold=1).hold_out()
-test_clips = DFEW("data/DFEW", fold=1, split="test")
+`wild` has those cut from movies and the web, `lab` those recorded on request; `base` is what all share, `files` and
+`workbook` read what others have written. Knows the ground, video and the clip table:
+`train_clips, val_clips = DFEW("data/DFEW", fold=1).hold_out()`.
 """
 
 from dferlib.data.sets.base import Benchmark

@@ -50,7 +50,7 @@ class Clip:
         label: index into the classes.
         group: who is seen, or the clip's own name where nobody knows.
         split: "train", "val" or "test".
-        path: the folder of frames or the film, absolute.
+        path: the folder of frames or the video, absolute.
         frames: how many there should be, where the list says so.
         more: further columns of the table.
     """
@@ -113,10 +113,10 @@ class Subsets:
         # people by the class that they show first: where each clip is its own group, every class gives its share
         first = self.table.rows.sort_values(["label", "group"], kind="stable").drop_duplicates("group")["group"]
         steps = np.floor(np.arange(1, len(first) + 1) * share + 0.5)
-        held = self.table.rows["group"].isin(first[np.diff(steps, prepend=0) > 0]).to_numpy()
-        if not held.any() or held.all():
+        chosen = self.table.rows["group"].isin(first[np.diff(steps, prepend=0) > 0]).to_numpy()
+        if not chosen.any() or chosen.all():
             raise InputError(f"{share:.0%} of {len(first)} groups leaves nothing on one side: give another share")
-        rest, aside = self.select(~held), self.select(held)
+        rest, aside = self.select(~chosen), self.select(chosen)
         return rest, aside._with(ClipTable(aside.table.rows.assign(split="val"), aside.classes))
 
     def _with(self, table: ClipTable) -> Self:
@@ -137,7 +137,7 @@ class Benchmark(Subsets, ABC):
         split: the name of a split, or "all".
         layout: which of the layouts in `layouts`, where the folder holds several; the first that is there if not
             given. A line in the log names it.
-        size: side of the pictures that `read` gives; None leaves them as they are.
+        size: side of the frames that `read` gives; None leaves them as they are.
         strict: raise if anything is wrong. Otherwise leave such clips out and list them in `problems`.
 
     Raises:
@@ -196,10 +196,10 @@ class Benchmark(Subsets, ABC):
 
         Args:
             index: which clip.
-            frames: (T,) which of its frames, in any order and as often as wanted; default all.
+            frames: (F,) which of its frames, in any order and as often as wanted; default all.
 
         Returns:
-            (T, 3, H, W) uint8: the middle square of each frame scaled to `size`, or all of it where that is None.
+            (F, 3, H, W) uint8: the middle square of each frame scaled to `size`, or all of it where that is None.
 
         Raises:
             InputError: a frame cannot be read; the message names the file.
@@ -214,7 +214,7 @@ class Benchmark(Subsets, ABC):
 
     @cached_property
     def fingerprint(self) -> str:
-        """A short hash of ids, labels, picture size and the name and length of every file; no file is opened."""
+        """A short hash of ids, labels, frame size and the name and length of every file; no file is opened."""
         columns = (self.table.ids.tolist(), self.table.labels.tolist(), self.table.frames.tolist())
         digest = hashlib.sha256(repr((self.name, self.layout, self.size, self.classes, columns)).encode())
         for path in self.table.rows["path"]:
@@ -268,13 +268,14 @@ class Benchmark(Subsets, ABC):
 
     def _counted(self, clips: list[Clip]) -> ClipTable:
         """Count the frames of clips; leave out and note those that have none."""
-        films = any(is_video(clip.path) for clip in clips)  # decoding lets other threads run, listing a folder does not
+        # decoding lets other threads run, listing a folder does not
+        videos = any(is_video(clip.path) for clip in clips)
         with (
             ThreadPoolExecutor(os.cpu_count()) as pool,
             tqdm(total=len(clips), unit="clip", desc=f"{self.name}: counting frames", delay=2, leave=False) as bar,
         ):
             counts = []
-            for counted in pool.map(self._count, clips) if films else map(self._count, clips):
+            for counted in pool.map(self._count, clips) if videos else map(self._count, clips):
                 counts.append(counted)
                 bar.update()
         rows = []
@@ -295,7 +296,7 @@ class Benchmark(Subsets, ABC):
         except InputError as error:
             return 0, Problem("unreadable" if is_video(clip.path) else "inconsistent", str(error))
         if not count:
-            what = "there is no such film" if is_video(clip.path) else "there are no frames"
+            what = "there is no such video" if is_video(clip.path) else "there are no frames"
             return 0, Problem("missing", f"clip {clip.id!r}: {what}: {clip.path}")
         if clip.frames is not None and clip.frames != count:
             there = f"{clip.path} holds {count}"

@@ -1,4 +1,4 @@
-"""Reading clips that lie in a folder of somebody else: as frames or as films, and never outside that folder."""
+"""Reading clips that lie in a folder of somebody else: as frames or as videos, and never outside that folder."""
 
 # a data set has half a million files, and paths as text take a tenth of the time
 # ruff: noqa: PTH112, PTH113, PTH114, PTH118, PTH120, PTH123, PTH202, PTH208
@@ -171,15 +171,15 @@ def frame_names(root: Root, folder: str) -> list[str]:
 
 
 def is_video(path: str) -> bool:
-    """Whether a name is that of a film."""
+    """Whether a name is that of a video."""
     return path.lower().endswith(VIDEOS)
 
 
 def count_frames(root: Root, path: str) -> int:
-    """How many frames a clip has: a folder of images, or a film; 0 if it is not there.
+    """How many frames a clip has: a folder of images, or a video; 0 if it is not there.
 
     Raises:
-        InputError: the film cannot be read, or see `frame_names`.
+        InputError: the video cannot be read, or see `frame_names`.
     """
     if not is_video(path):
         return len(frame_names(root, path))
@@ -187,7 +187,7 @@ def count_frames(root: Root, path: str) -> int:
         return 0
     with open(path, "rb") as file:
         if file.read(40).startswith(b"version https://git-lfs"):
-            raise InputError(f"{path} only stands for the film: run `git lfs pull` in its folder to get it")
+            raise InputError(f"{path} only stands for the video: run `git lfs pull` in its folder to get it")
     return probe(path).frames
 
 
@@ -216,7 +216,7 @@ def to_array(image: Image.Image, size: int | None) -> np.ndarray:
 
 
 def read_clip(root: Root, path: str, count: int, frames: np.ndarray, size: int | None) -> np.ndarray:
-    """Read frames of a clip, uint8 `(T, 3, H, W)`; each file is decoded once, however often it is asked for.
+    """Read frames of a clip, uint8 `(F, 3, H, W)`; each file is decoded once, however often it is asked for.
 
     Raises:
         InputError: a frame cannot be read, the clip is not what it was when it was counted, or its frames differ in
@@ -226,29 +226,29 @@ def read_clip(root: Root, path: str, count: int, frames: np.ndarray, size: int |
     if not wanted or wanted[0] < 0 or wanted[-1] >= count:
         raise InputError(f"{path} has the frames 0 to {count - 1}: frames {frames.tolist()} cannot be read")
     if is_video(path):
-        pictures, last = {}, None
-        for k, (_, picture) in enumerate(islice(read_video(root.inside(path)), wanted[-1] + 1)):
-            last = picture
+        decoded, last = {}, None
+        for k, (_, frame) in enumerate(islice(read_video(root.inside(path)), wanted[-1] + 1)):
+            last = frame
             if k in wanted:
-                pictures[k] = to_array(Image.fromarray(picture), size)
+                decoded[k] = to_array(Image.fromarray(frame), size)
         if last is None:
             raise InputError(f"{path} shows nothing: copy it again")
-        held = to_array(Image.fromarray(last), size)
+        still = to_array(Image.fromarray(last), size)
     else:
         names = frame_names(root, root.inside(path))
         if len(names) != count:
             raise InputError(f"{path} has {len(names)} frames now, {count} when it was counted: read the table again")
-        pictures = {k: read_image(root.inside(path, names[k]), size) for k in wanted}
-        held = pictures[wanted[-1]]
-    # a film may end a frame or two before its header says; its last picture is what a viewer then still sees
-    clip = [pictures.get(int(k), held) for k in frames]
-    if len(shapes := {picture.shape[1:] for picture in clip}) > 1:
+        decoded = {k: read_image(root.inside(path, names[k]), size) for k in wanted}
+        still = decoded[wanted[-1]]
+    # a video may end a frame or two before its header says; its last frame is what a viewer then still sees
+    clip = [decoded.get(int(k), still) for k in frames]
+    if len(shapes := {frame.shape[1:] for frame in clip}) > 1:
         raise InputError(f"{path} has frames of different sizes, {sorted(shapes)}: give a size to scale them to")
     return np.stack(clip)
 
 
 def read_landmarks(root: Root, path: str) -> np.ndarray:
-    """Read the 68 landmarks of a frame, `(68, 2)` float64 in pixels of its picture.
+    """Read the 68 landmarks of a frame, `(68, 2)` float64 in pixels of the frame.
 
     Raises:
         InputError: the file is missing, or not 68 lines of two numbers.
@@ -266,12 +266,12 @@ def read_landmarks(root: Root, path: str) -> np.ndarray:
 
 
 def in_square(points: np.ndarray, wide: int, high: int, size: int) -> np.ndarray:
-    """Move points `(..., 2)` of a picture to where `to_array` puts them: its middle square, scaled to `size`."""
+    """Move points `(..., 2)` of an image to where `to_array` puts them: its middle square, scaled to `size`."""
     side = min(wide, high)
     return (points - np.array([(wide - side) // 2, (high - side) // 2])) * (size / side)
 
 
-def picture_size(path: str) -> tuple[int, int]:
+def image_size(path: str) -> tuple[int, int]:
     """Width and height of an image in pixels, by its header."""
     try:
         with Image.open(path, formats=FORMATS) as image:

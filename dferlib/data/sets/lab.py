@@ -22,7 +22,7 @@ class _Peaked(SubjectFolds):
 
 
 class CREMAD(SubjectFolds):
-    """CREMA-D: 7,442 films of 91 actors who say one of twelve sentences, six classes (no surprise).
+    """CREMA-D: 7,442 videos of 91 actors who say one of twelve sentences, six classes (no surprise).
 
     It has no official split. Here fold i of ten tests on the actors i, i + 10, i + 20, ... in ascending order. The
     table has the columns `sentence` and `intensity` ("LO", "MD", "HI", or "XX" where none was asked for).
@@ -37,7 +37,7 @@ class CREMAD(SubjectFolds):
     OFFICIAL: ClassVar = {"totals": {"clips": 7442, "people": 91}}
 
     def layouts(self) -> dict[str, tuple[str, ...]]:
-        """The films."""
+        """The videos."""
         return {"VideoFlash": ("VideoFlash",)}
 
     def _list(self, layout: str | None) -> list[Clip]:
@@ -77,7 +77,7 @@ class CKPlus(_Peaked):
     }
 
     def layouts(self) -> dict[str, tuple[str, ...]]:
-        """The pictures as they were taken."""
+        """The frames as they were taken."""
         return {"cohn-kanade-images": ("cohn-kanade-images", "extended-cohn-kanade-images")}
 
     def _list(self, layout: str | None) -> list[Clip]:
@@ -123,14 +123,14 @@ class CKPlus(_Peaked):
         return found
 
     def landmarks(self, index: int, frames: np.ndarray | None = None) -> np.ndarray:
-        """Read the 68 landmarks of frames of one clip, in pixels of the picture as it lies on disk.
+        """Read the 68 landmarks of frames of one clip, in pixels of the frame as it lies on disk.
 
         Args:
             index: which clip.
-            frames: (T,) which of its frames; default all.
+            frames: (F,) which of its frames; default all.
 
         Returns:
-            (T, 68, 2) float64, x to the right and y down.
+            (F, 68, 2) float64, x to the right and y down.
 
         Raises:
             InputError: the set has no landmarks, or a file is missing or not 68 lines of two numbers.

@@ -1,4 +1,4 @@
-"""DFEW, FERV39k, AFEW and MAFW: clips from films, with lists that say which is for training and which for the test."""
+"""DFEW, FERV39k, AFEW and MAFW: clips from movies and the web, with lists of what to learn from and what to test on."""
 
 import os
 import re
@@ -44,7 +44,7 @@ class _Listed(Benchmark):
 
 
 class DFEW(_Listed):
-    """DFEW: 16,372 clips from films, of which 11,697 have a single label; seven classes, five folds.
+    """DFEW: 16,372 clips from movies, of which 11,697 have a single label; seven classes, five folds.
 
     The class order is that of `dferlib.EMOTIONS`. Nobody knows who is in which clip. The lists are the CSV files of
     the makers, with labels from 1, or the text files of Former-DFER, with labels from 0 and the number of frames;
@@ -67,7 +67,7 @@ class DFEW(_Listed):
     }
 
     def layouts(self) -> dict[str, tuple[str, ...]]:
-        """Aligned faces first, all of their frames before the 16 that were interpolated; the films last."""
+        """Aligned faces first, all of their frames before the 16 that were interpolated; the videos last."""
         names = ("clip_224x224", "jpg_224", "jpg_256", "clip_224x224_16f", "clip_224x16f", "data", "original")
         return {name: (name,) for name in names}
 
@@ -208,7 +208,7 @@ class FERV39k(_Listed):
 
 
 class AFEW(Benchmark):
-    """AFEW: 773 clips of films for training and 383 (381 in some years) for validation, seven classes.
+    """AFEW: 773 clips of movies for training and 383 (381 in some years) for validation, seven classes.
 
     The labels of its test clips were never given away: papers report the validation split, `split="val"`.
 
@@ -223,7 +223,7 @@ class AFEW(Benchmark):
     OFFICIAL: ClassVar = {"splits": {"train": ((773,),), "val": ((383, 381),)}}
 
     def layouts(self) -> dict[str, tuple[str, ...]]:
-        """A folder for each class, with folders of frames or with films in it."""
+        """A folder for each class, with folders of frames or with videos in it."""
         return {"frames": (), "videos": ()}
 
     def _list(self, layout: str | None) -> Iterator[Clip]:
@@ -240,13 +240,13 @@ class AFEW(Benchmark):
                         found[kind].append((split, place, path))
         there = [kind for kind, clips in found.items() if clips]
         if not there or (layout is not None and layout not in there):
-            wanted = f"the layout {layout!r}" if layout else "folders of frames and no films"
+            wanted = f"the layout {layout!r}" if layout else "folders of frames and no videos"
             raise InputError(f"{self.root.path} has not {wanted}: it has {', '.join(there) or 'no clips at all'}")
         self.layout = layout or there[0]
         for split, place, path in found[self.layout]:
             if (label := self._label(Path(place).name, place)) is not None:
                 name = Path(path).stem if is_video(path) else Path(path).name
-                # films of both splits may bear the same time code as their name
+                # videos of both splits may bear the same time code as their name
                 yield Clip(f"{split}/{name}", label, f"{split}/{name}", split, path)
 
 
@@ -280,7 +280,7 @@ class MAFW(_Listed):
     OFFICIAL: ClassVar = {"totals": {"clips": 9172, "clips in clips": 10045}}
 
     def layouts(self) -> dict[str, tuple[str, ...]]:
-        """Frames of every clip first, aligned ones before others; the films last."""
+        """Frames of every clip first, aligned ones before others; the videos last."""
         return {name: (name,) for name in ("frames_crop_align_224", "frames", "clips")}
 
     def _list(self, layout: str | None) -> Iterator[Clip]:
