@@ -51,7 +51,7 @@ def test_it_packs_what_one_process_packs(address, tmp_path, monkeypatch):
 def test_a_worker_that_would_do_other_work_is_told(address, tmp_path, monkeypatch):
     with cluster(address) as (executor, places):
         assert places == 2
-        monkeypatch.setattr(generator, "recipe", lambda: "another")
+        monkeypatch.setattr(generator, "source_hash", lambda: "another")
         with pytest.raises(InputError, match="a worker would render other pixels"):
             generate(Version("mini"), tmp_path, ("val",), progress=False, executor=executor)
 

@@ -90,7 +90,14 @@ def sample_camera(strengths: CameraStrengths, frames: int, size: int, rng: np.ra
     if strengths.quality is not None:
         low, high = strengths.quality
         quality = round(low + best * (high - low))
-    return Camera(blur * size, shake * strengths.smear * size, noise, quality, shrink, lost)
+    return Camera(
+        blur=blur * size,
+        smear=shake * strengths.smear * size,
+        noise=noise,
+        quality=quality,
+        shrink=shrink,
+        dropped=lost,
+    )
 
 
 def apply_camera(frames: Tensor, camera: Camera, rng: np.random.Generator) -> Tensor:

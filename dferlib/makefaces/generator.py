@@ -95,14 +95,7 @@ def render_clip(
     from dferlib.makefaces.occluders import occlude, possible_kinds, sample_occluder
     from dferlib.makefaces.scene import sample_scene
 
-    scene = sample_scene(
-        rng,
-        frames=len(pose),
-        size=actor.size,
-        half_width=half_width,
-        misaligned=knobs.misaligned,
-        flicker=knobs.flicker,
-    )
+    scene = sample_scene(rng, len(pose), actor.size, half_width, misaligned=knobs.misaligned, flicker=knobs.flicker)
     done = actor.render(weights, pose, scene)
     frames, hidden = done.frames, torch.zeros_like(done.face)
     kind = sample_occluder_kind(knobs, rng)
@@ -288,13 +281,13 @@ def generate(
 class _Job:
     """A part to make, in whatever process."""
 
-    recipe: str  # of the process that asks
+    source_hash: str  # of the process that asks
     version: Version
     split: str
     part: int
 
 
 def _make(job: _Job) -> PartArrays:
-    if job.recipe != source_hash():
+    if job.source_hash != source_hash():
         raise InputError("a worker would render other pixels: give it the same dferlib, and numba or none, as here")
     return make_part(job.version, job.split, job.part)

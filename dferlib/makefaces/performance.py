@@ -243,8 +243,15 @@ def perform(
         expression, phase = envelope(times, *shape).astype(np.float32), phase_of(times, *shape)
         timing = np.array(shape)
         _add_expression(units, times, emotion, shape, strength, rng)
-    course = Course(expression, earlier, phase, strength, before, timing.astype(np.float32))
-    return _finish_performance(course, units, times, rng, knobs, emotion == "contempt")
+    course = Course(
+        expression=expression,
+        earlier=earlier,
+        phase=phase,
+        intensity=strength,
+        earlier_emotion=before,
+        timing=timing.astype(np.float32),
+    )
+    return _finish_performance(course, units, times, rng, knobs, one_sided=emotion == "contempt")
 
 
 def _cycle(task: str, turns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -303,5 +310,6 @@ def perform_dynamics(
     if label:
         phase = np.select([phase == ONSET, phase == OFFSET], [OFFSET, ONSET], phase)
     both = both.astype(np.float32)
-    course = Course(both[:, 0], both[:, 1], phase, strength, "", np.full(4, np.nan, dtype=np.float32))
+    no_timing = np.full(4, np.nan, dtype=np.float32)
+    course = Course(both[:, 0], both[:, 1], phase, intensity=strength, earlier_emotion="", timing=no_timing)
     return _finish_performance(course, units, times, rng, knobs)

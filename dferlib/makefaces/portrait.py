@@ -60,5 +60,13 @@ def portrait(
     actor = _actor(person, size)
     weights = blend_shape_weights(row, np.array([gaze], dtype=np.float32), asymmetry, actor.action_index)
     key, fill = (Light(where, (power,) * 3) for where, power in zip(STUDIO, (0.95, 0.3), strict=True))
-    scene = Scene((0.3, 0.3, 0.3), (key, fill), 1.0, None, half_width, np.zeros((1, 2)), np.ones((1, 2)))
+    scene = Scene(
+        ambient=(0.3, 0.3, 0.3),
+        lamps=(key, fill),
+        exposure=1.0,
+        background=None,
+        half_width=half_width,
+        offset=np.zeros((1, 2)),
+        light=np.ones((1, 2)),
+    )
     return actor.render(weights, np.array([pose], dtype=np.float32), scene)
