@@ -33,7 +33,7 @@ def test_has_the_four_parameters(notebook: Path) -> None:
 
 
 @each_notebook
-@pytest.mark.parametrize("page", ["README.md", "_toc.yml", "book/preface.md", "book/how_to_read.md"])
+@pytest.mark.parametrize("page", ["README.md", "_toc.yml", "book/preface.md"])
 def test_is_on_every_list_of_chapters(notebook: Path, page: str) -> None:
     assert f"notebooks/{notebook.stem}" in (ROOT / page).read_text()
 

@@ -10,9 +10,27 @@ from dferlib.data.sets.files import Problem
 from dferlib.data.sets.lab import CREMAD, CKPlus, OuluCASIA
 from dferlib.data.sets.wild import AFEW, DFEW, MAFW, FERV39k
 
-__all__ = ["AFEW", "BENCHMARKS", "CREMAD", "DFEW", "MAFW", "Benchmark", "CKPlus", "FERV39k", "OuluCASIA", "Problem"]
+__all__ = [
+    "AFEW",
+    "BENCHMARKS",
+    "CREMAD",
+    "DFEW",
+    "MAFW",
+    "Benchmark",
+    "CKPlus",
+    "FERV39k",
+    "OuluCASIA",
+    "Problem",
+]
 
-BENCHMARKS: dict[str, type[Benchmark]] = {
-    kind.name: kind for kind in (DFEW, FERV39k, AFEW, MAFW, CREMAD, CKPlus, OuluCASIA)
-}
+KINDS: tuple[type[Benchmark], ...] = (
+    DFEW,
+    FERV39k,
+    AFEW,
+    MAFW,
+    CREMAD,
+    CKPlus,
+    OuluCASIA,
+)
+BENCHMARKS = {kind.name: kind for kind in KINDS}
 """Every data set by its name."""
