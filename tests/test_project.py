@@ -114,9 +114,38 @@ def test_citations_have_entries() -> None:
     assert cited <= set(entries)
 
 
+def test_the_citation_file_is_as_it_must_be() -> None:
+    """What the schema of version 1.2.0 asks for, and what changes with a release."""
+    about = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert about["cff-version"] == "1.2.0"
+    assert about["title"] and about["message"]
+    assert [author["name"] for author in about["authors"]] == re.findall(
+        r"\(c\) \d+ (.+)", (ROOT / "LICENSE").read_text()
+    )
+    assert about["version"] == dferlib.__version__
+    assert about["license"] == PROJECT["license"]
+    released = f"## [{about['version']}] - {about['date-released']}"
+    assert released in (ROOT / "CHANGELOG.md").read_text().splitlines()
+
+
+def test_hooks_come_from_here_and_need_no_download() -> None:
+    repositories = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    hooks = [hook for repository in repositories for hook in repository["hooks"]]
+    assert {repository["repo"] for repository in repositories} == {"local"}
+    assert {hook["language"] for hook in hooks} == {"system"}
+    tools = {hook["entry"].split()[0] for hook in hooks}
+    assert all(tool.startswith(".venv/bin/") for tool in tools)
+    assert {"ruff", "mypy"} <= {tool.rpartition("/")[2] for tool in tools}
+
+
+def test_commands_in_contributing_are_real() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {"lint", "quick", "test", "twice"} <= set(re.findall(r"`make ([a-z]+)", text)) <= targets
+
+
 def test_table_of_contents_lists_every_page_once() -> None:
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
-    listed = [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+    listed = re.findall(r"^(?:root:| +- file:) (\S+)$", (ROOT / "_toc.yml").read_text(), re.MULTILINE)
     assert sorted(listed) == sorted(page.relative_to(ROOT).with_suffix("").as_posix() for page in PAGES)
 
 

@@ -1,0 +1,71 @@
+"""Sphinx extension that fills the pages of the reference: a section for each module, found when the book is built.
+
+A page `book/api_WING.md` gets every module of the wing in place of `{{ modules }}`, and `book/api.md` gets the names
+that `dferlib` itself has in place of `{{ names }}`. So a new module or a new name is on its page by itself.
+"""
+
+import importlib
+import pkgutil
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+
+import dferlib
+
+GROUND = ("dferlib.errors", "dferlib.files", "dferlib.devices", "dferlib.emotions")
+NO_PAGE = ("dferlib.makefaces.baking", "dferlib.cli")  # whoever bakes assets reads the code; `--help` is for the other
+HIDDEN = ("_", "__main__")
+
+
+def modules_of(page: str) -> list[str]:
+    """The modules that a page such as "api_data" is about, a folder before its files."""
+    if page == "api_ground":
+        return list(GROUND)
+    wing = importlib.import_module(f"dferlib.{page.removeprefix('api_')}")
+    found = [wing.__name__, *(module.name for module in pkgutil.walk_packages(wing.__path__, f"{wing.__name__}."))]
+    shown = [name for name in found if not name.split(".")[-1].startswith(HIDDEN)]
+    return [name for name in shown if not name.startswith(NO_PAGE)]
+
+
+def section(module: str) -> str:
+    """A module's heading, its docstring, and everything public that is defined in it."""
+    options = "   :members:\n   :ignore-module-all:\n"
+    return f"## `{module}`\n\n```{{eval-rst}}\n.. automodule:: {module}\n{options}```\n"
+
+
+def names() -> str:
+    """A table of what `dferlib` itself has, each with its first line and a link to where it is described."""
+    values = [value for name in dferlib.__all__ if callable(value := getattr(dferlib, name))]
+    lines = [f"   ~{value.__module__}.{value.__qualname__}" for value in values]
+    return "\n".join(["```{eval-rst}", ".. autosummary::", "   :nosignatures:", "", *lines, "```"])
+
+
+def fill(_: Sphinx, document: str, source: list[str]) -> None:
+    """Put what is generated in place of its name in curly brackets."""
+    page = Path(document).name
+    if page == "api":
+        source[0] = source[0].replace("{{ names }}", names())
+    elif page.startswith("api_"):
+        source[0] = source[0].replace("{{ modules }}", "\n".join(map(section, modules_of(page))))
+
+
+def whole_sentences(_app: Sphinx, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
+    """Keep napoleon from taking what stands before a colon under "Returns" for a type: here types are annotations."""
+    for k, line in enumerate(lines[:-1]):
+        if line == "Returns:":
+            text = lines[k + 1]
+            lines[k + 1] = text.replace(text.lstrip(), f": {text.lstrip()}")
+
+
+def is_field(_app: Sphinx, _what: str, _name: str, value: Any, _skip: bool, _options: Any) -> bool | None:
+    """Leave out the fields of a named tuple, of which Python says no more than their number."""
+    return True if type(value).__name__ == "_tuplegetter" else None
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Called by Sphinx."""
+    app.connect("source-read", fill)
+    app.connect("autodoc-process-docstring", whole_sentences, priority=100)  # before napoleon
+    app.connect("autodoc-skip-member", is_field)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
