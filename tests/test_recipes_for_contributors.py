@@ -121,6 +121,7 @@ def test_a_new_data_set(copy: Path) -> None:
     assert run(copy, "-c", script).splitlines() == ["(4, 3, 128, 128)", "[27, 3, 6]"]
 
 
+@pytest.mark.slow
 def test_a_new_study(copy: Path) -> None:
     made("study", copy)
     planned = run(copy, "-m", "dferlib.cli", "study", "gru_width", "--dry-run")
