@@ -17,6 +17,7 @@ from xdist.scheduler import LoadFileScheduling
 
 from dferlib import EMOTIONS
 from dferlib.data.table import ArraySource, ClipTable
+from dferlib.evidence.probes import Probe
 from dferlib.models import ClipModel, InputSpec
 
 # one core a worker, in its own process and in those that it starts
@@ -111,6 +112,12 @@ class TinyModel(ClipModel):
 
     def features_from_maps(self, maps: Tensor) -> Tensor:
         return self.drop(maps.mean((1, 3, 4)))
+
+
+@pytest.fixture
+def same_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every probe come out the same, for models that the library does not know."""
+    monkeypatch.setattr("dferlib.evidence.probes.probe", lambda config, classes: Probe([1.0], [[0.0] * classes]))
 
 
 @pytest.fixture

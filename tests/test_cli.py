@@ -30,7 +30,7 @@ def call(*arguments):
 
 
 @pytest.fixture
-def tiny_world(tiny_source, tiny_model, monkeypatch):
+def tiny_world(tiny_source, tiny_model, monkeypatch, same_probe):
     """The tiny data and model in place of MakeFaces and the real models."""
     counts = {"train": 28, "val": 14, "test": 21}
 

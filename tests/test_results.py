@@ -1,13 +1,14 @@
 import json
 import shutil
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
 import dferlib.evidence.results as results_module
 from dferlib import EMOTIONS, InputError
-from dferlib.evidence.results import Run, code_hash, device_name, load_runs, save_run
-from dferlib.models import model_code
+from dferlib.evidence.results import Run, device_name, load_runs, save_run
+from dferlib.training.config import TrainConfig
 from dferlib.training.evaluation import Predictions
 from dferlib.training.history import Epoch, History
 
@@ -26,7 +27,7 @@ def predictions(count=30):
 def save(folder, name="first", **changes):
     history = History([Epoch(1, 2.0, 0.1, 0.3, 0.3, 1.0), Epoch(2, 1.0, 0.5, 0.25, 0.3, 1.0)])
     given = {
-        "config": {"model": {"name": "stt", "scale": "book"}},
+        "config": {"model": {"name": "single_frame", "scale": "book"}, "train": asdict(TrainConfig())},
         "seed": 4,
         "data": {"test": "abc"},
         "predictions": predictions(),
@@ -40,7 +41,7 @@ def save(folder, name="first", **changes):
 def test_a_record_holds_what_anyone_needs_to_check_it(tmp_path):
     save(tmp_path)
     record = json.loads((tmp_path / "first.json").read_text())
-    assert record["config"]["model"]["name"] == "stt"
+    assert record["config"]["model"]["name"] == "single_frame"
     assert (record["seed"], record["data"], record["device"], record["seconds"]) == (4, {"test": "abc"}, "cpu x", 1.5)
     assert record["history"]["best_epoch"] == 1 and len(record["history"]["epochs"]) == 2
     assert {"python", "dferlib", "torch", "numpy"} <= record["versions"].keys()
@@ -107,50 +108,14 @@ def test_predictions_of_another_run_are_found(tmp_path):
         run.predictions()
 
 
-def test_a_record_is_current_until_the_code_changes(tmp_path):
+def test_a_record_is_current_while_its_probe_comes_out_the_same(tmp_path):
     run = save(tmp_path)
-    assert run.is_current
-    assert not Run(run.path, {**run.record, "code": "0" * 16}).is_current
-
-
-def hash_of(tmp_path, monkeypatch, **sources):
-    for name, text in sources.items():
-        (tmp_path / f"{name}.py").write_text(text)
-    monkeypatch.setattr(results_module, "__file__", str(tmp_path / "results.py"))
-    results_module._digest.cache_clear()
-    found = code_hash("tiny")
-    monkeypatch.undo()
-    results_module._digest.cache_clear()
-    return found
-
-
-def test_the_code_hash_sees_code_and_not_words_about_it(tmp_path, monkeypatch):
-    base = hash_of(tmp_path, monkeypatch, losses='"""About."""\n\n\ndef f(x):\n    """Doc."""\n    return x + 1\n')
-    words = '"""Other."""\ndef f(x):  # comment\n    """Other."""\n    return (x\n            + 1)\n'
-    assert hash_of(tmp_path, monkeypatch, losses=words) == base
-    assert hash_of(tmp_path, monkeypatch, losses="def f(x):\n    return x + 2\n") != base
-    assert hash_of(tmp_path, monkeypatch, losses="def f(x):\n    return x - 1\n") != base
-    assert hash_of(tmp_path, monkeypatch, losses="def f(x):\n    return x + 1\n") == base
-    assert hash_of(tmp_path, monkeypatch, plots="x = 1\n") == base  # what makes no result does not count
-    assert hash_of(tmp_path, monkeypatch, metrics="x = 1\n") != base
-
-
-def test_the_code_hash_covers_the_modules_that_make_a_result():
-    from pathlib import Path
-
-    root = Path(results_module.__file__).parent
-    covered = {path.relative_to(root).as_posix() for pattern in results_module.CODE for path in root.glob(pattern)}
-    wanted = {"training.py", "loader.py", "optimise.py", "losses.py", "metrics.py", "data/sampling.py"}
-    wanted.add("models/weights/slim_resnet_makefaces.safetensors")
-    assert wanted <= covered
-    *classes, settings = model_code("stt")
-    names = {source.split("(")[0].split(":")[0].removeprefix("class ") for source in classes}
-    assert {"STT", "STTBlock", "SpatialAttention", "TemporalAttention", "SlimResNet", "ClipModel"} <= names
-    assert "JointAttention" not in names
-    assert "layers" in settings
-    assert code_hash("stt") != code_hash("single_frame")
-    assert code_hash("stt", {"layers": 3}) == code_hash("stt")
-    assert code_hash("stt", {"backbone": "dlib_face", "weights": "dlib", "size": 150}) != code_hash("stt")
+    assert run.is_current and run.state == "current"
+    losses = [loss * 1.1 for loss in run.record["probe"]["losses"]]
+    assert Run(run.path, {**run.record, "probe": {**run.record["probe"], "losses": losses}}).state == "old"
+    assert Run(run.path, {key: value for key, value in run.record.items() if key != "probe"}).state == "old"
+    other = {**run.record["config"], "model": {"name": "no_such_model", "scale": "book"}}
+    assert Run(run.path, {**run.record, "config": other}).state == "unknown"
 
 
 def test_a_damaged_record_and_a_missing_folder_are_named(tmp_path):
@@ -162,7 +127,7 @@ def test_a_damaged_record_and_a_missing_folder_are_named(tmp_path):
 
 
 def test_an_interrupted_save_leaves_no_record(tmp_path, monkeypatch):
-    monkeypatch.setattr(results_module, "code_hash", lambda name, overrides: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(results_module, "probe_of", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         save(tmp_path)
     assert load_runs(tmp_path) == []

@@ -28,7 +28,7 @@ from dferlib.training.recipes import RECIPES, recipe
 
 
 @pytest.fixture
-def small(monkeypatch, tiny_source, tiny_model):
+def small(monkeypatch, tiny_source, tiny_model, same_probe):
     """A study of two rows on the tiny data; counts the trainings."""
     config = TrainConfig(epochs=1, device="cpu")
     study = Study("Does it work?", {"a": Row("tiny", {}, config), "b": Row("tiny", {}, config)}, seeds=(0, 1))

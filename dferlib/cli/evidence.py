@@ -98,7 +98,9 @@ def results(
         tuple[str, str] | None, typer.Option(metavar="RUN RUN", help="Test two of them against each other.")
     ] = None,
 ) -> None:
-    """List the records of finished runs; `old` marks one that other code than this has made.
+    """List the records of finished runs; `old` marks one that this library would not make any more.
+
+    That is found out by a few training steps for each kind of run: a minute or two, once for each version of the code.
 
     `select=test` marks one whose epoch was chosen on the test clips: its numbers are no results.
     """
@@ -112,7 +114,7 @@ def results(
         _print_comparison(dict(zip(names, runs, strict=True)), compare)
         return
     width = max(len(name) for name in names)
-    head = f"{'model':14} {'scale':6} {'seed':>4} {'epoch':>5} {'clips':>6} {'UAR %':>6} {'WAR %':>6}  code"
+    head = f"{'model':14} {'scale':6} {'seed':>4} {'epoch':>5} {'clips':>6} {'UAR %':>6} {'WAR %':>6}  state"
     print(f"{'run':{width}} {head}")
     for name, run in zip(names, runs, strict=True):
         if check:
@@ -121,7 +123,7 @@ def results(
         print(
             f"{name:{width}} {model['name']:14} {model['scale']:6} {record['seed']:4}"
             f" {record['history']['best_epoch']:5} {metrics['clips']:6}"
-            f" {100 * metrics['uar']:6.1f} {100 * metrics['war']:6.1f}  {'current' if run.is_current else 'old'}"
+            f" {100 * metrics['uar']:6.1f} {100 * metrics['war']:6.1f}  {run.state}"
             f"{' select=test' if run.chosen_on_test else ''}"
         )
     if check:

@@ -4,13 +4,11 @@ A run is two files: `<name>.json` with everything about it, and `<name>.npz` wit
 every test clip. The JSON is written last and holds the checksum of the other, so a record is either whole or absent.
 """
 
-import ast
 import hashlib
 import json
 import math
 import platform
 from dataclasses import dataclass
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,23 +24,8 @@ if TYPE_CHECKING:
     from dferlib.training.history import History
 
 FORMAT = "dferlib-run-1"
+CURRENT, OLD, UNKNOWN = "current", "old", "unknown"  # states of a record
 PACKAGES = ("torch", "torchvision", "numpy", "lightning", "scikit-learn")
-# what decides a result: the data's pictures are named by the data fingerprint instead
-CODE = (
-    "data/table.py",
-    "data/sampling.py",
-    "data/transforms.py",
-    "models/weights/*.safetensors",
-    "losses.py",
-    "metric_losses.py",
-    "metrics.py",
-    "objectives.py",
-    "optimise.py",
-    "evaluation.py",
-    "loader.py",
-    "processes.py",
-    "training.py",
-)
 
 
 @dataclass(frozen=True)
@@ -51,7 +34,7 @@ class Run:
 
     Args:
         path: the JSON file.
-        record: what it holds: `config`, `seed`, `data`, `code`, `device`, `versions`, `seconds`, `history` (with
+        record: what it holds: `config`, `seed`, `data`, `probe`, `device`, `versions`, `seconds`, `history` (with
             `best_epoch`), `classes` and `metrics`.
     """
 
@@ -75,8 +58,22 @@ class Run:
 
     @property
     def is_current(self) -> bool:
-        """Whether the code that made this run is the code of this library."""
-        return self.record["code"] == code_hash(self.model["name"], self.model.get("overrides"))
+        """Whether this library still does what made this run."""
+        return self.state == CURRENT
+
+    @property
+    def state(self) -> str:
+        """Whether the probe of this run comes out the same today, see `dferlib.evidence.probes`: "current", or else "old".
+
+        It is "unknown" where the probe cannot be made, because weights that it starts from are not installed, say.
+        """
+        from dferlib.evidence.probes import agree, probe
+
+        try:
+            today = probe(self.record["config"], len(self.record["classes"]))
+        except InputError:
+            return UNKNOWN
+        return CURRENT if agree(self.record.get("probe"), today) else OLD
 
     @property
     def chosen_on_test(self) -> bool:
@@ -129,7 +126,8 @@ def save_run(
     Args:
         folder: of the study.
         name: of the run; becomes the name of both files.
-        config: everything that was chosen: `model` (with its `name`), and how it was trained.
+        config: everything that was chosen: `model` (its `name`, `scale` and `overrides`), and how it was trained,
+            `train`.
         seed: of the run.
         data: fingerprint of each split.
         predictions: for the test split.
@@ -155,7 +153,7 @@ def save_run(
         "config": config,
         "seed": seed,
         "data": data,
-        "code": code_hash(config["model"]["name"], config["model"].get("overrides")),
+        "probe": probe_of(config, len(predictions.classes)),
         "device": device,
         "versions": versions(),
         "seconds": round(seconds, 2),
@@ -203,32 +201,11 @@ def load_runs(folder: Path | str) -> list[Run]:
     return runs
 
 
-def code_hash(model: str, overrides: dict[str, Any] | None = None) -> str:
-    """Name the code that decides a model's results: the classes it is made of, training, data, the shipped weights.
+def probe_of(config: dict[str, Any], classes: int) -> dict[str, Any]:
+    """What this library does with a configuration, as files keep it, see `dferlib.evidence.probes`."""
+    from dferlib.evidence.probes import probe, to_dict
 
-    Comments, docstrings and layout do not count, so that better words do not make a record look old. Nor do the classes
-    of other models, so that a new model leaves the records of the old ones alone.
-
-    Args:
-        model: its name.
-        overrides: what it is given besides; another backbone is other code.
-    """
-    from dferlib.models import model_code
-
-    return _digest(tuple(model_code(model, **(overrides or {}))))
-
-
-@cache
-def _digest(sources: tuple[str, ...]) -> str:
-    root, digest = Path(__file__).parent, hashlib.sha256()
-    for source in sources:
-        digest.update(_skeleton(ast.parse(source)).encode())
-    for path in sorted({path for pattern in CODE for path in root.glob(pattern)}):
-        content = path.read_bytes()
-        if path.suffix == ".py":
-            content = _skeleton(ast.parse(content)).encode()
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + hashlib.sha256(content).digest())
-    return digest.hexdigest()[:16]
+    return to_dict(probe(config, classes))
 
 
 def versions() -> dict[str, str]:
@@ -246,20 +223,6 @@ def device_name(device: str = "auto") -> str:
     if kind == "cuda":
         return f"cuda {torch.cuda.get_device_name()}"
     return f"{kind} {platform.machine()}, {torch.get_num_threads()} threads"
-
-
-def _skeleton(node: Any) -> str:
-    """Write a syntax tree as text that is the same for every Python version: no positions, no empty fields."""
-    if isinstance(node, list):
-        return "[" + ",".join(_skeleton(item) for item in node if not _is_docstring(item)) + "]"
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    fields = [(name, value) for name, value in ast.iter_fields(node) if value is not None and value != []]
-    return type(node).__name__ + "(" + ",".join(f"{name}={_skeleton(value)}" for name, value in fields) + ")"
-
-
-def _is_docstring(node: Any) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 def _checksum(path: Path) -> str:

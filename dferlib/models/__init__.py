@@ -91,23 +91,6 @@ def create_model(name: str, num_classes: int = 7, scale: str = "book", **overrid
     return model
 
 
-def model_code(name: str, **overrides: Any) -> list[str]:
-    """The source of every class of this library that a model is made of, and what it is given at book scale.
-
-    `dferlib.evidence.results` hashes it. A name that `create_model` does not know has no code. Of the
-    overrides those count that bring other classes: the backbone, and the size that it needs.
-    """
-    if name not in _MODELS:
-        return []
-    given: dict[str, Any] = {}
-    if "backbone" in overrides:
-        given = {key: overrides[key] for key in ("backbone", "size") if key in overrides} | {"weights": None}
-    modules = create_model(name, **given).modules()
-    kinds = {kind for m in modules for kind in type(m).__mro__ if kind.__module__.startswith("dferlib.")}
-    sources = [inspect.getsource(kind) for kind in sorted(kinds, key=lambda kind: kind.__qualname__)]
-    return [*sources, repr(sorted(_MODELS[name][1].items()))]
-
-
 @torch.no_grad()
 def attention_maps(model: nn.Module, clips: Tensor) -> dict[str, Tensor]:
     """Every attention weight of a model for some clips.

@@ -22,7 +22,8 @@ import torch
 from dferlib.data.protocols import Part
 from dferlib.data.table import ClipSource
 from dferlib.errors import InputError, choose
-from dferlib.evidence.results import Run, code_hash, copy_run, device_name, load_runs, save_run
+from dferlib.evidence.probes import Probe, agree
+from dferlib.evidence.results import Run, copy_run, device_name, load_runs, probe_of, save_run
 from dferlib.evidence.studies.board import Board
 from dferlib.evidence.studies.declared import STUDIES, Row, Study
 from dferlib.files import written_whole
@@ -221,7 +222,7 @@ class Course:
         row = self.rows[title]
         if row.start:  # the rate is chosen with what the first seed has learnt
             row = self._started(row, self.seeds[0])
-        rate = chosen_rate(self.folder, title, row, self.clips(row.data), self.beside)
+        rate = chosen_rate(self.folder, title, row, self.clips(row.data), self.scale, self.beside)
         return [Job(self.folder, title, row, self.scale, tuning=True)] if rate is None else self._runs(title, rate)
 
     def after(self, job: Job, result: float | Run) -> list[Job]:
@@ -502,27 +503,28 @@ def same_run(done: Run, row: Row, sources: dict[str, ClipSource]) -> bool:
     return found == asked and config.get("start") == wanted.get("start") and done.is_current
 
 
-def _made_with(folder: Path, row: Row, sources: dict[str, ClipSource]) -> dict[str, Any]:
+def _made_with(folder: Path, row: Row, sources: dict[str, ClipSource], scale: str) -> dict[str, Any]:
     """What the choice of a rate depends on."""
     way = _way(folder, replace(row, config=replace(row.config, device="auto")))
-    model = {"name": row.model, "overrides": _overrides(row)}
-    return {"model": model, "code": code_hash(row.model, row.overrides), "data": _fingerprints(sources), **way}
+    model = {"name": row.model, "scale": scale, "overrides": _overrides(row)}
+    found = probe_of({"model": model, **way}, len(sources["train"].classes))
+    return {"model": model, "probe": found, "data": _fingerprints(sources), **way}
 
 
 def _rates(path: Path, made_with: dict[str, Any]) -> dict[str, Any]:
     """What was found about the rates of a row so far, if nothing that matters has changed."""
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    same = {key: value for key, value in found.items() if key != "rates"} == made_with
-    return found if same else {**made_with, "rates": []}
+    same = all(found.get(key) == value for key, value in made_with.items() if key != "probe")
+    return found if same and agree(found.get("probe"), Probe(**made_with["probe"])) else {**made_with, "rates": []}
 
 
 def chosen_rate(
-    folder: Path, title: str, row: Row, sources: dict[str, ClipSource], beside: Sequence[Path] = ()
+    folder: Path, title: str, row: Row, sources: dict[str, ClipSource], scale: str, beside: Sequence[Path] = ()
 ) -> float | None:
     """The learning rate of a row, if it has only one or was tuned before, here or in a study beside."""
     if len(row.rates) == 1:
         return row.rates[0]
-    own, made_with = folder / f"{title}-rates.json", _made_with(folder, row, sources)
+    own, made_with = folder / f"{title}-rates.json", _made_with(folder, row, sources, scale)
     for path in (own, *(path for other in beside for path in sorted(other.glob("*-rates.json")))):
         tried = {one["lr"]: one for one in _rates(path, made_with)["rates"]}
         if tried.keys() >= set(row.rates):
@@ -541,7 +543,7 @@ def _write(path: Path, found: dict[str, Any]) -> None:
 def _tune(folder: Path, title: str, row: Row, sources: dict[str, ClipSource], scale: str) -> float:
     """Which of its rates has the best validation UAR; what each gave is written beside the records."""
     path = folder / f"{title}-rates.json"
-    found = _rates(path, _made_with(folder, row, sources))
+    found = _rates(path, _made_with(folder, row, sources, scale))
     tried = {one["lr"]: one for one in found["rates"]}
     for rate in row.rates:
         if rate not in tried:
