@@ -63,7 +63,7 @@ class Run:
 
     @property
     def state(self) -> str:
-        """Whether the probe of this run comes out the same today, see `dferlib.evidence.probes`: "current", or else "old".
+        """Whether the probe of this run comes out the same today, see `probes`: "current", or else "old".
 
         It is "unknown" where the probe cannot be made, because weights that it starts from are not installed, say.
         """
