@@ -27,7 +27,7 @@ _HOME = {
     "CREMAD": "dferlib.data.sets",
     "CKPlus": "dferlib.data.sets",
     "OuluCASIA": "dferlib.data.sets",
-    "load_former_dfer_weights": "dferlib.models.former_dfer",
+    "load_former_dfer_weights": "dferlib.models.former_dfer_weights",
     "CompactLoss": "dferlib.models.losses",
     "CompactTerm": "dferlib.models.losses",
     "CenterLoss": "dferlib.models.metric_losses",
@@ -48,7 +48,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors
     from dferlib.inference.predictor import predict_faces, predict_video
     from dferlib.makefaces import MakeFaces
     from dferlib.models import attention_maps, create_model, feature_maps, list_models
-    from dferlib.models.former_dfer import load_former_dfer_weights
+    from dferlib.models.former_dfer_weights import load_former_dfer_weights
     from dferlib.models.losses import CompactLoss, CompactTerm
     from dferlib.models.metric_losses import CenterLoss, ECSTFLLoss
     from dferlib.training.checkpoints import load_model, save_model

@@ -33,6 +33,11 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
+def to_device(tensor: "torch.Tensor", device: "torch.device") -> "torch.Tensor":
+    """Bring a tensor from the CPU to a device, without waiting until a GPU has done what it was told before."""
+    return tensor.to(device, non_blocking=device.type == "cuda")
+
+
 def pick_device(name: str = "auto") -> "torch.device":
     """Return the device of that name; "auto" is a GPU where there is one, otherwise the CPU.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dferlib import EMOTIONS, InputError
 from dferlib.evidence.complexity import complexity
-from dferlib.models.former_dfer import load_former_dfer_weights
+from dferlib.models.former_dfer_weights import load_former_dfer_weights
 
 
 def transformer(prefix: str, layers: int, dim: int, hidden: int) -> dict[str, tuple[int, ...]]:

@@ -77,9 +77,11 @@ def test_a_step_makes_no_gpu_wait(tiny_model, tiny_source, monkeypatch):
     trainer = loop.Trainer(fabric, tiny_model(), train_source=clips, val_source=clips, config=config)
     batches = list(trainer.loader.epoch(1))
     monkeypatch.setattr(trainer.loader, "epoch", lambda number, first: iter(batches))
-    for step in trainer.epoch(1):
-        torch.cuda.set_sync_debug_mode("error" if step < len(batches) else "default")
-    torch.cuda.set_sync_debug_mode("default")
+    try:
+        for step in trainer.epoch(1):
+            torch.cuda.set_sync_debug_mode("error" if step < len(batches) else "default")
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_losses_and_accuracies_do_not_depend_on_how_often_they_are_looked_at(tiny_model, tiny_source, monkeypatch):

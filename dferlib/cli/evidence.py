@@ -161,9 +161,9 @@ def bench(
     from dferlib.evidence.results import device_name
     from dferlib.evidence.speed import measure_speed
     from dferlib.models import create_model
-    from dferlib.training.recipes import changed, recipe
+    from dferlib.training.recipes import apply_settings, recipe
 
-    config = changed(recipe(model, scale), settings or [], device=device)
+    config = apply_settings(recipe(model, scale), settings or [], device=device)
     net = create_model(model, scale=scale)
     spec, cost = net.input_spec, complexity(net)
     print(f"{model}, {scale} scale: {cost.parameters:,} parameters, {cost.gmac:.3f} GMAC", end="")

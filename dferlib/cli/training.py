@@ -46,12 +46,12 @@ def train(
     from dferlib.files import make_folder
     from dferlib.models import create_model
     from dferlib.training.processes import make_fabric
-    from dferlib.training.recipes import changed, recipe
+    from dferlib.training.recipes import apply_settings, recipe
     from dferlib.training.run_folder import CHECKPOINT
 
     given = {"epochs": epochs, "loss": loss, "lr": lr, "backbone_lr_scale": backbone_lr_scale}
     chosen = {name: value for name, value in given.items() if value is not None}
-    config = changed(recipe(model, scale), settings or [], seed=seed, device=device, **chosen)
+    config = apply_settings(recipe(model, scale), settings or [], seed=seed, device=device, **chosen)
     side = create_model(model, scale=scale).input_spec.size  # a wrong name is told before any clip is rendered
     folder = make_folder(out or Path("runs") / f"{model}-{seed}")
     with make_fabric(device, config.precision).rank_zero_first():  # the first process makes them, all others find them

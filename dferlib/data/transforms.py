@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dferlib.devices import to_device
 from dferlib.errors import InputError
 
 LUMA = (0.2989, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601, as torchvision and Pillow use them
@@ -67,8 +68,13 @@ def normalise(clips: Tensor, mean: Sequence[float], std: Sequence[float]) -> Ten
     """Subtract the mean and divide by the standard deviation of each channel: float clips `(..., C, H, W)`."""
     width = clips.shape[-1]
     rows = clips.movedim(-3, -1).flatten(-2)  # (..., H, W C): by whole rows it takes a quarter of the time
-    rows = (rows - clips.new_tensor(mean).repeat(width)).div_(clips.new_tensor(std).repeat(width))
+    rows = (rows - _like(clips, mean).repeat(width)).div_(_like(clips, std).repeat(width))
     return rows.unflatten(-1, (width, -1)).movedim(-1, -3)
+
+
+def _like(clips: Tensor, values: Sequence[float]) -> Tensor:
+    """Numbers in the type and on the device of clips."""
+    return to_device(torch.tensor(values, dtype=clips.dtype), clips.device)
 
 
 def prepare(clips: Tensor, spec: Spec) -> Tensor:
@@ -159,7 +165,7 @@ class Augment:
             for clip, (top, left) in zip(clips, draws.corners.tolist(), strict=True)
         ]
         cut = [clip.flip(-1) if mirror else clip for clip, mirror in zip(cut, draws.mirrored.tolist(), strict=True)]
-        bright, contrast, saturation = draws.factors.to(clips.device).view(-1, 3, 1, 1, 1, 1).unbind(1)
+        bright, contrast, saturation = to_device(draws.factors, clips.device).view(-1, 3, 1, 1, 1, 1).unbind(1)
         out = adjust_contrast(adjust_brightness(to_float(torch.stack(cut)), bright), contrast)
         if self.spread[2] > 0:
             out = adjust_saturation(out, saturation)
@@ -175,11 +181,11 @@ def adjust_brightness(clips: Tensor, factor: Tensor) -> Tensor:
 
 def adjust_contrast(clips: Tensor, factor: Tensor) -> Tensor:
     """Stretch RGB clips in [0, 1] around the mean grey of the whole clip, by a factor each `(B, 1, 1, 1, 1)`."""
-    grey = (clips.mean((1, 3, 4)) * clips.new_tensor(LUMA)).sum(1).view(-1, 1, 1, 1, 1)
+    grey = (clips.mean((1, 3, 4)) * _like(clips, LUMA)).sum(1).view(-1, 1, 1, 1, 1)
     return torch.lerp(grey, clips, factor).clamp_(0, 1)
 
 
 def adjust_saturation(clips: Tensor, factor: Tensor) -> Tensor:
     """Stretch RGB clips in [0, 1] around the grey of each pixel, by a factor each `(B, 1, 1, 1, 1)`."""
-    grey = (clips * clips.new_tensor(LUMA).view(-1, 1, 1)).sum(2, keepdim=True)
+    grey = (clips * _like(clips, LUMA).view(-1, 1, 1)).sum(2, keepdim=True)
     return torch.lerp(grey.expand_as(clips), clips, factor).clamp_(0, 1)

@@ -1,4 +1,9 @@
-"""The models: `create_model`, `list_models`, `attention_maps`, `feature_maps`."""
+"""The models: `create_model` builds one by its name, `attention_maps` and `feature_maps` look into it.
+
+One file a paper, readable from top to bottom, on `attention` (the family), `backbones` and `base` (what all have in
+common); `losses` and `metric_losses` are what the papers train with.
+It may know the ground. How clips are made and how a model is trained is none of its business.
+"""
 
 import inspect
 from typing import Any, NamedTuple

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dferlib.data.sampling import segment_indices
 from dferlib.data.table import ArraySource, ClipSource
+from dferlib.devices import to_device
 from dferlib.errors import InputError
 from dferlib.models.base import InputSpec
 
@@ -89,11 +90,6 @@ class Clips:
         batch = torch.from_numpy(np.stack(clips))
         # pinned memory is copied by the GPU itself, while it computes
         return to_device(batch.pin_memory() if self.device.type == "cuda" else batch, self.device)
-
-
-def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """Bring a tensor from the CPU to a device, without waiting until a GPU has done what it was told before."""
-    return tensor.to(device, non_blocking=device.type == "cuda")
 
 
 def middle_frames(source: ClipSource, spec: InputSpec, per_segment: int) -> np.ndarray:

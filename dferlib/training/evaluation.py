@@ -9,10 +9,10 @@ from tqdm import tqdm
 
 from dferlib.data.table import ClipSource
 from dferlib.data.transforms import prepare
-from dferlib.devices import pick_device
+from dferlib.devices import pick_device, to_device
 from dferlib.errors import InputError
 from dferlib.models.base import ClipModel, Maps, each_map
-from dferlib.training.clips import Clips, middle_frames, prefetch, to_device
+from dferlib.training.clips import Clips, middle_frames, prefetch
 from dferlib.training.metrics import summary
 from dferlib.training.processes import all_gather, rank_and_world_size
 
@@ -90,9 +90,7 @@ def evaluate(
     finally:
         model.to(home).train(was_training)
     logits, embeddings = (np.concatenate(part) for part in zip(*all_gather(found), strict=True))
-    _check_finite(logits, source)
-    table = source.table
-    return Predictions(table.ids, table.labels, table.groups, logits, source.classes, embeddings if features else None)
+    return _predictions(source, logits, embeddings if features else None)
 
 
 @torch.inference_mode()
@@ -124,13 +122,21 @@ def _run(
     return found
 
 
-def _check_finite(logits: np.ndarray, source: ClipSource) -> None:
-    broken = ~np.isfinite(logits).all(1)
+def _predictions(source: ClipSource, logits: np.ndarray, features: np.ndarray | None) -> Predictions:
+    table, broken = source.table, ~np.isfinite(logits).all(1)
     if broken.any():
-        first = str(source.table.ids[broken][0])
+        first = str(table.ids[broken][0])
         raise InputError(
             f"the model gives nan or infinity for clip {first!r}: train it again, with a lower learning rate"
         )
+    return Predictions(
+        ids=table.ids,
+        labels=table.labels,
+        groups=table.groups,
+        logits=logits,
+        classes=source.classes,
+        features=features,
+    )
 
 
 def check_fits(model: ClipModel, source: ClipSource, per_segment: int) -> None:

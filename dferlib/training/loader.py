@@ -15,9 +15,10 @@ from torch import Tensor
 from dferlib.data.sampling import segment_indices
 from dferlib.data.table import ClipSource
 from dferlib.data.transforms import Augment, normalise
+from dferlib.devices import to_device
 from dferlib.errors import InputError
 from dferlib.models.base import ClipModel, Maps, each_map
-from dferlib.training.clips import Clips, prefetch, to_device
+from dferlib.training.clips import Clips, prefetch
 from dferlib.training.config import TrainConfig
 from dferlib.training.processes import rank_and_world_size
 
@@ -99,7 +100,7 @@ class Loader:
         chance = np.random.default_rng(key)
         parts, segments = self.config.per_segment, self.spec.frames // self.config.per_segment
         counts = self.source.table.frames[indices]
-        frames = np.stack([segment_indices(count, segments, parts, chance) for count in counts])
+        frames = np.stack([segment_indices(count, segments, per_segment=parts, rng=chance) for count in counts])
         generator = torch.Generator().manual_seed(int(chance.integers(2**62)))
         draws = self.augment.draw(len(indices), generator)
         clips = self.clips.take(indices[mine], frames[mine])

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -74,10 +74,9 @@ def train(
             damaged or of another training, or the loss becomes nan or infinite.
     """
     config = config or TrainConfig()
-    check_fits(model, train_source, config.per_segment)
-    check_fits(model, val_source, config.per_segment)
-    about = {"model": model.config, "train": asdict(config)}
-    about["data"] = {"train": train_source.fingerprint, "val": val_source.fingerprint}
+    for source in (train_source, val_source):
+        check_fits(model, source, config.per_segment)
+    about = _describe(model, config, train_source=train_source, val_source=val_source)
     folder = RunFolder(out, about, resume=resume, tensorboard=tensorboard)
     model.classes = train_source.classes
     if config.start:
@@ -92,6 +91,14 @@ def train(
             if trainer.state.best:
                 model.load_state_dict(trainer.state.best)
     return trainer.state.history
+
+
+def _describe(
+    model: ClipModel, config: TrainConfig, *, train_source: ClipSource, val_source: ClipSource
+) -> dict[str, dict[str, Any]]:
+    """What a training is: a saved state is for no other."""
+    data = {"train": train_source.fingerprint, "val": val_source.fingerprint}
+    return {"model": model.config, "train": asdict(config), "data": data}
 
 
 class Trainer:
@@ -121,7 +128,7 @@ class Trainer:
         model.to(memory_format=torch.channels_last).to(fabric.device)
         self.loader = Loader(train_clips, model, config=config, device=fabric.device)
         weights = class_weights(train_clips) if config.balance == "weights" else None
-        objective = Objective(model, make_loss(config.loss, model, weights))
+        objective = Objective(model, make_loss(config.loss, model, weights=weights))
         optimizer = make_optimizer(model, config)
         compiled = cast(Objective, torch.compile(objective)) if config.compile else objective
         self.module, self.optimizer = fabric.setup(compiled, optimizer)
@@ -156,7 +163,9 @@ class Trainer:
                     judged, self.val_clips, device=config.device, per_segment=config.per_segment, maps=self.val_maps
                 )
                 found, (loss, accuracy) = predictions.metrics(), state.tally.means()
-                epoch = Epoch(number, loss, accuracy, found["uar"], found["war"], perf_counter() - started)
+                epoch = Epoch(
+                    number, loss, accuracy, val_uar=found["uar"], val_war=found["war"], seconds=perf_counter() - started
+                )
                 state.end_epoch(epoch, judged.state_dict())  # keeps the weights if they are the best
                 folder.save_epoch(self.model, state)
                 bar.set_postfix_str(f"loss {loss:.3f}, validation UAR {100 * epoch.val_uar:.1f} %")

@@ -72,7 +72,7 @@ class WithFeatures(nn.Module):
         weight: of the second.
     """
 
-    def __init__(self, entropy: CrossEntropy, loss: nn.Module, weight: float) -> None:
+    def __init__(self, entropy: CrossEntropy, loss: nn.Module, *, weight: float) -> None:
         super().__init__()
         self.entropy, self.loss, self.weight = entropy, loss, weight
 
@@ -81,7 +81,7 @@ class WithFeatures(nn.Module):
         return self.entropy(features, logits, labels) + self.weight * self.loss(features, labels)
 
 
-def make_loss(name: str, model: ClipModel, weights: Tensor | None = None) -> nn.Module | None:
+def make_loss(name: str, model: ClipModel, *, weights: Tensor | None = None) -> nn.Module | None:
     """Build a loss that is called as `loss(features, logits, labels)`.
 
     Args:
@@ -109,8 +109,9 @@ def make_loss(name: str, model: ClipModel, weights: Tensor | None = None) -> nn.
     if name in ("center", "ec_stfl") and rank_and_world_size()[1] > 1:
         raise InputError(f"the loss {name!r} compares all clips of a batch: train in one process, or with another loss")
     if name == "center":
-        return WithFeatures(entropy, CenterLoss(model.config["num_classes"], _feature_width(model)), CENTER_WEIGHT)
-    return WithFeatures(entropy, ECSTFLLoss(), EC_STFL_WEIGHT) if name == "ec_stfl" else entropy
+        center = CenterLoss(model.config["num_classes"], _feature_width(model))
+        return WithFeatures(entropy, center, weight=CENTER_WEIGHT)
+    return WithFeatures(entropy, ECSTFLLoss(), weight=EC_STFL_WEIGHT) if name == "ec_stfl" else entropy
 
 
 def class_weights(source: ClipSource) -> Tensor:

@@ -36,10 +36,10 @@ from dferlib.makefaces.render import Actor
 from dferlib.models.backbones import FACE_MEAN, FACE_STD, SlimResNet
 
 PEOPLE, HELD_OUT = 3000, 100
-FRAMINGS = {"tight": HALF_WIDTH, "loose": 0.125}  # metres from the middle of the picture to its edge
+FRAMINGS = {"tight": HALF_WIDTH, "loose": 0.125}  # metres from the middle of the frame to its edge
 FRAMES_PER_LIGHT = 3
 CROP = 56
-PICTURE = stored_size(CROP)
+STORED_SIZE = stored_size(CROP)
 EPOCHS, BATCH, RATE, DECAY = 16, 64, 2e-3, 0.05
 TARGETS = (*UNITS, "yaw", "pitch", "roll", "gaze right", "gaze up")
 MIRROR = torch.tensor([-1.0 if t in ("yaw", "roll", "gaze right") else 1.0 for t in TARGETS])
@@ -90,7 +90,7 @@ def render_person(person: int) -> dict[str, np.ndarray]:
     """
     torch.set_num_threads(1)
     rng = np.random.default_rng([0, 9, person])  # 9 is the number of no split
-    actor = Actor(sample_identity(rng, load_head().shape_names), PICTURE)
+    actor = Actor(sample_identity(rng, load_head().shape_names), STORED_SIZE)
     frames, targets, framings = [], [], []
     n = FRAMES_PER_LIGHT
     for framing, knobs in product(range(len(FRAMINGS)), DIFFICULTIES.values()):
@@ -123,7 +123,7 @@ def render(people: int, workers: int) -> Examples:
 def augment(frames: Tensor, targets: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
     """Crop each frame at random, mirror half of them (targets too), change brightness and contrast."""
     n = len(frames)
-    corner = torch.randint(PICTURE - CROP + 1, (n, 2), generator=random)
+    corner = torch.randint(STORED_SIZE - CROP + 1, (n, 2), generator=random)
     crops = torch.stack([f[:, y : y + CROP, x : x + CROP] for f, (y, x) in zip(frames, corner.tolist(), strict=True)])
     mirrored = torch.rand(n, generator=random) < 0.5
     crops[mirrored] = crops[mirrored].flip(-1)

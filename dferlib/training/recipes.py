@@ -41,7 +41,7 @@ def recipe(model: str, scale: str = "book") -> TrainConfig:
     return RECIPES.get(model, replace(RECIPES["stt"], loss="cross_entropy", per_segment=1))
 
 
-def changed(config: TrainConfig, settings: Sequence[str], **given: Any) -> TrainConfig:
+def apply_settings(config: TrainConfig, settings: Sequence[str], **given: Any) -> TrainConfig:
     """Change some settings of a recipe.
 
     Args:
