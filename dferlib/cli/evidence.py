@@ -104,6 +104,8 @@ def results(
 
     `select=test` marks one whose epoch was chosen on the test clips: its numbers are no results.
     """
+    from tqdm import tqdm
+
     from dferlib.evidence.results import load_runs
 
     runs = load_runs(folder)
@@ -116,14 +118,15 @@ def results(
     width = max(len(name) for name in names)
     head = f"{'model':14} {'scale':6} {'seed':>4} {'epoch':>5} {'clips':>6} {'UAR %':>6} {'WAR %':>6}  state"
     print(f"{'run':{width}} {head}")
-    for name, run in zip(names, runs, strict=True):
+    states = [run.state for run in tqdm(runs, "probes", unit="record", delay=2, leave=False)]
+    for name, run, state in zip(names, runs, states, strict=True):
         if check:
             run.check()
         model, record, metrics = run.record["config"]["model"], run.record, run.metrics
         print(
             f"{name:{width}} {model['name']:14} {model['scale']:6} {record['seed']:4}"
             f" {record['history']['best_epoch']:5} {metrics['clips']:6}"
-            f" {100 * metrics['uar']:6.1f} {100 * metrics['war']:6.1f}  {run.state}"
+            f" {100 * metrics['uar']:6.1f} {100 * metrics['war']:6.1f}  {state}"
             f"{' select=test' if run.chosen_on_test else ''}"
         )
     if check:
