@@ -12,7 +12,7 @@ from dferlib.errors import InputError
 from dferlib.evidence.results import Run, device_name, save_run
 from dferlib.evidence.studies.clips import Clips, fingerprints
 from dferlib.evidence.studies.declared import Row
-from dferlib.evidence.studies.matching import training_config
+from dferlib.evidence.studies.matching import model_config, training_config
 from dferlib.files import written_whole
 from dferlib.models import ClipModel, create_model
 from dferlib.training.evaluation import Predictions, evaluate
@@ -95,15 +95,12 @@ def train_and_record(
     resume: bool = False,
     tensorboard: bool = False,
 ) -> Run | None:
-    """Train one row with the seed of its config, test it once, and write the record.
-
-    Under `torchrun` every process calls this, and the first one writes.
+    """Train one row with the seed of its config, test it once, and write the record. `torchrun`'s first process writes.
 
     Args:
         folder: of the record.
         name: of the record.
-        row: what to train. If it starts from the weights of another run, `row.start` is that run's name, and
-            `row.config.start` says where in the folder they are.
+        row: what to train. If `row.start` names a run, `row.config.start` says where in the folder its weights are.
         sources: the "train", "val" and "test" splits.
         scale: of the model.
         checkpoint: folder for the weights of the chosen epoch; not kept if not given.
@@ -126,11 +123,7 @@ def train_and_record(
     return save_run(
         folder,
         name,
-        config={
-            "model": {"name": row.model, "scale": scale, "overrides": row.overrides},
-            **training_config(folder, row),
-            "data": row.data,
-        },
+        config={"model": model_config(row, scale), **training_config(folder, row), "data": row.data},
         seed=row.config.seed,
         data=fingerprints(sources),
         predictions=predictions,
