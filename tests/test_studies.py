@@ -372,7 +372,7 @@ def test_a_plan_counts_what_is_missing_and_takes_the_time_from_the_records(small
     listed = listing(tmp_path)
     assert listed[listed.index("small: Does it work?") + 1] == "    book: 3 of 4 records current, 0 old"
     old = json.loads((tmp_path / "small" / "b-seed0.json").read_text())
-    (tmp_path / "small" / "b-seed0.json").write_text(json.dumps({**old, "code": "0" * 16}))
+    (tmp_path / "small" / "b-seed0.json").write_text(json.dumps({**old, "probe": None}))
     listed = listing(tmp_path)
     assert listed[listed.index("small: Does it work?") + 1] == "    book: 2 of 4 records current, 1 old"
     assert plan("small", tmp_path)[2].split()[3] == "1"
