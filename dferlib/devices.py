@@ -85,6 +85,7 @@ def do_jobs(
                     failed = failed or error
                 else:
                     yield job, future.result()
+            del future  # as long as it is held, a cluster would do the job again whose worker is lost
     finally:
         for future in running:
             future.cancel()

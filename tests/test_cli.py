@@ -47,7 +47,7 @@ def tiny_world(tiny_source, tiny_model, monkeypatch, same_probe):
         return tiny_model(seed=torch.initial_seed(), num_classes=num_classes)
 
     monkeypatch.setattr(makefaces, "MakeFaces", make_faces)
-    for module in ("models", "evidence.studies.running", "evidence.studies.report"):
+    for module in ("models", "evidence.studies.job", "evidence.studies.report"):
         monkeypatch.setattr(f"dferlib.{module}.create_model", create_model)
     monkeypatch.setattr("dferlib.training.checkpoints.create_model", create_model)
 
@@ -286,7 +286,7 @@ def test_an_interrupt_is_one_line_and_status_130(tiny_world, tmp_path, capsys, m
     def interrupted(*arguments, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dferlib.evidence.studies.running.train", interrupted)
+    monkeypatch.setattr("dferlib.evidence.studies.job.train", interrupted)
     assert call("train", "tiny", "--out", tmp_path) == 130
     assert capsys.readouterr().err.strip() == "dferlib: interrupted"
 
@@ -363,7 +363,7 @@ def test_full_memory_is_one_line_that_says_what_to_do(tiny_world, tmp_path, monk
     def full(*arguments, **kwargs):
         raise error
 
-    monkeypatch.setattr("dferlib.evidence.studies.running.train", full)
+    monkeypatch.setattr("dferlib.evidence.studies.job.train", full)
     fails(capsys, "train", "tiny", "--out", tmp_path, words=["memory is full", "smaller batches"])
 
 
@@ -371,6 +371,6 @@ def test_other_errors_of_torch_keep_their_traceback(tiny_world, tmp_path, monkey
     def broken(*arguments, **kwargs):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("dferlib.evidence.studies.running.train", broken)
+    monkeypatch.setattr("dferlib.evidence.studies.job.train", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         call("train", "tiny", "--out", tmp_path)

@@ -88,7 +88,7 @@ from dferlib.training.processes import rank_and_world_size
 from dferlib.training.config import TrainConfig
 
 torch.set_num_threads(1)
-studies.running.create_model = lambda *given, **named: TinyModel()
+studies.job.create_model = lambda *given, **named: TinyModel()
 sources = {{s: make_source(n, s) for s, n in (("train", 28), ("val", 14), ("test", 21))}}
 row = studies.Row("tiny", config=TrainConfig(epochs=2, batch_size=8, device="cpu"))
 folder = Path(sys.argv[1])

@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,10 +20,11 @@ from dferlib.evidence import complexity, studies
 from dferlib.evidence.results import load_runs
 from dferlib.evidence.statistics import compare, interval
 from dferlib.evidence.studies import MakeFacesClips, Row, Study, make_again, run_study
+from dferlib.evidence.studies.agenda import Agenda
 from dferlib.evidence.studies.board import Board, span
 from dferlib.evidence.studies.declared import RATES
+from dferlib.evidence.studies.job import Job
 from dferlib.evidence.studies.report import listing, measured, plan, results_table
-from dferlib.evidence.studies.running import Course, Job
 from dferlib.training.config import TrainConfig
 from dferlib.training.recipes import RECIPES, recipe
 
@@ -34,13 +36,13 @@ def small(monkeypatch, tiny_source, tiny_model, same_probe):
     study = Study("Does it work?", {"a": Row("tiny", {}, config), "b": Row("tiny", {}, config)}, seeds=(0, 1))
     monkeypatch.setitem(studies.STUDIES, "small", study)
     monkeypatch.setattr(
-        studies.running,
+        studies.job,
         "create_model",
         lambda name, num_classes=7, scale="book", **kwargs: tiny_model(seed=torch.initial_seed()),
     )
     trained = []
-    real = studies.running.train
-    monkeypatch.setattr(studies.running, "train", lambda *args, **kw: trained.append(args[3]) or real(*args, **kw))
+    real = studies.job.train
+    monkeypatch.setattr(studies.job, "train", lambda *args, **kw: trained.append(args[3]) or real(*args, **kw))
     counts = {"train": 28, "val": 14, "test": 21}
     sources = {s: tiny_source(n, s, seed=k) for k, (s, n) in enumerate(counts.items())}
     return sources, trained
@@ -89,7 +91,7 @@ def test_a_row_of_another_model_is_made_anew(small, tmp_path, monkeypatch):
     trained.clear()
     runs = run_study("small", lambda data: sources, tmp_path, progress=False)
     assert len(trained) == len(RATES) + 2, "row b and nothing else"
-    assert runs[-1].model["overrides"] == {"layers": (3,)}
+    assert runs[-1].model["overrides"] == {"layers": [3]}
     trained.clear()
     run_study("small", lambda data: sources, tmp_path, progress=False)
     assert not trained, "a tuple becomes a list in the file, and is the same"
@@ -105,8 +107,8 @@ def test_a_run_that_another_study_has_made_is_not_made_again(small, tmp_path, mo
     monkeypatch.setattr(studies.report, "measured", lambda row, scale: 1.0)
     told = [line.split() for line in plan("twin", tmp_path)]
     assert told[1][3:5] == ["1", "0"] and told[2][3:5] == ["3", str(len(RATES))], "runs and tuning that are missing"
-    course = Course(studies.STUDIES["twin"], tmp_path / "twin", lambda data: sources)
-    assert Board(course, 1, shown=False).left == {"same": 1, "other": 3 + len(RATES)}, "the time left counts those only"
+    agenda = Agenda(studies.STUDIES["twin"], tmp_path / "twin", lambda data: sources)
+    assert Board(agenda, 1, shown=False).left == {"same": 1, "other": 3 + len(RATES)}, "the time left counts those only"
     trained.clear()
     runs = run_study("twin", lambda data: sources, tmp_path, progress=False)
     assert len(trained) == 1 + len(RATES) + 3, "seed 2 of the one row, and all of the other"
@@ -250,8 +252,9 @@ def test_a_row_starts_from_what_another_has_learnt(small, tmp_path, monkeypatch)
         return {one.name: one.record for one in found}
 
     records, folder = run(), tmp_path / "small"
-    wanted = [str(folder / f"large-seed{seed}" / "best.safetensors") for seed in (0, 0, 0, 1)]  # two rates, two seeds
-    assert [config.start for config in trained if config.start] == wanted
+    wanted = [f"large-seed{seed}/best.safetensors" for seed in (0, 0, 0, 1)]  # two rates, two seeds
+    started = [Path(config.start) for config in trained if config.start]
+    assert ["/".join(path.parts[-2:]) for path in started] == wanted
     for seed in (0, 1):
         first = records[f"large-seed{seed}"]["predictions"]
         assert records[f"fine-seed{seed}"]["config"]["start"] == {f"large-seed{seed}": first}
@@ -319,8 +322,9 @@ def test_clips_travel_to_another_process_without_their_pictures(monkeypatch, tin
     assert asked[0] == ("train", "paper", tmp_path, {"seed": 1}) == asked[3]
     assert sorted(set(few["train"].table.groups)) == ["0", "1"] and len(few["train"]) == 14
     assert len(few["test"]) == 28 and few["train"].fingerprint != whole["train"].fingerprint
-    there = pickle.loads(pickle.dumps(clips))
+    there, again = (pickle.loads(pickle.dumps(clips)) for _ in range(2))
     assert (there.size, there.root, there._loaded) == ("paper", tmp_path, {})
+    assert again is there, "every job of a process finds the same clips, and their maps"
 
 
 def test_the_table_at_the_end_is_that_of_the_records(small, tmp_path):
@@ -368,7 +372,7 @@ def test_a_plan_counts_what_is_missing_and_takes_the_time_from_the_records(small
     listed = listing(tmp_path)
     assert listed[listed.index("small: Does it work?") + 1] == "    book: 3 of 4 records current, 0 old"
     old = json.loads((tmp_path / "small" / "b-seed0.json").read_text())
-    (tmp_path / "small" / "b-seed0.json").write_text(json.dumps({**old, "code": "0" * 16}))
+    (tmp_path / "small" / "b-seed0.json").write_text(json.dumps({**old, "probe": None}))
     listed = listing(tmp_path)
     assert listed[listed.index("small: Does it work?") + 1] == "    book: 2 of 4 records current, 1 old"
     assert plan("small", tmp_path)[2].split()[3] == "1"
@@ -403,35 +407,39 @@ def test_what_cannot_be_built_is_told_in_the_plan(tmp_path, monkeypatch):
 
 def board(small, tmp_path, jobs, terminal):
     out = io.StringIO()
-    course = Course(studies.STUDIES["small"], tmp_path / "small", lambda data: small[0])
-    return course, Board(course, jobs, console=Console(file=out, force_terminal=terminal, width=100)), out
+    agenda = Agenda(studies.STUDIES["small"], tmp_path / "small", lambda data: small[0])
+    return agenda, Board(agenda, jobs, console=Console(file=out, force_terminal=terminal, width=100)), out
 
 
 def test_the_time_left_follows_from_what_was_done(small, tmp_path, monkeypatch):
     clock = [0.0]
     monkeypatch.setattr("dferlib.evidence.studies.board.perf_counter", lambda: clock[0])
-    course, shown, out = board(small, tmp_path, 2, terminal=False)
+    agenda, shown, out = board(small, tmp_path, 2, terminal=False)
     assert shown.time_left() is None and "unknown" in shown.state()
-    job = Job(tmp_path, "a", course.rows["a"], "book", tuning=True)
-    shown.begins(job)
-    clock[0] = 500.0
-    shown.ended(job, 1e-3)  # five trainings: 100 s each; left are 2 of row a and 5 + 2 of row b, in two processes
-    assert shown.time_left() == 450.0 and "8 min left" in out.getvalue()
-    shown.begins(replace(job, tuning=False))
-    clock[0] = 560.0
-    assert shown.time_left() == 420.0
+    job = agenda.next_job()
+    assert shown.begins(job) is job and job.tuning and shown.begins(None) is None
+    clock[0] = 100.0
+    shown.ended(job, 0.25)  # left are 4 + 2 trainings of row a and 5 + 2 of row b, in two processes
+    assert shown.time_left() == 650.0 and "11 min left" in out.getvalue()
+    assert out.getvalue().startswith("a, rate 0.001: validation UAR 25.0 %, 2 min (0 of 4")
+    shown.begins(agenda.next_job())
+    clock[0] = 160.0
+    assert shown.time_left() == 620.0
     assert [span(value) for value in (40, 720, 12240)] == ["40 s", "12 min", "3.4 h"]
 
 
 def test_a_terminal_shows_a_table(small, tmp_path):
-    course, shown, out = board(small, tmp_path, 1, terminal=True)
+    agenda, shown, out = board(small, tmp_path, 1, terminal=True)
     runs = run_study("small", lambda data: small[0], tmp_path, progress=False, seeds=(0,))
     with shown:
-        job = Job(tmp_path, "a", replace(course.rows["a"], config=TrainConfig(seed=0)), "book")
+        job = Job("a", replace(agenda.rows["a"], config=TrainConfig(seed=0)), "book", agenda.clips, {})
+        tuning = shown.begins(replace(job, tuning=True))
+        assert "choosing" in str(list(shown.table().columns[1].cells))
+        shown.ended(tuning, 0.25)
         shown.begins(job)
         assert "running" in str(list(shown.table().columns[2].cells))
-        course.after(job, runs[0])
-        shown.ended(job, runs[0])
+        files = {path.name: path.read_bytes() for path in (runs[0].path.with_suffix(".npz"), runs[0].path)}
+        shown.ended(job, agenda.finish(job, files))
     assert f"{100 * runs[0].metrics['uar']:.1f} %" in out.getvalue() and "1 of 4 records" in out.getvalue()
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dferlib.cli.options import Device, Root, Scale, Settings
+from dferlib.cli.options import Dask, Device, Root, Scale, Settings
 from dferlib.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,7 +21,10 @@ def study(
     scale: Scale = "book",
     seeds: Annotated[str | None, typer.Option(help="Such as 0,1,2; those of the study if not given.")] = None,
     device: Device = "auto",
-    jobs: Annotated[int, typer.Option(min=1, help="Processes that share the runs, the cores and the GPUs.")] = 1,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes that share the runs, the cores and the GPUs; one if not given.")
+    ] = None,
+    dask: Dask = None,
     out: Annotated[Path, typer.Option(help="The records go to a folder of the study's name in here.")] = Path(
         "results"
     ),
@@ -35,12 +38,14 @@ def study(
 ) -> None:
     """Make the records of a study that are missing, and compare its rows; interrupted, it goes on where it stopped.
 
+    The workers of a dask cluster make their own clips; the records are written here.
     With --again nothing is written, and only --scale, --device, --out and --root count. Exit status 1 if the record
     comes out otherwise.
     """
+    from dferlib.devices import cluster
     from dferlib.evidence.studies import MakeFacesClips, run_study
+    from dferlib.evidence.studies.matching import pick_study, study_folder
     from dferlib.evidence.studies.report import listing, plan, results_table
-    from dferlib.evidence.studies.running import pick_study, study_folder
 
     if name is None:
         print("\n".join(listing(out)))
@@ -52,9 +57,11 @@ def study(
         return
     print(chosen.question, flush=True)
     if dry_run:
-        print("\n".join(plan(name, out, scale, numbers, device, jobs)))
+        print("\n".join(plan(name, out, scale, numbers, device, jobs or 1)))
         return
-    runs = run_study(name, MakeFacesClips(scale, root), out, keep_weights, True, scale, numbers, device, jobs)
+    clips = MakeFacesClips(scale, root)
+    with cluster(dask) as (executor, places):
+        runs = run_study(name, clips, out, keep_weights, True, scale, numbers, device, jobs or places, executor)
     print("\n".join(results_table(runs, len(numbers))))
 
 

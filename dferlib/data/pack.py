@@ -95,30 +95,14 @@ def pack(
         InputError: there is no such data set or folder, `out` holds another store, the disk is too small, or nothing
             can be packed.
     """
-    if not SIDES[0] <= size <= SIDES[1]:
-        raise InputError(f"the size is {size} pixels: give {SIDES[0]} to {SIDES[1]}")
-    names = {known.lower(): known for known in BENCHMARKS}
-    kind = BENCHMARKS[choose("data set", names.get(name.lower(), name), BENCHMARKS)]
-    source = kind(root, split="all", layout=layout, size=size, strict=False)
-    if not len(source):
-        first = source.problems[0].text if source.problems else "its lists are empty"
-        raise InputError(f"{kind.name}: no clip can be used in {source.root.path}; {first}")
+    source = _open(name, root, size, layout)
     if align:
         faces.landmarks_file()  # what is missing is told before anything is read
-    folder, rows = make_folder(Path(out)), _with_folds(source)
-    bounds = _bounds(source.table.frames)
-    points = [] if align else [source.landmark_files(k) for k in range(len(source))]
-    if not any(points):
-        points = []
-    _claim(folder, _manifest(source, rows, len(bounds), align, bool(points)))
-    jobs = [
-        _Job(_stem(folder, k), source.root.path, rows.iloc[low:high], size, align, points[low:high])
-        for k, (low, high) in bounds
-    ]
-    todo = [job for job in jobs if not facts_file(job.stem).exists()]
+    folder = make_folder(Path(out))
+    todo = [job for job in _plan(folder, source, size, align) if not facts_file(job.stem).exists()]
     _check_space(folder, source, todo, progress)
     count = workers or (AT_ONCE if executor else os.cpu_count() or 1)
-    _make(todo, count, executor, f"packing {kind.name} at {size} px", progress)
+    _make(todo, count, executor, f"packing {source.name} at {size} px", progress)
     for left in folder.glob(".part-*.tmp.*"):  # by whoever was killed
         left.unlink()
     _list_skipped(folder, source)
@@ -128,6 +112,32 @@ def pack(
 def is_packed(folder: Path | str) -> bool:
     """Whether a folder holds what `pack` writes."""
     return (Path(folder) / MANIFEST).is_file()
+
+
+def _open(name: str, root: Path | str, size: int, layout: str | None) -> Benchmark:
+    """The data set, whose clips need not all be there."""
+    if not SIDES[0] <= size <= SIDES[1]:
+        raise InputError(f"the size is {size} pixels: give {SIDES[0]} to {SIDES[1]}")
+    names = {known.lower(): known for known in BENCHMARKS}
+    kind = BENCHMARKS[choose("data set", names.get(name.lower(), name), BENCHMARKS)]
+    source = kind(root, split="all", layout=layout, size=size, strict=False)
+    if not len(source):
+        first = source.problems[0].text if source.problems else "its lists are empty"
+        raise InputError(f"{kind.name}: no clip can be used in {source.root.path}; {first}")
+    return source
+
+
+def _plan(folder: Path, source: Benchmark, size: int, align: bool) -> list[_Job]:
+    """All parts of a store, whose folder is claimed for them."""
+    rows, bounds = _with_folds(source), _bounds(source.table.frames)
+    points = [] if align else [source.landmark_files(k) for k in range(len(source))]
+    if not any(points):
+        points = []
+    _claim(folder, _manifest(source, rows, len(bounds), align, bool(points)))
+    return [
+        _Job(_stem(folder, k), source.root.path, rows.iloc[low:high], size, align, points[low:high])
+        for k, (low, high) in bounds
+    ]
 
 
 def _with_folds(source: Benchmark) -> pd.DataFrame:

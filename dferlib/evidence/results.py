@@ -140,14 +140,7 @@ def save_run(
     """
     path = Path(folder) / f"{name}.json"
     arrays = path.with_suffix(".npz")
-    with written_whole(arrays) as temporary:
-        np.savez_compressed(
-            temporary,
-            ids=predictions.ids,
-            labels=predictions.labels,
-            groups=predictions.groups,
-            logits=predictions.logits.astype(np.float32),
-        )
+    _write_predictions(arrays, predictions)
     record = {
         "format": FORMAT,
         "config": config,
@@ -165,6 +158,17 @@ def save_run(
     with written_whole(path) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n")
     return Run(path, record)
+
+
+def _write_predictions(path: Path, predictions: "Predictions") -> None:
+    with written_whole(path) as temporary:
+        np.savez_compressed(
+            temporary,
+            ids=predictions.ids,
+            labels=predictions.labels,
+            groups=predictions.groups,
+            logits=predictions.logits.astype(np.float32),
+        )
 
 
 def copy_run(run: Run, folder: Path, name: str) -> Run:

@@ -14,7 +14,7 @@ from dferlib.evidence.speed import noise
 from dferlib.evidence.statistics import compare, interval
 from dferlib.evidence.studies.board import span
 from dferlib.evidence.studies.declared import STUDIES, Row
-from dferlib.evidence.studies.running import folders_beside, is_of, pick_study, study_folder
+from dferlib.evidence.studies.matching import folders_beside, is_of, pick_study, study_folder
 from dferlib.makefaces import Version
 from dferlib.makefaces.protocol import CLIPS_PER_PERSON
 from dferlib.models import SCALES, create_model
