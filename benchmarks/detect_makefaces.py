@@ -1,6 +1,6 @@
 """Do other people's detectors see the faces of MakeFaces as faces, and is anybody seen less often?
 
-Films one frame of each of `PEOPLE` people at standard difficulty, of an expression at its apex, and shows it to two
+Renders one frame of each of `PEOPLE` people at standard difficulty, of an expression at its apex, and shows it to two
 detectors that were trained on photographs: dlib's frontal face detector (gradients and a linear classifier) and dlib's
 max-margin network (King 2015). Where the first finds the face, dlib's predictor of 68 landmarks, trained on iBUG 300-W,
 is compared with the rendered truth. The people are in no split of the data set. The record goes to
@@ -36,7 +36,7 @@ from dferlib.makefaces.performance import perform
 from dferlib.makefaces.render import Actor
 
 PEOPLE, SIDE, DIFFICULTY, SEED = 280, 448, "standard", 2026
-FRAMES = 25  # of the clip whose apex is filmed
+FRAMES = 25  # of the clip whose apex is rendered
 FRONTAL = 10.0  # degrees of yaw and pitch
 HIDDEN = 0.25  # share of the face; whoever holds a hand before more of it need not be found
 RECORD = Path(__file__).parents[1] / "results" / "makefaces_detection" / "detection.json"

@@ -8,8 +8,8 @@ which of the two classes neutral and happiness is more probable. Each person is 
 - morph: from neutral to smiling and held there, against the neutral photograph standing still, both aligned.
 
 Nothing is learnt from the photographs, and their expressions chose no setting. The width of the crop in the first way
-was measured on where eyes and mouths are in them (`dferlib.video.faces.CROP`). The photographs are those of the Face
-Research Lab London Set (DeBruine and Jones 2017, CC BY 4.0): neutral and smiling front views, from its page at
+was measured on where eyes and mouths are in them (`dferlib.video.faces.cutting.CROP`). The photographs are those of the
+Face Research Lab London Set (DeBruine and Jones 2017, CC BY 4.0): neutral and smiling front views, from its page at
 figshare. The record goes to results/real_faces/: what was asked, each answer, the balanced accuracy and its interval
 over people.
 
@@ -34,7 +34,10 @@ from dferlib.evidence.statistics import interval
 from dferlib.files import written_whole
 from dferlib.training.checkpoints import load_model
 from dferlib.training.evaluation import Predictions
-from dferlib.video import faces
+from dferlib.video.faces.aligning import warp
+from dferlib.video.faces.cutting import cut
+from dferlib.video.faces.finding import DITHER, SIDE, detect
+from dferlib.video.faces.landmarks import find_landmarks
 
 ROOT = Path(__file__).parents[1]
 CHECKPOINTS = sorted((ROOT / "results").glob("*/*/best.safetensors"))  # those that come with the records
@@ -53,12 +56,12 @@ def cut_all(photos: Path, size: int) -> dict[str, dict[str, dict[str, np.ndarray
         cuts = {}
         for kind in ASKED:
             picture = np.asarray(Image.open(photos / f"{person}_{kind}.jpg").convert("RGB"))
-            seen = [faces.detect(picture, faces.SIDE * dither)[:1] for dither in faces.DITHER]
+            seen = [detect(picture, SIDE * dither)[:1] for dither in DITHER]
             boxes = np.concatenate(seen)
             if len(boxes):
                 box = boxes.mean(0)
-                points = faces.landmarks(picture, box[None])[0]
-                cuts[kind] = {"box": faces.cut(picture, box, size), "aligned": faces.warp(picture, points, size)}
+                points = find_landmarks(picture, box[None])[0]
+                cuts[kind] = {"box": cut(picture, box, size), "aligned": warp(picture, points, size)}
         if len(cuts) == len(ASKED):
             found[person] = cuts
     return found

@@ -37,14 +37,14 @@ _HOME = {
     "evaluate": "dferlib.training.evaluation",
     "predict_video": "dferlib.inference.predictor",
     "predict_faces": "dferlib.inference.predictor",
-    "write_film": "dferlib.inference.annotating",
+    "annotate_video": "dferlib.inference.annotating",
     "PackedClips": "dferlib.data.pack",
 }
 
 if TYPE_CHECKING:  # the same names for type checkers and editors
     from dferlib.data.pack import PackedClips
     from dferlib.data.sets import AFEW, CREMAD, DFEW, MAFW, CKPlus, FERV39k, OuluCASIA
-    from dferlib.inference.annotating import write_film
+    from dferlib.inference.annotating import annotate_video
     from dferlib.inference.predictor import predict_faces, predict_video
     from dferlib.makefaces import MakeFaces
     from dferlib.models import attention_maps, create_model, feature_maps, list_models

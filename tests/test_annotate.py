@@ -1,4 +1,4 @@
-"""Several faces in a film, and the film with what the model says drawn into it."""
+"""Several faces in a video, and the video with what the model says drawn into it."""
 
 import json
 import sys
@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from dferlib import EMOTIONS, create_model, predict_faces, predict_video, save_model, write_film
+from dferlib import EMOTIONS, annotate_video, create_model, predict_faces, predict_video, save_model
 from dferlib.cli import main
 from dferlib.errors import InputError
 from dferlib.inference.annotating import MAX_SIDE, annotate
-from dferlib.inference.predictor import Heat, Timeline, run
-from dferlib.video import faces
-from dferlib.video.faces import CROP
+from dferlib.inference.describing import load_describer
+from dferlib.inference.timeline import Heat, Timeline
+from dferlib.inference.writing import write_timelines
+from dferlib.video.faces.cutting import CROP, cut
+from dferlib.video.faces.finding import load_detector
+from dferlib.video.faces.tracking import Track
 from dferlib.video.reading import probe, read_video
 
 BOXES = np.array([[60.0, 60.0, 40.0], [200.0, 70.0, 30.0]])
@@ -30,8 +33,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def film(tmp_path: Path) -> Path:
-    """Two seconds whose halves change differently; odd sides, and pictures that are unevenly spaced."""
+def video(tmp_path: Path) -> Path:
+    """Two seconds whose halves change differently; odd sides, and frames that are unevenly spaced."""
     path = tmp_path / "party.mkv"
     y, x = np.mgrid[:121, :261]
     with av.open(str(path), "w") as container:
@@ -39,8 +42,8 @@ def film(tmp_path: Path) -> Path:
         stream.height, stream.width, stream.pix_fmt = 121, 261, "bgr0"
         for k in range(40):
             blue = np.where(x < 130, 2 * k, 200 - 2 * k)
-            picture = np.stack([x % 256, y, blue], -1).astype(np.uint8)
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            pixels = np.stack([x % 256, y, blue], -1).astype(np.uint8)
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame.pts = k + k // 2
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
@@ -49,60 +52,62 @@ def film(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def two_people(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faces, "detect", lambda picture, side: BOXES.copy())
+    monkeypatch.setattr("dferlib.video.faces.tracking.detect", lambda frame, side: BOXES.copy())
 
 
 def timeline(face: int = 1, heat: Heat | None = None) -> Timeline:
     times, boxes = np.arange(5) / 4, np.repeat(BOXES[face - 1 : face], 5, 0)
     rows = np.tile([0.7, 0.3], (5, 1))
-    track = (np.arange(13) / 12, np.repeat(BOXES[face - 1 : face], 13, 0))
-    return Timeline(Path("film.mp4"), 1.0, times, rows, ("glad", "sad"), boxes, (), face, track, heat)
+    track = Track(np.arange(13) / 12, np.repeat(BOXES[face - 1 : face], 13, 0))
+    return Timeline(Path("video.mp4"), 1.0, times, rows, ("glad", "sad"), boxes, (), face, track, heat)
 
 
-def test_each_face_has_its_own_timeline(film: Path, checkpoint: Path, two_people: None) -> None:
-    first, second = predict_faces(film, checkpoint)
+def test_each_face_has_its_own_timeline(video: Path, checkpoint: Path, two_people: None) -> None:
+    first, second = predict_faces(video, checkpoint)
     assert (first.face, second.face) == (1, 2)
     np.testing.assert_allclose(first.boxes, np.repeat(BOXES[:1], len(first.boxes), 0))
     np.testing.assert_allclose(second.boxes, np.repeat(BOXES[1:], len(second.boxes), 0))
-    np.testing.assert_allclose(first.probabilities, predict_video(film, checkpoint).probabilities)
+    np.testing.assert_allclose(first.probabilities, predict_video(video, checkpoint).probabilities)
     assert np.abs(first.probabilities - second.probabilities).max() > 1e-4
-    assert len(predict_faces(film, checkpoint, most=1)) == 1
+    assert len(predict_faces(video, checkpoint, most=1)) == 1
     with pytest.raises(InputError, match="0 faces"):
-        predict_faces(film, checkpoint, most=0)
+        predict_faces(video, checkpoint, most=0)
 
 
 def test_who_takes_the_place_of_another_is_another_face(
-    film: Path, checkpoint: Path, two_people: None, monkeypatch: pytest.MonkeyPatch
+    video: Path, checkpoint: Path, two_people: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def describe(picture: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-        """Left, the blue rises from picture to picture: after half of the film somebody else sits there."""
-        return np.array([[float(picture[5, 5, 2] > 40), 0], [0, 1]])
+    def describe(frame: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        """Left, the blue rises from frame to frame: after half of the video somebody else sits there."""
+        return np.array([[float(frame[5, 5, 2] > 40), 0], [0, 1]])
 
-    monkeypatch.setattr(faces, "describer", lambda: describe)
-    found = predict_faces(film, checkpoint, most=3)
+    monkeypatch.setattr("dferlib.inference.predictor.load_describer", lambda: describe)
+    found = predict_faces(video, checkpoint, most=3)
     assert len(found) == 3
     left = sorted((one for one in found if abs(one.boxes[0, 0] - BOXES[0, 0]) < 1), key=lambda one: one.times[0])
     assert len(left) == 2 and left[0].times[-1] < left[1].times[0]
 
 
-def test_a_cropped_film_needs_no_detector(film: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cropped_video_needs_no_detector(video: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dlib", None)
-    faces._detector.cache_clear()
+    load_detector.cache_clear()
+    load_describer.cache_clear()
     with pytest.raises(InputError, match="say that it is cropped"):
-        predict_faces(film, checkpoint)
-    (only,) = predict_faces(film, checkpoint, cropped=True)
+        predict_faces(video, checkpoint)
+    (only,) = predict_faces(video, checkpoint, cropped=True)
     np.testing.assert_allclose(only.boxes, np.repeat([[130.5, 60.5, 121 / CROP]], len(only.boxes), 0))
-    faces._detector.cache_clear()
+    load_detector.cache_clear()
+    load_describer.cache_clear()
 
 
-def test_the_heat_is_grad_cam_of_each_window(film: Path, checkpoint: Path, two_people: None) -> None:
+def test_the_heat_is_grad_cam_of_each_window(video: Path, checkpoint: Path, two_people: None) -> None:
     pytest.importorskip("pytorch_grad_cam", reason="grad-cam is not installed")
     from dferlib import load_model
     from dferlib.data.transforms import prepare
     from dferlib.evidence.explain import grad_cam
 
-    (first,) = predict_faces(film, checkpoint, most=1, heat=True)
-    plain = predict_faces(film, checkpoint, most=1)[0]
+    (first,) = predict_faces(video, checkpoint, most=1, heat=True)
+    plain = predict_faces(video, checkpoint, most=1)[0]
     np.testing.assert_allclose(first.probabilities, plain.probabilities)
     assert plain.heat is None and first.heat is not None
     heat, model = first.heat, load_model(checkpoint)
@@ -110,10 +115,10 @@ def test_the_heat_is_grad_cam_of_each_window(film: Path, checkpoint: Path, two_p
     assert heat.maps.shape == (len(first.times), frames, 14, 14) and heat.times.shape == (len(first.times), frames)
     assert heat.share == 56 / 64
     window = 2
-    shown = dict(read_video(film, 12))
+    shown = dict(read_video(video, 12))
     near = min(shown, key=lambda t: abs(t - first.times[window]))
     assert near == pytest.approx(first.times[window])
-    pixels = [faces.cut(shown[min(shown, key=lambda s: abs(s - t))], BOXES[0], 64) for t in heat.times[window]]
+    pixels = [cut(shown[min(shown, key=lambda s: abs(s - t))], BOXES[0], 64) for t in heat.times[window]]
     clip = prepare(torch.from_numpy(np.stack(pixels).transpose(0, 3, 1, 2).copy())[None], model.input_spec)[0]
     wanted, label = grad_cam(model, clip)
     assert label == first.probabilities[window].argmax()
@@ -123,7 +128,7 @@ def test_the_heat_is_grad_cam_of_each_window(film: Path, checkpoint: Path, two_p
 
 def test_boxes_words_and_bars_are_drawn_where_they_belong() -> None:
     plain = np.full((240, 400, 3), 90, np.uint8)
-    got = annotate(plain, [timeline()], 0.5)
+    got = annotate(plain, [timeline()], time=0.5)
     assert (plain == 90).all() and got.shape == plain.shape  # the original is left alone
     half = CROP * 20
     left, right = round(60 - half), round(60 + half)
@@ -132,10 +137,10 @@ def test_boxes_words_and_bars_are_drawn_where_they_belong() -> None:
     # the bar of the first class is 7 / 3 times as long as that of the second
     rows = [np.ptp(np.flatnonzero(got[y, 90:].max(1).astype(int) > 110)) for y in (39, 49)]
     assert rows[0] > rows[1]
-    both = annotate(plain, [timeline(), timeline(2)], 0.5)
+    both = annotate(plain, [timeline(), timeline(2)], time=0.5)
     assert (both[70, round(200 - CROP * 15)] != 90).any() and (got[70, round(200 - CROP * 15)] == 90).all()
-    assert (annotate(plain, [timeline()], 9.0) == 90).all()  # the face is not seen then
-    large = annotate(np.full((480, 800, 3), 90, np.uint8), [timeline()], 0.5, 2.0)
+    assert (annotate(plain, [timeline()], time=9.0) == 90).all()  # the face is not seen then
+    large = annotate(np.full((480, 800, 3), 90, np.uint8), [timeline()], time=0.5, scale=2.0)
     assert (large[120, [round(120 - 2 * half), round(120 + 2 * half)]] != 90).any(1).all()
 
 
@@ -144,52 +149,52 @@ def test_heat_colours_the_face_where_it_is() -> None:
     maps[2, :, 9:, 4:10] = 255  # below the middle
     heat = Heat(np.arange(5)[:, None] / 4 + np.array([-0.1, 0.1]), maps, 0.875)
     plain = np.full((240, 400, 3), 90, np.uint8)
-    change = np.abs(annotate(plain, [timeline(heat=heat)], 0.5).astype(int) - annotate(plain, [timeline()], 0.5)).sum(
-        -1
-    )
+    change = np.abs(
+        annotate(plain, [timeline(heat=heat)], time=0.5).astype(int) - annotate(plain, [timeline()], time=0.5)
+    ).sum(-1)
     assert change[72:78, 55:65].min() > 60 and change[:60].max() == 0 and change[:, 84:].max() == 0
-    later = annotate(plain, [timeline(heat=heat)], 0.95).astype(int) - annotate(plain, [timeline()], 0.95)
+    later = annotate(plain, [timeline(heat=heat)], time=0.95).astype(int) - annotate(plain, [timeline()], time=0.95)
     assert (later == 0).all()
 
 
-def test_the_film_has_every_picture_at_its_time(film: Path, checkpoint: Path, two_people: None, tmp_path: Path) -> None:
+def test_the_video_has_every_frame_at_its_time(video: Path, checkpoint: Path, two_people: None, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
-    write_film(predict_faces(film, checkpoint), out)
-    original, made = list(read_video(film)), list(read_video(out))
+    annotate_video(predict_faces(video, checkpoint), out)
+    original, made = list(read_video(video)), list(read_video(out))
     assert len(made) == len(original) == 40
     np.testing.assert_allclose([time for time, _ in made], [time for time, _ in original], atol=2e-3)
     assert made[0][1].shape == (120, 260, 3)  # even sides
     # outside of what was drawn it is the original, up to what the codec costs
     for (_, before), (_, after) in zip(original[::9], made[::9], strict=True):
         assert np.abs(before[:20, 200:258].astype(int) - after[:20, 200:258]).mean() < 12
-    with pytest.raises(InputError, match="one film"):
-        write_film([], out)
+    with pytest.raises(InputError, match="one video"):
+        annotate_video([], out)
     with pytest.raises(InputError, match=r"end the name in \.mp4"):
-        write_film([*predict_faces(film, checkpoint)], tmp_path / "out.avi")
+        annotate_video([*predict_faces(video, checkpoint)], tmp_path / "out.avi")
 
 
-def test_a_large_film_is_written_smaller(tmp_path: Path, checkpoint: Path) -> None:
+def test_a_large_video_is_written_smaller(tmp_path: Path, checkpoint: Path) -> None:
     path = tmp_path / "large.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=25)
         stream.width, stream.height, stream.pix_fmt = 1920, 1080, "yuv420p"
         for _ in range(3):
-            picture = np.full((1080, 1920, 3), 90, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            frame = np.full((1080, 1920, 3), 90, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
-    write_film(predict_faces(path, checkpoint, cropped=True), tmp_path / "small.mp4")
+    annotate_video(predict_faces(path, checkpoint, cropped=True), tmp_path / "small.mp4")
     info = probe(tmp_path / "small.mp4")
     assert (info.width, info.height) == (MAX_SIDE, 720)
-    picture = next(read_video(tmp_path / "small.mp4"))[1].astype(int)
-    assert np.abs(picture[360, 276:284] - 90).max() > 40  # the left edge of the middle square
+    frame = next(read_video(tmp_path / "small.mp4"))[1].astype(int)
+    assert np.abs(frame[360, 276:284] - 90).max() > 40  # the left edge of the middle square
 
 
-def test_the_command_writes_a_timeline_a_face_and_the_film(
-    film: Path, checkpoint: Path, two_people: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_command_writes_a_timeline_a_face_and_the_annotated_video(
+    video: Path, checkpoint: Path, two_people: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
     with pytest.raises(SystemExit) as status:
-        main(["predict", str(film), "--checkpoint", str(checkpoint), "--out", str(out), "--faces", "3", "--film"])
+        main(["predict", str(video), "--checkpoint", str(checkpoint), "--out", str(out), "--faces", "3", "--annotate"])
     assert status.value.code == 0
     names = {f"party{face}.timeline.{kind}" for face in ("", ".face2") for kind in ("png", "csv", "json")}
     assert {file.name for file in out.iterdir()} == names | {"party.annotated.mp4"}
@@ -198,8 +203,8 @@ def test_the_command_writes_a_timeline_a_face_and_the_film(
     assert "face 2" in printed and str(out / "party.annotated.mp4") in printed and EMOTIONS[0] in printed
 
 
-def test_several_films_have_one_bar(
-    film: Path, checkpoint: Path, two_people: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_several_videos_have_one_bar(
+    video: Path, checkpoint: Path, two_people: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run([film, film], checkpoint, tmp_path / "out")
+    write_timelines([video, video], checkpoint, tmp_path / "out")
     assert "videos: 100%" in capsys.readouterr().err

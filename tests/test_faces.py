@@ -11,12 +11,19 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dferlib.errors import InputError
-from dferlib.video import faces
-from dferlib.video.faces import CROP, bridge, cut, detect, follow, link, smooth
+from dferlib.inference.describing import load_describer
+from dferlib.makefaces.baking.template import bake_template
+from dferlib.models.staner import REGIONS
+from dferlib.video.faces import landmarks
+from dferlib.video.faces.aligning import align, similarity, template, warp
+from dferlib.video.faces.cutting import CROP, PARTS, cut, cut_parts, middle_square
+from dferlib.video.faces.finding import DITHER, SIDE, detect, load_detector
+from dferlib.video.faces.following import bridge, follow, follow_all, link, smooth
+from dferlib.video.faces.landmarks import FIVE, find_landmarks, landmarks_file, load_predictor, to_rectangle
 from dferlib.video.reading import read_video
 
 REAL = Path(__file__).parents[2] / "shared" / "real"
-needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="the photographs and films of real people are not here")
+needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="the photographs and videos of real people are not here")
 NOBODY = np.empty((0, 3))
 
 
@@ -70,15 +77,15 @@ def test_short_gaps_are_bridged_by_straight_lines_and_long_ones_are_not() -> Non
     assert np.isnan(filled[:5]).all() and np.isnan(filled[10:20]).all() and np.isnan(filled[21:]).all()
 
 
-boxes_in_a_film = st.lists(
+boxes_in_a_video = st.lists(
     st.lists(st.tuples(st.floats(0, 600), st.floats(0, 300), st.floats(40, 200)), max_size=4), min_size=1, max_size=20
 )
 
 
 @settings(deadline=None, derandomize=True)
-@given(film=boxes_in_a_film)
-def test_linking_neither_loses_nor_invents_a_box(film: list) -> None:
-    found = [np.array(boxes, dtype=float).reshape(-1, 3) for boxes in film]
+@given(video=boxes_in_a_video)
+def test_linking_neither_loses_nor_invents_a_box(video: list) -> None:
+    found = [np.array(boxes, dtype=float).reshape(-1, 3) for boxes in video]
     times = ticks(len(found))
     linked = link(times, found)
     for now, boxes in enumerate(found):
@@ -132,12 +139,12 @@ def test_people_who_cross_are_told_apart_by_their_faces() -> None:
     anna, bert, found, people = crossing()
     rng = np.random.default_rng(0)
     noisy = [one + rng.normal(0, 0.02, one.shape) for one in people]  # 0.3 apart for one person
-    first, second = faces.follow_all(ticks(40), found, noisy)
+    first, second = follow_all(ticks(40), found, noisy)
     np.testing.assert_allclose(first, bert, atol=1e-6)
     apart = np.isfinite(second[:, 2])
     np.testing.assert_allclose(second[apart], anna[apart], atol=1e-6)
     assert apart[:16].all() and apart[24:].all()
-    by_place = faces.follow_all(ticks(40), found)
+    by_place = follow_all(ticks(40), found)
     assert any(np.abs(track[0, 0] - track[-1, 0]) < 50 for track in by_place), "place alone takes one for the other"
 
 
@@ -145,17 +152,17 @@ def test_after_a_cut_another_face_in_the_same_place_is_another_person() -> None:
     here, there = walk(60, (100, 200, 100), (0, 0, 0)), walk(60, (400, 200, 60), (0, 0, 0))
     found = [there[k : k + 1] if k >= 40 else here[k : k + 1] for k in range(60)]
     people = [np.stack([BERT if 20 <= k < 40 else ANNA]) for k in range(60)]
-    anna, bert = faces.follow_all(ticks(60), found, people)
+    anna, bert = follow_all(ticks(60), found, people)
     np.testing.assert_allclose(anna[:20], here[:20], atol=1e-6)
     assert np.isnan(anna[20:40]).all()
     np.testing.assert_allclose(anna[40:], there[40:], atol=1e-6)  # seen again elsewhere and smaller
     np.testing.assert_array_equal(np.isfinite(bert[:, 2]), (np.arange(60) >= 20) & (np.arange(60) < 40))
 
 
-def test_a_face_does_not_leap_to_another_place_from_one_picture_to_the_next() -> None:
+def test_a_face_does_not_leap_to_another_place_from_one_frame_to_the_next() -> None:
     here, there = walk(40, (100, 200, 100), (0, 0, 0)), walk(40, (400, 200, 100), (0, 0, 0))
     found = [(there if k >= 20 else here)[k : k + 1] for k in range(40)]
-    tracks = faces.follow_all(ticks(40), found, [ANNA[None]] * 40)
+    tracks = follow_all(ticks(40), found, [ANNA[None]] * 40)
     assert len(tracks) == 2, "smoothing must not run across a cut"
 
 
@@ -174,7 +181,7 @@ def photograph(person: str, face: str) -> np.ndarray:
 def test_real_people_who_cross_are_told_apart() -> None:
     """Photographs of two people slide over each other; the one in front smiles, the other begins to half way."""
     needs_landmarks()
-    describe = faces.describer()
+    describe = load_describer()
     assert describe is not None
     found, people, truth = [], [], []
     for k in range(30):
@@ -185,12 +192,12 @@ def test_real_people_who_cross_are_told_apart() -> None:
         found.append(detect(stage))
         people.append(describe(stage, found[-1]))
         truth.append([left[person] + 150 for person in ("001", "003")])
-    front, back = faces.follow_all(ticks(30, 8), found, people)[:2]
+    front, back = follow_all(ticks(30, 8), found, people)[:2]
     for track, x in zip((front, back), np.array(truth).T, strict=True):
         seen = np.isfinite(track[:, 2])
         assert seen[:8].all() and seen[-8:].all()
         assert np.abs(track[seen, 0] - x[seen]).max() < 30
-    assert len(faces.follow_all(ticks(30, 8), found, people)) == 2
+    assert len(follow_all(ticks(30, 8), found, people)) == 2
 
 
 @needs_real
@@ -198,11 +205,11 @@ def test_a_descriptor_is_dlibs() -> None:
     needs_landmarks()
     import dlib
 
-    describe, picture = faces.describer(), photograph("001", "neutral")
+    describe, picture = load_describer(), photograph("001", "neutral")
     assert describe is not None
     boxes = detect(picture)
-    weights = faces.landmarks_file(5).with_name("dlib_face_recognition_resnet_model_v1.dat")
-    shape = dlib.shape_predictor(str(faces.landmarks_file(5)))(picture, faces._rectangle(boxes[0]))
+    weights = landmarks_file(5).with_name("dlib_face_recognition_resnet_model_v1.dat")
+    shape = dlib.shape_predictor(str(landmarks_file(5)))(picture, to_rectangle(boxes[0]))
     theirs = dlib.face_recognition_model_v1(str(weights)).compute_face_descriptor(picture, shape)
     np.testing.assert_allclose(describe(picture, boxes)[0], np.array(theirs), atol=1e-5)
     assert describe(picture, NOBODY).shape == (0, 128)
@@ -212,16 +219,16 @@ def test_without_the_weights_place_alone_tells_people_apart(monkeypatch: pytest.
     def missing(*args: object) -> None:
         raise InputError("not here")
 
-    monkeypatch.setattr("dferlib.models.dlib_face.load_dlib_weights", missing)
-    faces.describer.cache_clear()
-    assert faces.describer() is None
-    faces.describer.cache_clear()
+    monkeypatch.setattr("dferlib.inference.describing.load_dlib_weights", missing)
+    load_describer.cache_clear()
+    assert load_describer() is None
+    load_describer.cache_clear()
 
 
 def test_what_flickers_up_once_is_no_face() -> None:
     found = [np.array([[100.0 + 300 * (k // 10), 100, 80]]) if k in (5, 15) else NOBODY for k in range(20)]
     assert np.isnan(follow(ticks(20), found)).all()
-    assert np.isfinite(follow(ticks(1), [np.array([[100.0, 100, 80]])])).all()  # but a photograph has one picture only
+    assert np.isfinite(follow(ticks(1), [np.array([[100.0, 100, 80]])])).all()  # but a photograph has one frame only
 
 
 def test_the_crop_takes_the_square_around_the_box() -> None:
@@ -244,7 +251,7 @@ def test_a_crop_beyond_the_edge_repeats_the_edge() -> None:
 
 
 def test_without_dlib_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    faces._detector.cache_clear()
+    load_detector.cache_clear()
     original = builtins.__import__
 
     def refuse(name: str, *rest: Any) -> Any:
@@ -255,7 +262,7 @@ def test_without_dlib_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(InputError, match=r'pip install "dferlib\[faces\]"'):
         detect(np.zeros((100, 100, 3), np.uint8))
-    faces._detector.cache_clear()
+    load_detector.cache_clear()
 
 
 def test_noise_holds_no_face() -> None:
@@ -288,7 +295,7 @@ def test_a_rendered_face_is_found_where_it_was_drawn() -> None:
         pixels = (picture.clamp(0, 1) * 255).to(torch.uint8).numpy()
         wide = np.zeros((260, 460, 3), np.uint8)
         wide[20:244, 200:424] = pixels  # away from the middle, so that scaling back is tested
-        boxes = np.concatenate([detect(wide, 640 * dither)[:1] for dither in faces.DITHER])
+        boxes = np.concatenate([detect(wide, 640 * dither)[:1] for dither in DITHER])
         x, y, side = boxes.mean(0)
         errors.append(((x - 312) / 112, (y - 132) / 112, CROP * side / 112))
     assert np.abs(errors)[:, :2].max() < 0.1
@@ -307,7 +314,7 @@ def test_photographs_are_framed_as_makefaces_frames() -> None:
         wanted = 2 * HALF_WIDTH / EYES_TO_MOUTH * np.hypot(*(mouth - eyes))
         with Image.open(REAL / "london" / f"{person}_neutral.jpg") as image:
             picture = np.asarray(image.convert("RGB"))
-        x, y, side = np.mean([detect(picture, 448 * dither)[0] for dither in faces.DITHER], 0)
+        x, y, side = np.mean([detect(picture, 448 * dither)[0] for dither in DITHER], 0)
         middle = (eyes + mouth) / 2
         framed.append((CROP * side / wanted, (x - middle[0]) / wanted, (y - middle[1]) / wanted))
     scale, across, down = np.array(framed).T
@@ -318,11 +325,11 @@ def test_photographs_are_framed_as_makefaces_frames() -> None:
 
 
 @needs_real
-def test_the_face_of_a_real_film_is_followed() -> None:
+def test_the_face_of_a_real_video_is_followed() -> None:
     times, found = [], []
-    for k, (time, picture) in enumerate(read_video(REAL / "video" / "single_face.mp4", rate=12)):
+    for k, (time, frame) in enumerate(read_video(REAL / "video" / "single_face.mp4", rate=12)):
         times.append(time)
-        found.append(detect(picture, faces.SIDE * faces.DITHER[k % len(faces.DITHER)]))
+        found.append(detect(frame, SIDE * DITHER[k % len(DITHER)]))
     track = follow(np.array(times), found)
     assert np.isfinite(track).all(1).mean() > 0.95
     # the head hardly moves: the smoothed box must not jump
@@ -333,7 +340,7 @@ def needs_landmarks() -> None:
     """Skip where dlib or its models are not installed."""
     pytest.importorskip("dlib", reason="dlib is not installed")
     try:
-        faces.landmarks_file()
+        landmarks_file()
     except InputError as error:
         pytest.skip(str(error))
 
@@ -348,7 +355,7 @@ def needs_landmarks() -> None:
 def test_a_similarity_is_found_again(seed: int, turn: float, scale: float, shift: tuple[float, float]) -> None:
     points = np.random.default_rng(seed).normal(0, 10, (5, 2))
     matrix = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    got = faces.similarity(points, points @ matrix.T + shift)
+    got = similarity(points, points @ matrix.T + shift)
     np.testing.assert_allclose(got, np.column_stack([matrix, shift]), atol=1e-6 * scale)
 
 
@@ -363,11 +370,11 @@ def test_a_similarity_is_the_best_there_is() -> None:
         return float(((points @ matrix.T + v[2:] - wanted) ** 2).sum())
 
     best = minimize(miss, np.array([1.0, 0, 0, 0])).x
-    got = faces.similarity(points, wanted)
+    got = similarity(points, wanted)
     np.testing.assert_allclose([got[0, 0], got[1, 0], *got[:, 2]], best, atol=1e-5)
     assert got[0, 0] == got[1, 1] and got[0, 1] == -got[1, 0]
     with pytest.raises(InputError, match="one place"):
-        faces.similarity(np.ones((5, 2)), wanted[:5])
+        similarity(np.ones((5, 2)), wanted[:5])
 
 
 def render(seed: int, side: int, turn: tuple[float, float, float] = (0, 0, 0)) -> tuple[np.ndarray, np.ndarray]:
@@ -393,8 +400,12 @@ def render(seed: int, side: int, turn: tuple[float, float, float] = (0, 0, 0)) -
 def test_the_template_is_the_mean_of_rendered_faces() -> None:
     people = np.mean([render(seed, 64)[1] / 64 for seed in range(6)], 0)
     # people differ from the template head, in the jaw above all, and some are talking
-    assert np.abs(people - faces.template())[17:48].max() < 0.04
-    assert faces.template().shape == (68, 2)
+    assert np.abs(people - template())[17:48].max() < 0.04
+    assert template().shape == (68, 2)
+
+
+def test_the_template_in_the_package_is_makefaces_own() -> None:
+    np.testing.assert_allclose(template(), bake_template(), rtol=0, atol=1e-6)
 
 
 def test_landmarks_are_found_where_they_were_rendered() -> None:
@@ -403,16 +414,16 @@ def test_landmarks_are_found_where_they_were_rendered() -> None:
         errors = []
         for seed in range(3):
             picture, truth = render(seed, 256, (0.1, 0.0, 0.15))
-            wanted = truth[list(faces.FIVE)] if count == 5 else truth
+            wanted = truth[list(FIVE)] if count == 5 else truth
             box = np.array([[*truth.mean(0), 256 / CROP]])
-            found = faces.landmarks(picture, box, count)
+            found = find_landmarks(picture, box, count)
             assert found.shape == (1, count, 2)
             eyes = np.linalg.norm(truth[45] - truth[36])
             errors.append(np.linalg.norm(found[0] - wanted, axis=1).mean() / eyes)
         assert np.mean(errors) < most
-    assert faces.landmarks(picture, NOBODY).shape == (0, 5, 2)
+    assert find_landmarks(picture, NOBODY).shape == (0, 5, 2)
     with pytest.raises(InputError, match="choose one of 5, 68"):
-        faces.landmarks(picture, box, 6)
+        find_landmarks(picture, box, 6)
 
 
 def test_a_warped_face_lies_on_the_template_upright_and_of_its_size() -> None:
@@ -420,9 +431,9 @@ def test_a_warped_face_lies_on_the_template_upright_and_of_its_size() -> None:
     large = np.zeros((900, 700, 3), np.uint8)
     large[500:756, 300:556] = picture
     truth += np.array([300, 500])
-    for points in (truth, truth[list(faces.FIVE)]):
-        got = faces.warp(large, points, 128)
-        matrix = faces.similarity(truth[list(faces.FIVE)], faces.template()[list(faces.FIVE)] * 128)
+    for points in (truth, truth[list(FIVE)]):
+        got = warp(large, points, 128)
+        matrix = similarity(truth[list(FIVE)], template()[list(FIVE)] * 128)
         # every pixel of the result must show the pixel of the picture that the similarity says
         back = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))
         y, x = np.mgrid[30:100:10, 30:100:10] + 0.5
@@ -430,31 +441,29 @@ def test_a_warped_face_lies_on_the_template_upright_and_of_its_size() -> None:
         there = large[where[1].astype(int), where[0].astype(int)].astype(float)
         assert np.abs(got[30:100:10, 30:100:10].reshape(-1, 3) - there).mean() < 12
     # the eyes are level now: the same five points, brought along, lie on the template's
-    moved = truth[list(faces.FIVE)] @ matrix[:, :2].T + matrix[:, 2]
-    assert np.abs(moved - faces.template()[list(faces.FIVE)] * 128).max() < 6
+    moved = truth[list(FIVE)] @ matrix[:, :2].T + matrix[:, 2]
+    assert np.abs(moved - template()[list(FIVE)] * 128).max() < 6
 
 
 def test_a_face_that_is_made_much_smaller_is_averaged_not_sampled() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (1024, 1024, 3), dtype=np.uint8)
-    got = faces.warp(noise, faces.template()[list(faces.FIVE)] * 1024, 64)
+    got = warp(noise, template()[list(FIVE)] * 1024, 64)
     assert got.std() < 10  # the deviation of 16 x 16 averaged pixels is 74 / 16; of sampled ones, 74
 
 
 def test_parts_have_staners_sizes_and_follow_the_landmarks() -> None:
-    from dferlib.models.staner import REGIONS
-
     y, x = np.mgrid[:112, :112]
     picture = np.stack([x, y, x * 0], -1).astype(np.uint8)
-    points = faces.template() * 112
-    cut_out = faces.cut_parts(picture, points)
-    moved = faces.cut_parts(picture, points + np.array([2, 3]))
+    points = template() * 112
+    cut_out = cut_parts(picture, points, regions=REGIONS)
+    moved = cut_parts(picture, points + np.array([2, 3]), regions=REGIONS)
     assert list(cut_out) == list(REGIONS)
     for name, (top, bottom, left, right) in REGIONS.items():
         part = cut_out[name]
         assert part.shape == (round(bottom * 112) - round(top * 112), round(right * 112) - round(left * 112), 3)
         inside = moved[name][5:-5, 5:-5].astype(int) - part[5:-5, 5:-5]
         assert (inside[..., 0] == 2).all() and (inside[..., 1] == 3).all()
-        marks = points[faces.PARTS[name]]
+        marks = points[PARTS[name]]
         assert (marks > part[0, 0, :2]).all() and (marks < part[-1, -1, :2]).all()  # the part is whole
         # STANER's fixed boxes are where the template has the parts
         middle = part.reshape(-1, 3).mean(0)[:2] / 112
@@ -466,37 +475,37 @@ def test_a_moving_tilted_face_is_steady_once_aligned() -> None:
     face, truth = render(1, 224)
     still = Image.fromarray(face)
 
-    def pictures() -> Any:
+    def frames() -> Any:
         for k in range(12):
             frame = Image.new("RGB", (480, 400))
             frame.paste(still.rotate(3 * np.sin(k / 3), resample=Image.Resampling.BICUBIC), (60 + 8 * k, 100))
             yield np.asarray(frame)
 
-    got = faces.align(pictures, 96)
+    got = align(frames, 96)
     assert got is not None and got.shape == (12, 96, 96, 3)
-    wanted = faces.warp(face, truth, 96).astype(float)
+    wanted = warp(face, truth, 96).astype(float)
     inner = slice(24, 72)
     assert np.abs(got[:, inner, inner] - wanted[inner, inner]).mean() < 25
     assert got[:, inner, inner].astype(float).std(0).mean() < 12
-    assert faces.align(lambda: [np.zeros((200, 200, 3), np.uint8)] * 4, 96) is None
-    assert faces.align(list, 96) is None
+    assert align(lambda: [np.zeros((200, 200, 3), np.uint8)] * 4, 96) is None
+    assert align(list, 96) is None
 
 
 def test_a_missing_model_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def absent(name: str) -> Any:
-        raise faces.metadata.PackageNotFoundError(name)
+        raise landmarks.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(faces.metadata, "distribution", absent)
+    monkeypatch.setattr(landmarks.metadata, "distribution", absent)
     with pytest.raises(InputError, match="face-weights"):
-        faces.landmarks_file(68)
+        landmarks_file(68)
 
 
 def test_the_model_for_research_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
     needs_landmarks()
-    faces._predictor.cache_clear()
+    load_predictor.cache_clear()
     picture = np.zeros((64, 64, 3), np.uint8)
     for count in (5, 68, 68):
-        faces.landmarks(picture, np.array([[32.0, 32, 40]]), count)
+        find_landmarks(picture, np.array([[32.0, 32, 40]]), count)
     assert [record.getMessage() for record in caplog.records if "commercial" in record.getMessage()] == [
         "the model of 68 landmarks was trained on iBUG 300-W: it must not be used in commercial products"
     ]
@@ -504,7 +513,7 @@ def test_the_model_for_research_says_so_once(caplog: pytest.LogCaptureFixture) -
 
 def test_a_picture_that_is_a_face_is_cut_whole() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(cut(picture, faces.whole(picture)[0], 60), picture[:, 10:70])
+    np.testing.assert_array_equal(cut(picture, middle_square(picture)[0], 60), picture[:, 10:70])
 
 
 @needs_real
@@ -516,12 +525,12 @@ def test_photographs_are_aligned_to_the_template() -> None:
         picture = np.asarray(
             Image.open(REAL / "london" / f"{Path(person).stem.split('_')[0]}_neutral.jpg").convert("RGB")
         )
-        points = faces.landmarks(picture, detect(picture)[:1])[0]
+        points = find_landmarks(picture, detect(picture)[:1])[0]
         # the set's own template begins with the middles of both pupils
-        matrix = faces.similarity(points, faces.template()[list(faces.FIVE)])
+        matrix = similarity(points, template()[list(FIVE)])
         shrunk.append(marks[person][:2] @ matrix[:, :2].T + matrix[:, 2])
     pupils = np.mean(shrunk, 0)
-    wanted = np.stack([faces.template()[36:42].mean(0), faces.template()[42:48].mean(0)])
+    wanted = np.stack([template()[36:42].mean(0), template()[42:48].mean(0)])
     assert np.abs(pupils[np.argsort(pupils[:, 0])] - wanted).max() < 0.03
     assert np.std(shrunk, 0).max() < 0.02
 
@@ -530,9 +539,9 @@ def test_every_face_is_followed_and_who_passes_by_is_left_out() -> None:
     one, two = walk(40, (100, 200, 100), (1, 0, 0)), walk(40, (400, 200, 80), (0, 1, 0))
     passer = walk(3, (700, 300, 300), (0, 0, 0))
     found = [np.stack([two[k], one[k]][k % 2 :] + ([passer[k - 10]] if 10 <= k < 13 else [])) for k in range(40)]
-    # the second face is seen in every other picture only, which is bridged
-    tracks = faces.follow_all(ticks(40), found)
+    # the second face is seen in every other frame only, which is bridged
+    tracks = follow_all(ticks(40), found)
     assert len(tracks) == 2
     np.testing.assert_allclose(tracks[0], one, atol=1e-6)
     np.testing.assert_allclose(tracks[1][:39], two[:39], atol=1e-6)
-    assert faces.follow_all(ticks(5), [NOBODY] * 5) == []
+    assert follow_all(ticks(5), [NOBODY] * 5) == []

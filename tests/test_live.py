@@ -1,4 +1,4 @@
-"""Pictures as they come: what is said of the last second, the camera, the widget."""
+"""Frames as they come: what is said of the last second, the camera, the widget."""
 
 import io
 import threading
@@ -18,8 +18,8 @@ from dferlib.data.sampling import segment_indices
 from dferlib.data.transforms import prepare
 from dferlib.errors import InputError
 from dferlib.inference.live import LiveView, Moment, camera, watch
-from dferlib.inference.predictor import UNSURE
-from dferlib.video import faces
+from dferlib.inference.timeline import UNSURE
+from dferlib.video.faces.cutting import cut
 
 BOX = np.array([80.0, 60.0, 50.0])
 
@@ -34,16 +34,16 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def found_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faces, "detect", lambda picture, side: BOX[None].copy())
+    monkeypatch.setattr("dferlib.inference.live.detect", lambda frame, side: BOX[None].copy())
 
 
-def picture(k: int) -> np.ndarray:
+def frame(k: int) -> np.ndarray:
     y, x = np.mgrid[:120, :160]
     return np.stack([x, y, 0 * x + 4 * k], -1).astype(np.uint8)
 
 
 def stream(count: int, rate: float = 12) -> Iterator[tuple[float, np.ndarray]]:
-    return ((k / rate, picture(k)) for k in range(count))
+    return ((k / rate, frame(k)) for k in range(count))
 
 
 def test_each_moment_is_what_the_model_says_of_the_second_before(checkpoint: Path, found_everywhere: None) -> None:
@@ -52,12 +52,12 @@ def test_each_moment_is_what_the_model_says_of_the_second_before(checkpoint: Pat
     for now, moment in enumerate(moments):
         window = range(max(0, now - 12), now + 1)
         chosen = [window[k] for k in segment_indices(len(window), model.input_spec.frames)]
-        clip = np.stack([faces.cut(picture(k), BOX, 64) for k in chosen]).transpose(0, 3, 1, 2).copy()
+        clip = np.stack([cut(frame(k), BOX, 64) for k in chosen]).transpose(0, 3, 1, 2).copy()
         with torch.no_grad():
             wanted = model(prepare(torch.from_numpy(clip)[None], model.input_spec)).softmax(1)[0]
         np.testing.assert_allclose(moment.probabilities, wanted, atol=1e-5)
         np.testing.assert_allclose(moment.box, BOX)
-        assert moment.time == now / 12 and (moment.picture == picture(now)).all()
+        assert moment.time == now / 12 and (moment.frame == frame(now)).all()
     said = np.stack([moment.probabilities for moment in moments])
     assert said.std(0).max() > 1e-5
 
@@ -69,20 +69,22 @@ def test_a_fast_camera_is_thinned_out_and_a_slow_one_is_not(checkpoint: Path, fo
 
 
 def test_a_face_that_is_gone_is_not_answered_for(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faces, "detect", lambda seen, side: BOX[None].copy() if seen[0, 0, 2] < 60 else BOX[None][:0])
+    monkeypatch.setattr(
+        "dferlib.inference.live.detect", lambda seen, side: BOX[None].copy() if seen[0, 0, 2] < 60 else BOX[None][:0]
+    )
     moments = list(watch(stream(30), checkpoint))
     assert [moment.label == "no face" for moment in moments] == [False] * 15 + [True] * 15
     gone = moments[-1]
-    assert gone.box is None and (gone.drawn() == gone.picture).all()
-    assert (moments[0].drawn() != moments[0].picture).any()
+    assert gone.box is None and (gone.annotated() == gone.frame).all()
+    assert (moments[0].annotated() != moments[0].frame).any()
 
 
 def test_a_weak_answer_is_unsure() -> None:
     for row, wanted in (([0.9, 0.1], "glad"), ([0.5, 0.5], UNSURE)):
-        assert Moment(0.0, picture(0), ("glad", "sad"), BOX, np.array(row)).label == wanted
+        assert Moment(0.0, frame(0), ("glad", "sad"), BOX, np.array(row)).label == wanted
 
 
-def test_pictures_are_forgotten_after_a_second(checkpoint: Path, found_everywhere: None) -> None:
+def test_frames_are_forgotten_after_a_second(checkpoint: Path, found_everywhere: None) -> None:
     class Kept(np.ndarray):
         """An array that can be counted."""
 
@@ -90,7 +92,7 @@ def test_pictures_are_forgotten_after_a_second(checkpoint: Path, found_everywher
 
     def shown() -> Iterator[tuple[float, np.ndarray]]:
         for k in range(60):
-            one = picture(k).view(Kept)
+            one = frame(k).view(Kept)
             seen.append(weakref.ref(one))
             yield k / 12, one
 
@@ -98,12 +100,12 @@ def test_pictures_are_forgotten_after_a_second(checkpoint: Path, found_everywher
         assert sum(one() is not None for one in seen) <= 16
 
 
-def film(path: Path, count: int = 12) -> Path:
+def write_video(path: Path, count: int = 12) -> Path:
     with av.open(str(path), "w") as container:
         out = container.add_stream("ffv1", rate=12)
         out.width, out.height, out.pix_fmt = 160, 120, "bgr0"
         for k in range(count):
-            container.mux(out.encode(av.VideoFrame.from_ndarray(picture(k), format="rgb24")))
+            container.mux(out.encode(av.VideoFrame.from_ndarray(frame(k), format="rgb24")))
         container.mux(out.encode())
     return path
 
@@ -112,15 +114,15 @@ def readers() -> int:
     return sum("_read" in thread.name for thread in threading.enumerate())
 
 
-def test_a_camera_gives_its_newest_picture_and_is_set_free(tmp_path: Path) -> None:
-    path = str(film(tmp_path / "c.mkv"))  # FFmpeg reads it as it reads a camera, only faster
+def test_a_camera_gives_its_newest_frame_and_is_set_free(tmp_path: Path) -> None:
+    path = str(write_video(tmp_path / "c.mkv"))  # FFmpeg reads it as it reads a camera, only faster
     shown = list(camera(path, "matroska"))
-    assert (shown[-1][1] == picture(11)).all() and shown[0][0] == 0
+    assert (shown[-1][1] == frame(11)).all() and shown[0][0] == 0
     assert (np.diff([now for now, _ in shown]) > 0).all() and readers() == 0
     slow = camera(path, "matroska")
     next(slow)
     time.sleep(0.3)  # whoever is slow misses what came meanwhile
-    assert (next(slow)[1] == picture(11)).all()
+    assert (next(slow)[1] == frame(11)).all()
     slow.close()
     assert readers() == 0
 
@@ -147,11 +149,11 @@ def test_a_camera_that_falls_silent_is_told(tmp_path: Path, monkeypatch: pytest.
             yield from ()
 
     monkeypatch.setattr(av, "open", lambda *_, **__: Silent())
-    with pytest.raises(InputError, match=r"no picture for 0\.1 s"):
+    with pytest.raises(InputError, match=r"no frame for 0\.1 s"):
         next(camera("x"))
 
 
-def test_the_widget_shows_the_last_picture(checkpoint: Path, found_everywhere: None) -> None:
+def test_the_widget_shows_the_last_frame(checkpoint: Path, found_everywhere: None) -> None:
     pytest.importorskip("ipywidgets", reason="ipywidgets is not installed")
     view = LiveView(checkpoint, stream(5))
     image, row = view.widget.children
@@ -159,10 +161,10 @@ def test_the_widget_shows_the_last_picture(checkpoint: Path, found_everywhere: N
     assert words.value == "not started"
     view.start()
     view.wait()
-    assert words.value == "no more pictures"
+    assert words.value == "no more frames"
     with Image.open(io.BytesIO(image.value)) as shown:
         assert shown.size == (160, 120) and shown.format == "JPEG"
-        wanted = list(watch(stream(5), checkpoint))[-1].drawn()
+        wanted = list(watch(stream(5), checkpoint))[-1].annotated()
         assert np.abs(np.asarray(shown).astype(int) - wanted).mean() < 8
     with pytest.raises(InputError, match="started before"):
         view.start()
@@ -175,7 +177,7 @@ def test_the_button_stops_an_endless_stream_and_closes_it(checkpoint: Path, foun
     def endless() -> Iterator[tuple[float, np.ndarray]]:
         try:
             for k in range(10**9):
-                yield k / 12, picture(k)
+                yield k / 12, frame(k)
                 shown.set()
         finally:
             closed.set()

@@ -1,4 +1,4 @@
-"""Five hundred damaged films and images: each is read, or refused with one line; quickly, and in little memory."""
+"""Five hundred damaged videos and images: each is read, or refused with one line; quickly, and in little memory."""
 
 import itertools
 import multiprocessing
@@ -123,7 +123,7 @@ def mutants(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def read_everything(inbox: Connection) -> None:
-    """In another process: read whatever path comes as a film and as an image, and answer what happened."""
+    """In another process: read whatever path comes as a video and as an image, and answer what happened."""
     import resource
 
     from dferlib.data.sets.files import read_image

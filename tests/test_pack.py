@@ -20,7 +20,8 @@ from dferlib.data.pack import MANIFEST, SKIPPED, PackedClips, pack
 from dferlib.data.protocols import public_splits
 from dferlib.data.sets import BENCHMARKS
 from dferlib.data.store import facts_file
-from dferlib.video import faces
+from dferlib.video.faces.aligning import template
+from dferlib.video.faces.landmarks import FIVE, find_landmarks
 
 TREES = {
     "DFEW": trees.dfew,
@@ -260,8 +261,8 @@ def test_aligned_clips_show_the_face_and_those_without_are_listed(
         seen.append(shown)
         return None if len(shown) == 3 else np.stack([np.full((size, size, 3), grey, np.uint8) for grey in shown])
 
-    monkeypatch.setattr(faces, "align", align)
-    monkeypatch.setattr(faces, "landmarks_file", lambda: None)
+    monkeypatch.setattr("dferlib.data.pack.align_face", align)
+    monkeypatch.setattr("dferlib.data.pack.landmarks_file", lambda: None)
     packed = pack("DFEW", root, tmp_path / "packed", 16, align=True, workers=1, progress=False)
     lengths = [trees.dfew_length(k) for k in range(1, 21)]
     assert len(packed) == sum(length != 3 for length in lengths) and len(seen) == 20
@@ -309,8 +310,8 @@ def test_an_aligned_photograph_lies_as_the_template_does(tmp_path: Path) -> None
         for image in folder.iterdir():
             Image.open(real / "001_neutral.jpg").resize((300, 300)).save(image)
     packed = pack("DFEW", root, tmp_path / "packed", 128, align=True, workers=1, progress=False)
-    points = faces.landmarks(packed.read(0)[0].transpose(1, 2, 0), np.array([[64.0, 64, 100]]))[0]
-    assert np.abs(points - 128 * faces.template()[list(faces.FIVE)]).mean() < 3
+    points = find_landmarks(packed.read(0)[0].transpose(1, 2, 0), np.array([[64.0, 64, 100]]))[0]
+    assert np.abs(points - 128 * template()[list(FIVE)]).mean() < 3
 
 
 def test_landmarks_are_packed_with_their_frames(tmp_path: Path) -> None:

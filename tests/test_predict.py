@@ -1,4 +1,4 @@
-"""From a film to a timeline, from end to end."""
+"""From a video to a timeline, from end to end."""
 
 import csv
 import json
@@ -18,12 +18,14 @@ from dferlib.cli import main
 from dferlib.data.sampling import segment_indices
 from dferlib.data.transforms import prepare
 from dferlib.errors import InputError
-from dferlib.inference.predictor import RATE, UNSURE, WINDOW, Timeline, run, windows
-from dferlib.video import faces
+from dferlib.inference.clips import RATE, WINDOW, windows
+from dferlib.inference.timeline import UNSURE, Timeline
+from dferlib.inference.writing import write_timelines
+from dferlib.video.faces.cutting import cut
 from dferlib.video.reading import read_video
 
 REAL = Path(__file__).parents[2] / "shared" / "real"
-needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="the photographs and films of real people are not here")
+needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="the photographs and videos of real people are not here")
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +36,13 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def write_film(path: Path, pictures: list[np.ndarray], rate: int = 25) -> Path:
+def write_video(path: Path, frames: list[np.ndarray], rate: int = 25) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=rate)
-        stream.height, stream.width = pictures[0].shape[:2]
+        stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt, stream.bit_rate = "yuv420p", 4_000_000
-        for picture in pictures:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
     return path
 
@@ -48,21 +50,21 @@ def write_film(path: Path, pictures: list[np.ndarray], rate: int = 25) -> Path:
 @pytest.fixture(scope="module")
 def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
-    pictures = [rng.integers(0, 256, (120, 160, 3), dtype=np.uint8) for _ in range(12)]
-    return write_film(tmp_path_factory.mktemp("film") / "noise.mp4", pictures)
+    frames = [rng.integers(0, 256, (120, 160, 3), dtype=np.uint8) for _ in range(12)]
+    return write_video(tmp_path_factory.mktemp("video") / "noise.mp4", frames)
 
 
 @pytest.fixture
-def film(tmp_path: Path) -> Path:
+def video(tmp_path: Path) -> Path:
     """Four seconds of a slowly changing pattern; whoever asks finds a face in it with `found_everywhere`."""
     y, x = np.mgrid[:120, :160]
-    pictures = [np.stack([x + k, y + k, x * 0 + 2 * k], -1).astype(np.uint8) for k in range(100)]
-    return write_film(tmp_path / "my.holiday.mp4", pictures)
+    frames = [np.stack([x + k, y + k, x * 0 + 2 * k], -1).astype(np.uint8) for k in range(100)]
+    return write_video(tmp_path / "my.holiday.mp4", frames)
 
 
 @pytest.fixture
 def found_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faces, "detect", lambda picture, side: np.array([[80.0, 60.0, 50.0]]))
+    monkeypatch.setattr("dferlib.video.faces.tracking.detect", lambda frame, side: np.array([[80.0, 60.0, 50.0]]))
 
 
 def timeline(rows: list[list[float]], times: list[float] | None = None) -> Timeline:
@@ -70,7 +72,7 @@ def timeline(rows: list[list[float]], times: list[float] | None = None) -> Timel
     when = np.array(times if times is not None else np.arange(count) / 4)
     faces_seen = tuple((float(t), np.full((8, 8, 3), 90, np.uint8)) for t in when[:10])
     box = np.random.default_rng(0).uniform(50, 100, (count, 3))
-    return Timeline(Path("film.mp4"), float(when[-1]) + 0.5, when, np.array(rows), ("glad", "sad"), box, faces_seen)
+    return Timeline(Path("video.mp4"), float(when[-1]) + 0.5, when, np.array(rows), ("glad", "sad"), box, faces_seen)
 
 
 @settings(deadline=None, derandomize=True)
@@ -89,22 +91,22 @@ def test_windows_hold_what_is_near_and_shows_the_face(gaps: list[float], hidden:
     for middle, members in got:
         wanted = [k for k, t in enumerate(times) if abs(t - times[middle]) <= WINDOW / 2 + 1e-6 and k not in hidden]
         assert members.tolist() == wanted and middle in wanted
-    for k in range(int(times[-1] / step) + 1):  # every step is answered by its nearest picture
+    for k in range(int(times[-1] / step) + 1):  # every step is answered by its nearest frame
         distance = np.abs(times - k * step)
         best = set(np.flatnonzero(distance <= distance.min() + 1e-9).tolist())
         assert best & (set(middles) | hidden)
 
 
 def test_the_timeline_is_what_the_model_says_of_each_window(
-    film: Path, checkpoint: Path, found_everywhere: None
+    video: Path, checkpoint: Path, found_everywhere: None
 ) -> None:
-    got = predict_video(film, checkpoint)
+    got = predict_video(video, checkpoint)
     model = load_model(checkpoint)
-    sampled = list(read_video(film, RATE))
+    sampled = list(read_video(video, RATE))
     times = np.array([time for time, _ in sampled])
-    crops = np.stack([faces.cut(picture, np.array([80.0, 60, 50]), 64) for _, picture in sampled]).transpose(0, 3, 1, 2)
+    crops = np.stack([cut(frame, np.array([80.0, 60, 50]), 64) for _, frame in sampled]).transpose(0, 3, 1, 2)
     placed = windows(times, np.ones((len(times), 3)), 0.25)
-    assert len(got.times) == len(placed) == 17  # the last at the film's end
+    assert len(got.times) == len(placed) == 17  # the last at the video's end
     for row, (middle, members) in enumerate(placed):
         clip = crops[members[segment_indices(len(members), model.input_spec.frames)]]
         with torch.no_grad():
@@ -114,27 +116,29 @@ def test_the_timeline_is_what_the_model_says_of_each_window(
     np.testing.assert_allclose(got.probabilities.sum(1), 1, atol=1e-12)
     assert got.classes == EMOTIONS and got.probabilities.std(0).max() > 1e-5
     np.testing.assert_allclose(got.boxes, [[80.0, 60.0, 50.0]] * 17)
-    assert len(got.pictures) == 10 and all(picture.shape == (112, 112, 3) for _, picture in got.pictures)
-    assert np.allclose(np.diff([time for time, _ in got.pictures]), got.duration / 10)
+    assert len(got.thumbnails) == 10 and all(face.shape == (112, 112, 3) for _, face in got.thumbnails)
+    assert np.allclose(np.diff([time for time, _ in got.thumbnails]), got.duration / 10)
 
 
-def test_boxes_are_in_pixels_of_the_film(tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_film(tmp_path / "large.mp4", [np.zeros((720, 1280, 3), np.uint8)] * 6)
-    monkeypatch.setattr(faces, "detect", lambda picture, side: np.array([[picture.shape[1] / 4, 90.0, 100.0]]))
+def test_boxes_are_in_pixels_of_the_video(tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_video(tmp_path / "large.mp4", [np.zeros((720, 1280, 3), np.uint8)] * 6)
+    monkeypatch.setattr(
+        "dferlib.video.faces.tracking.detect", lambda frame, side: np.array([[frame.shape[1] / 4, 90.0, 100.0]])
+    )
     np.testing.assert_allclose(predict_video(path, checkpoint).boxes[0], [320, 180, 200])
 
 
-def test_moments_without_a_face_have_no_row(film: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # the blue of the film rises by 2 a picture of 1/25 s: from 1.2 s to 2.4 s there is nobody
-    def detect(picture: np.ndarray, side: float) -> np.ndarray:
-        hidden = 60 <= picture[..., 2].mean() < 120
+def test_moments_without_a_face_have_no_row(video: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # the blue of the video rises by 2 a frame of 1/25 s: from 1.2 s to 2.4 s there is nobody
+    def detect(frame: np.ndarray, side: float) -> np.ndarray:
+        hidden = 60 <= frame[..., 2].mean() < 120
         return np.empty((0, 3)) if hidden else np.array([[80.0, 60.0, 50.0]])
 
-    monkeypatch.setattr(faces, "detect", detect)
-    got = predict_video(film, checkpoint)
+    monkeypatch.setattr("dferlib.video.faces.tracking.detect", detect)
+    got = predict_video(video, checkpoint)
     assert not ((got.times > 1.3) & (got.times < 2.3)).any()
     assert (got.times < 1.2).sum() >= 5 and (got.times > 2.4).sum() >= 5
-    assert not [time for time, _ in got.pictures if 1.3 < time < 2.3]
+    assert not [time for time, _ in got.thumbnails if 1.3 < time < 2.3]
 
 
 def test_csv_and_json_read_back_equal(tmp_path: Path) -> None:
@@ -166,7 +170,7 @@ def test_a_weak_answer_is_unsure() -> None:
 @pytest.mark.parametrize(
     "times", [[0.0], [0.0, 0.25], [0.0, 0.25, 0.5, 3.0, 3.25, 5.0], np.arange(0, 600, 0.25).tolist()]
 )
-def test_the_picture_of_any_timeline_can_be_drawn(tmp_path: Path, times: list[float]) -> None:
+def test_the_figure_of_any_timeline_can_be_drawn(tmp_path: Path, times: list[float]) -> None:
     made = timeline([[k % 3 / 2, 1 - k % 3 / 2] for k in range(len(times))], times)
     made.plot(tmp_path / "t.png")
     with Image.open(tmp_path / "t.png") as image:
@@ -178,27 +182,27 @@ def test_the_picture_of_any_timeline_can_be_drawn(tmp_path: Path, times: list[fl
 
 
 @pytest.mark.parametrize("kind", ["noise", "black"])
-def test_a_film_without_a_face_says_so(
+def test_a_video_without_a_face_says_so(
     tmp_path: Path, noise: Path, checkpoint: Path, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = noise if kind == "noise" else write_film(tmp_path / "b.mp4", [np.zeros((96, 128, 3), np.uint8)] * 8)
+    path = noise if kind == "noise" else write_video(tmp_path / "b.mp4", [np.zeros((96, 128, 3), np.uint8)] * 8)
     with pytest.raises(SystemExit) as status:
         main(["predict", str(path), "--checkpoint", str(checkpoint), "--out", str(tmp_path / "out")])
     assert status.value.code == 1
     error = capsys.readouterr().err
     # a busy machine shows a progress bar before it
-    assert error.endswith(f"dferlib: no face found in {path}: give a film in which a face looks towards the camera\n")
+    assert error.endswith(f"dferlib: no face found in {path}: give a video in which a face looks towards the camera\n")
     assert not any((tmp_path / "out").iterdir())
 
 
 def test_what_cannot_be_read_is_one_line_and_status_1(
-    tmp_path: Path, checkpoint: Path, film: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, checkpoint: Path, video: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
     for arguments, message in (
         ([str(tmp_path / "none.mp4"), "--checkpoint", str(checkpoint)], "there is no video"),
-        ([str(film), "--checkpoint", str(checkpoint)], "truncated"),
-        ([str(film), "--checkpoint", str(film)], "not safetensors"),
+        ([str(video), "--checkpoint", str(checkpoint)], "truncated"),
+        ([str(video), "--checkpoint", str(video)], "not safetensors"),
     ):
         with pytest.raises(SystemExit) as status:
             main(["predict", *arguments, "--out", str(tmp_path)])
@@ -206,16 +210,16 @@ def test_what_cannot_be_read_is_one_line_and_status_1(
         assert status.value.code == 1 and message in error and error.count("\n") == 1
 
 
-def test_one_bad_film_does_not_stop_the_others(
-    tmp_path: Path, film: Path, checkpoint: Path, found_everywhere: None, capsys: pytest.CaptureFixture[str]
+def test_one_bad_video_does_not_stop_the_others(
+    tmp_path: Path, video: Path, checkpoint: Path, found_everywhere: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     same = tmp_path / "other"
     same.mkdir()
-    twin = same / film.name
-    twin.write_bytes(film.read_bytes())
+    twin = same / video.name
+    twin.write_bytes(video.read_bytes())
     out = tmp_path / "out"
     with pytest.raises(InputError, match="1 of 3"):
-        run([film, tmp_path / "none.mp4", twin], checkpoint, out, progress=False)
+        write_timelines([video, tmp_path / "none.mp4", twin], checkpoint, out, progress=False)
     printed = capsys.readouterr()
     assert "there is no video" in printed.err
     names = {f"my.holiday{number}.timeline.{kind}" for number in ("", "-2") for kind in ("png", "csv", "json")}
@@ -230,10 +234,10 @@ def test_an_impossible_step_is_refused(noise: Path, checkpoint: Path, step: floa
         predict_video(noise, checkpoint, step=step)
 
 
-def test_a_long_film_takes_no_more_memory_than_a_short_one(
+def test_a_long_video_takes_no_more_memory_than_a_short_one(
     tmp_path: Path, checkpoint: Path, found_everywhere: None
 ) -> None:
-    path = write_film(tmp_path / "long.mp4", [np.full((48, 64, 3), k % 250, np.uint8) for k in range(1200)], rate=10)
+    path = write_video(tmp_path / "long.mp4", [np.full((48, 64, 3), k % 250, np.uint8) for k in range(1200)], rate=10)
     predict_video(path, checkpoint, step=5.0)  # what is loaded once does not count
     tracemalloc.start()
     got = predict_video(path, checkpoint, step=5.0)
@@ -254,6 +258,6 @@ def test_a_smile_is_seen_where_it_is() -> None:
 
 
 @needs_real
-def test_the_film_without_a_face_is_refused(checkpoint: Path) -> None:
+def test_the_video_without_a_face_is_refused(checkpoint: Path) -> None:
     with pytest.raises(InputError, match="no face found in"):
         predict_video(REAL / "video" / "no_face.mp4", checkpoint)

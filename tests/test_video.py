@@ -1,4 +1,4 @@
-"""Films that are written here, frame by frame, so that what must come back is known."""
+"""Videos that are written here, frame by frame, so that what must come back is known."""
 
 import tracemalloc
 import wave
@@ -13,21 +13,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dferlib.errors import InputError
-from dferlib.video.reading import MAX_HOLD, probe, read_video, upright
+from dferlib.video.reading import MAX_HOLD, SampledVideo, probe, read_video, upright
 
 
 def write_video(
     path: Path,
-    pictures: Sequence[np.ndarray],
+    frames: Sequence[np.ndarray],
     times: Sequence[float],
     matrix: Sequence[int] | None = None,
     pixel: Fraction | None = None,
     options: dict[str, str] | None = None,
 ) -> Path:
-    """Encode pictures at the given seconds."""
+    """Encode frames at the given seconds."""
     with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream("mpeg4", rate=1000)
-        stream.height, stream.width = pictures[0].shape[:2]
+        stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt, stream.bit_rate = "yuv420p", 4_000_000
         stream.codec_context.time_base = Fraction(1, 1000)
         if pixel is not None:
@@ -35,8 +35,8 @@ def write_video(
         if matrix is not None:
             stream.set_display_matrix(matrix)
         ends = [*times[1:], times[-1] + 0.04]
-        for picture, time, end in zip(pictures, times, ends, strict=True):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        for pixels, time, end in zip(frames, times, ends, strict=True):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame.pts, frame.time_base = round(time * 1000), Fraction(1, 1000)
             frame.duration = round((end - time) * 1000)
             container.mux(stream.encode(frame))
@@ -45,12 +45,12 @@ def write_video(
 
 
 def numbered(count: int, size: tuple[int, int] = (48, 64)) -> list[np.ndarray]:
-    """Grey pictures; the grey says which it is."""
+    """Grey frames; the grey says which it is."""
     return [np.full((*size, 3), 20 + 200 * k // max(count - 1, 1), np.uint8) for k in range(count)]
 
 
-def which(picture: np.ndarray, count: int) -> int:
-    return round((float(picture.mean()) - 20) / 200 * (count - 1))
+def which(frame: np.ndarray, count: int) -> int:
+    return round((float(frame.mean()) - 20) / 200 * (count - 1))
 
 
 def steady(count: int, rate: float = 25) -> list[float]:
@@ -64,18 +64,18 @@ def uneven(count: int, seed: int) -> list[float]:
 
 @pytest.mark.parametrize("times", [steady(20), uneven(20, seed=0)], ids=["constant", "variable"])
 @pytest.mark.parametrize("kind", ["mp4", "mkv", "mov"])
-def test_every_picture_comes_at_its_time(tmp_path: Path, times: list[float], kind: str) -> None:
-    path = write_video(tmp_path / f"film.{kind}", numbered(20), times)
+def test_every_frame_comes_at_its_time(tmp_path: Path, times: list[float], kind: str) -> None:
+    path = write_video(tmp_path / f"video.{kind}", numbered(20), times)
     got = list(read_video(path))
     np.testing.assert_allclose([time for time, _ in got], times, atol=2e-3)
-    assert [which(picture, 20) for _, picture in got] == list(range(20))
-    assert all(picture.shape == (48, 64, 3) and picture.dtype == np.uint8 for _, picture in got)
+    assert [which(frame, 20) for _, frame in got] == list(range(20))
+    assert all(frame.shape == (48, 64, 3) and frame.dtype == np.uint8 for _, frame in got)
 
 
 def test_probe_says_what_the_file_holds(tmp_path: Path) -> None:
-    info = probe(write_video(tmp_path / "film.mp4", numbered(50), steady(50)))
+    info = probe(write_video(tmp_path / "video.mp4", numbered(50), steady(50)))
     assert (info.width, info.height, info.frames) == (64, 48, 50)
-    assert info.duration == pytest.approx(2.0, abs=0.04)  # how long the last picture lasts is up to the container
+    assert info.duration == pytest.approx(2.0, abs=0.04)  # how long the last frame lasts is up to the container
     assert info.rate == pytest.approx(25, rel=0.03)
 
 
@@ -83,18 +83,28 @@ def test_probe_says_what_the_file_holds(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_tick_shows_what_a_viewer_sees_then(tmp_path: Path, rate: float, seed: int) -> None:
     times = uneven(24, seed)
-    path = write_video(tmp_path / "film.mp4", numbered(24), times)
+    path = write_video(tmp_path / "video.mp4", numbered(24), times)
     got = list(read_video(path, rate=rate))
     ticks = []
     while len(ticks) / rate <= times[-1]:
         ticks.append(len(ticks) / rate)
     seen = [max(k for k in range(24) if times[k] <= tick + 1e-6) for tick in ticks]
     np.testing.assert_allclose([time for time, _ in got], ticks, atol=1e-9)
-    assert [which(picture, 24) for _, picture in got] == seen
+    assert [which(frame, 24) for _, frame in got] == seen
 
 
-def test_a_picture_is_not_held_for_ever(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "film.mp4", numbered(4), [0.0, 0.5, 20.0, 20.5])
+def test_a_sampled_video_can_be_gone_through_again(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "video.mp4", numbered(24), uneven(24, 1))
+    video = SampledVideo(probe(path), rate=12)
+    wanted = list(read_video(path, rate=12))
+    for _ in range(2):
+        for (time, frame), (then, seen) in zip(video.frames("reading"), wanted, strict=True):
+            assert time == then and np.array_equal(frame, seen)
+    assert max(next(video.frames("reading", 32))[1].shape) == 32
+
+
+def test_a_frame_does_not_stay_for_ever(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "video.mp4", numbered(4), [0.0, 0.5, 20.0, 20.5])
     times = [time for time, _ in read_video(path, rate=4)]
     assert max(time for time in times if time < 19) < 0.5 + MAX_HOLD
     assert [time for time in times if time > 19] == [20.0, 20.25, 20.5]
@@ -104,10 +114,10 @@ def test_a_picture_is_not_held_for_ever(tmp_path: Path) -> None:
 CLOCKWISE = [0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30]
 
 
-def test_a_turned_film_is_turned_back(tmp_path: Path) -> None:
-    picture = np.full((48, 64, 3), 30, np.uint8)
-    picture[:16, :16] = 220  # top left, so that clockwise it ends top right
-    path = write_video(tmp_path / "film.mp4", [picture] * 3, steady(3), matrix=CLOCKWISE)
+def test_a_turned_video_is_turned_back(tmp_path: Path) -> None:
+    frame = np.full((48, 64, 3), 30, np.uint8)
+    frame[:16, :16] = 220  # top left, so that clockwise it ends top right
+    path = write_video(tmp_path / "video.mp4", [frame] * 3, steady(3), matrix=CLOCKWISE)
     assert (probe(path).width, probe(path).height) == (48, 64)
     for _, seen in read_video(path):
         assert seen.shape == (64, 48, 3)
@@ -116,23 +126,23 @@ def test_a_turned_film_is_turned_back(tmp_path: Path) -> None:
 
 
 def test_upright_turns_counter_clockwise() -> None:
-    picture = np.arange(6).reshape(2, 3)
-    assert upright(picture, 90).tolist() == [[2, 5], [1, 4], [0, 3]]
-    assert upright(picture, 180).tolist() == [[5, 4, 3], [2, 1, 0]]
-    assert upright(picture, -90).tolist() == upright(picture, 270).tolist() == [[3, 0], [4, 1], [5, 2]]
-    assert upright(picture, 37).tolist() == picture.tolist()
+    frame = np.arange(6).reshape(2, 3)
+    assert upright(frame, 90).tolist() == [[2, 5], [1, 4], [0, 3]]
+    assert upright(frame, 180).tolist() == [[5, 4, 3], [2, 1, 0]]
+    assert upright(frame, -90).tolist() == upright(frame, 270).tolist() == [[3, 0], [4, 1], [5, 2]]
+    assert upright(frame, 37).tolist() == frame.tolist()
 
 
-def test_pixels_become_square_and_large_pictures_smaller(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "film.mkv", numbered(3), steady(3), pixel=Fraction(3, 2))
+def test_pixels_become_square_and_large_frames_smaller(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "video.mkv", numbered(3), steady(3), pixel=Fraction(3, 2))
     assert (probe(path).width, probe(path).height) == (96, 48)
     assert next(read_video(path))[1].shape == (48, 96, 3)
     assert next(read_video(path, max_side=48))[1].shape == (24, 48, 3)
     assert next(read_video(path, max_side=4000))[1].shape == (48, 96, 3)
 
 
-def test_only_a_few_pictures_are_in_memory(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "film.mp4", numbered(100, (240, 320)), steady(100))
+def test_only_a_few_frames_are_in_memory(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "video.mp4", numbered(100, (240, 320)), steady(100))
     tracemalloc.start()
     assert sum(1 for _ in read_video(path, rate=25)) == 100
     _, peak = tracemalloc.get_traced_memory()
@@ -141,19 +151,19 @@ def test_only_a_few_pictures_are_in_memory(tmp_path: Path) -> None:
 
 
 def bad_file(folder: Path, kind: str) -> Path:
-    path = folder / "film.mp4"
+    path = folder / "video.mp4"
     if kind == "folder":
         path.mkdir()
     elif kind == "empty":
         path.touch()
     elif kind == "text":
-        path = folder / "film.txt"
-        path.write_text("not a film\n" * 50)
+        path = folder / "video.txt"
+        path.write_text("not a video\n" * 50)
     elif kind == "noise":
         path.write_bytes(np.random.default_rng(0).bytes(5000))
     elif kind == "play list":
         write_video(folder / "part.ts", numbered(5), steady(5))
-        path = folder / "film.m3u8"
+        path = folder / "video.m3u8"
         path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\npart.ts\n#EXT-X-ENDLIST\n")
     elif kind == "sound":
         with wave.open(str(path := folder / "song.wav"), "wb") as song:
@@ -171,10 +181,10 @@ def bad_file(folder: Path, kind: str) -> Path:
         ("text", "not a video"),
         ("noise", "not a video"),
         ("play list", "not a video"),
-        ("sound", "not a video|no pictures"),
+        ("sound", "not a video|no frames"),
     ],
 )
-def test_what_is_no_film_gets_one_clear_line(tmp_path: Path, kind: str, message: str) -> None:
+def test_what_is_no_video_gets_one_clear_line(tmp_path: Path, kind: str, message: str) -> None:
     path = bad_file(tmp_path, kind)
     for attempt in (lambda: probe(path), lambda: next(read_video(path))):
         with pytest.raises(InputError, match=message) as caught:
@@ -182,7 +192,7 @@ def test_what_is_no_film_gets_one_clear_line(tmp_path: Path, kind: str, message:
         assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_film_without_pictures_says_so(tmp_path: Path) -> None:
+def test_a_video_without_frames_says_so(tmp_path: Path) -> None:
     path = tmp_path / "sound.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=8000)
@@ -190,12 +200,12 @@ def test_a_film_without_pictures_says_so(tmp_path: Path) -> None:
         sound.sample_rate = 8000
         container.mux(stream.encode(sound))
         container.mux(stream.encode())
-    with pytest.raises(InputError, match="no pictures"):
+    with pytest.raises(InputError, match="no frames"):
         probe(path)
 
 
 def test_an_unknown_encoding_is_refused(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "film.mkv", numbered(3), steady(3))
+    path = write_video(tmp_path / "video.mkv", numbered(3), steady(3))
     named = b"V_MPEG4/ISO/ASP"  # what the file says of its encoding
     assert path.read_bytes().count(named) == 1
     path.write_bytes(path.read_bytes().replace(named, b"V_NONSENSE/1234"))
@@ -205,10 +215,10 @@ def test_an_unknown_encoding_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("part", [0.2, 0.5, 0.8])
 @pytest.mark.parametrize(("kind", "options"), [("mp4", {"movflags": "faststart"}), ("mp4", {}), ("mkv", {})])
-def test_a_truncated_film_is_refused(tmp_path: Path, part: float, kind: str, options: dict[str, str]) -> None:
+def test_a_truncated_video_is_refused(tmp_path: Path, part: float, kind: str, options: dict[str, str]) -> None:
     rng = np.random.default_rng(0)
-    pictures = [rng.integers(0, 255, (48, 64, 3), dtype=np.uint8) for _ in range(50)]
-    path = write_video(tmp_path / f"film.{kind}", pictures, steady(50), options=options)
+    frames = [rng.integers(0, 255, (48, 64, 3), dtype=np.uint8) for _ in range(50)]
+    path = write_video(tmp_path / f"video.{kind}", frames, steady(50), options=options)
     assert probe(path).frames == 50
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
     with pytest.raises(InputError, match="truncated"):
@@ -217,7 +227,7 @@ def test_a_truncated_film_is_refused(tmp_path: Path, part: float, kind: str, opt
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
 def test_an_impossible_rate_is_refused(tmp_path: Path, rate: float) -> None:
-    path = write_video(tmp_path / "film.mp4", numbered(3), steady(3))
+    path = write_video(tmp_path / "video.mp4", numbered(3), steady(3))
     with pytest.raises(InputError, match="rate"):
         next(read_video(path, rate=rate))
 
@@ -225,8 +235,8 @@ def test_an_impossible_rate_is_refused(tmp_path: Path, rate: float) -> None:
 @pytest.fixture(scope="module")
 def sound_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     rng = np.random.default_rng(1)
-    pictures = [rng.integers(0, 255, (48, 64, 3), dtype=np.uint8) for _ in range(8)]
-    return write_video(tmp_path_factory.mktemp("film") / "film.mp4", pictures, steady(8)).read_bytes()
+    frames = [rng.integers(0, 255, (48, 64, 3), dtype=np.uint8) for _ in range(8)]
+    return write_video(tmp_path_factory.mktemp("video") / "video.mp4", frames, steady(8)).read_bytes()
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
@@ -241,8 +251,8 @@ def test_damage_never_escapes_as_another_error(
     path.write_bytes(data)
     try:
         probe(path)
-        pictures = [picture for _, picture in read_video(path, rate=10)]
+        frames = [frame for _, frame in read_video(path, rate=10)]
     except InputError as error:
         assert "\n" not in str(error)
     else:
-        assert pictures and all(picture.ndim == 3 and picture.shape[2] == 3 for picture in pictures)
+        assert frames and all(frame.ndim == 3 and frame.shape[2] == 3 for frame in frames)

@@ -16,7 +16,9 @@ def predict(
     checkpoint: Annotated[Path, typer.Option(help="A file that `dferlib train` wrote.")],
     out: Annotated[Path, typer.Option(help="Folder for the timelines: picture, CSV and JSON.")] = Path(),
     faces: Annotated[int, typer.Option(min=1, help="How many faces of a video to follow, the most visible.")] = 1,
-    film: Annotated[bool, typer.Option("--film", help="Also write the video with boxes and probabilities.")] = False,
+    annotate: Annotated[
+        bool, typer.Option("--annotate", help="Also write the video with boxes and probabilities.")
+    ] = False,
     heat: Annotated[bool, typer.Option("--heat", help="Also draw where the model looks (Grad-CAM); slower.")] = False,
     cropped: Annotated[
         bool, typer.Option("--cropped", help="The middle of the picture is the face already; needs no dlib.")
@@ -24,6 +26,8 @@ def predict(
     device: Device = "auto",
 ) -> None:
     """Find the face in a video and print how probable each class is over time; write a picture of it."""
-    from dferlib.inference.predictor import STEP, run
+    from dferlib.inference.writing import write_timelines
 
-    run(videos, checkpoint, out, device, STEP, True, faces, cropped, film or heat, heat)
+    write_timelines(
+        videos, checkpoint, out, device=device, most=faces, cropped=cropped, annotate=annotate or heat, heat=heat
+    )

@@ -37,7 +37,8 @@ from dferlib.data.table import ClipTable
 from dferlib.devices import AT_ONCE, do_jobs, start_workers
 from dferlib.errors import InputError, choose
 from dferlib.files import make_folder, written_whole
-from dferlib.video import faces
+from dferlib.video.faces.aligning import align as align_face
+from dferlib.video.faces.landmarks import landmarks_file
 from dferlib.video.reading import read_video
 
 MANIFEST, SKIPPED = "pack.json", "skipped.txt"
@@ -80,8 +81,9 @@ def pack(
         root: its folder.
         out: the folder of the packed store; made if it is not there.
         size: side of the packed frames in pixels; a model with inputs of 112 pixels wants 128.
-        align: find the face in each clip and cut it out as MakeFaces frames its faces, see `dferlib.video.faces`. A
-            clip in which no face is found counts as one that cannot be read. Otherwise the middle square is taken.
+        align: find the face in each clip and cut it out as MakeFaces frames its faces, see
+            `dferlib.video.faces.aligning`. A clip in which no face is found counts as one that cannot be read.
+            Otherwise the middle square is taken.
         layout: which layout, where the folder holds several.
         workers: processes; one a core if not given. With 1, everything happens in this one.
         progress: show a bar, and say how large the store becomes.
@@ -97,7 +99,7 @@ def pack(
     """
     source = _open(name, root, size, layout)
     if align:
-        faces.landmarks_file()  # what is missing is told before anything is read
+        landmarks_file()  # what is missing is told before anything is read
     folder = make_folder(Path(out))
     todo = [job for job in _plan(folder, source, size, align) if not facts_file(job.stem).exists()]
     _check_space(folder, source, todo, progress)
@@ -237,7 +239,7 @@ def _make(todo: list[_Job], count: int, executor: Executor | None, title: str, p
 def _read_part(job: _Job) -> PartArrays:
     """Read the clips of a part; a clip that cannot be read becomes one of no frames, with the reason."""
     if job.align:
-        faces.landmarks_file()  # an executor's machine may lack it, or the folder
+        landmarks_file()  # an executor's machine may lack it, or the folder
     root, clips, problems = Root(job.root), [], []
     nothing = np.empty((0, 3, job.size, job.size), dtype=np.uint8)
     for path, count in zip(job.rows["path"], job.rows["frames"], strict=True):
@@ -281,7 +283,7 @@ def _plain(column: pd.Series) -> np.ndarray:
 
 def _aligned(root: Root, path: str, size: int) -> np.ndarray:
     """A clip's face, (F, 3, size, size) uint8."""
-    clip = faces.align(lambda: _frames(root, path), size)
+    clip = align_face(lambda: _frames(root, path), size)
     if clip is None:
         raise InputError(f"no face is found in {path}: pack without alignment to keep such clips")
     return clip.transpose(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-"""A film with what a model says of the faces in it drawn into its pictures."""
+"""A video with what a model says of the faces in it drawn into its frames."""
 
 import math
 from collections.abc import Sequence
@@ -12,44 +12,45 @@ from tqdm import tqdm
 
 from dferlib.errors import InputError
 from dferlib.files import written_whole
-from dferlib.inference.predictor import RATE, UNSURE, WINDOW, Heat, Timeline
-from dferlib.video import faces
+from dferlib.inference.clips import RATE, WINDOW
+from dferlib.inference.timeline import UNSURE, Heat, Timeline
+from dferlib.video.faces.cutting import CROP
 from dferlib.video.reading import probe, read_video
 
-MAX_SIDE = 1280  # pixels of the longer side of the written film
+MAX_SIDE = 1280  # pixels of the longer side of the written video
 CLOCK = Fraction(1, 90_000)  # seconds: the grid on which times are written
-WARMEST = 0.7  # how much of the picture the strongest heat covers
-FRAME_COLOURS = ("#FFC20A", "#40B0FF", "#7CE577", "#FF7AC6")  # of the faces, in turn
+WARMEST = 0.7  # how much of the frame the strongest heat covers
+BOX_COLOURS = ("#FFC20A", "#40B0FF", "#7CE577", "#FF7AC6")  # of the faces, in turn
 
 
-def write_film(timelines: Sequence[Timeline], path: Path | str, progress: bool = False) -> None:
-    """Draw boxes, probabilities and, where it was kept, the heat of Grad-CAM into a film; sound is left out.
+def annotate_video(timelines: Sequence[Timeline], path: Path | str, *, progress: bool = False) -> None:
+    """Draw boxes, probabilities and, where it was kept, the heat of Grad-CAM into a video; sound is left out.
 
     timelines = predict_faces("party.mp4", "best.safetensors", heat=True)
-    write_film(timelines, "party.annotated.mp4")
+    annotate_video(timelines, "party.annotated.mp4")
 
     Args:
-        timelines: of the faces of one film.
-        path: the new film, an MP4 file with H.264. Every picture of the original is in it, at its own time.
+        timelines: of the faces of one video.
+        path: the new video, an MP4 file with H.264. Every frame of the original is in it, at its own time.
         progress: show a bar if it takes more than two seconds.
 
     Raises:
-        InputError: there is no timeline, or they are of several films; the film cannot be read or written.
+        InputError: there is no timeline, or they are of several videos; the video cannot be read or written.
     """
     if len({timeline.video for timeline in timelines}) != 1:
-        raise InputError("give the timelines of the faces of one film")
+        raise InputError("give the timelines of the faces of one video")
     path, info = Path(path), probe(timelines[0].video)
     if min(info.width, info.height) < 2:
         raise InputError(f"{info.path} is too small to draw into: {info.width} x {info.height} pixels")
     if path.suffix.lower() != ".mp4":
         raise InputError(f"{path} cannot be written: end the name in .mp4")
     scale = min(1.0, MAX_SIDE / max(info.width, info.height))
-    pictures = read_video(info.path, max_side=MAX_SIDE)
-    bar = tqdm(pictures, f"{path.name}: drawing", info.frames, unit="picture", delay=2, disable=not progress)
+    frames = read_video(info.path, max_side=MAX_SIDE)
+    bar = tqdm(frames, f"{path.name}: drawing", info.frames, unit="frame", delay=2, disable=not progress)
     with written_whole(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         stream = None
-        for time, picture in bar:
-            drawn = annotate(picture, timelines, time, scale)
+        for time, original in bar:
+            drawn = annotate(original, timelines, time=time, scale=scale)
             if stream is None:
                 stream = container.add_stream("libx264", rate=max(1, math.ceil(info.rate)), options={"crf": "20"})
                 # half the colours of H.264 need even sides
@@ -63,32 +64,32 @@ def write_film(timelines: Sequence[Timeline], path: Path | str, progress: bool =
             container.mux(stream.encode())
 
 
-def annotate(picture: np.ndarray, timelines: Sequence[Timeline], time: float, scale: float = 1.0) -> np.ndarray:
+def annotate(frame: np.ndarray, timelines: Sequence[Timeline], *, time: float, scale: float = 1.0) -> np.ndarray:
     """Draw what is said of each face at a time.
 
     Args:
-        picture: of the film, RGB uint8 `(H, W, 3)`.
+        frame: of the video, RGB uint8 `(H, W, 3)`.
         timelines: of the faces.
-        time: seconds from the first picture of the film.
-        scale: pixels of the picture over those in which the boxes are given.
+        time: seconds from the first frame of the video.
+        scale: pixels of the frame over those in which the boxes are given.
 
     Returns:
         uint8 `(H, W, 3)`, a new one.
     """
-    image = Image.fromarray(picture)
+    image = Image.fromarray(frame)
     for timeline in timelines:
         box = _box_at(timeline, time)
         if box is None:
             continue
         near = int(np.abs(timeline.times - time).argmin())
         if timeline.heat is not None:
-            _warm(image, timeline.heat, time, box * scale)
-        _draw_face(image, timeline, near, box * scale)
+            _draw_heat(image, timeline.heat, time=time, box=box * scale)
+        _draw_answer(image, timeline, window=near, box=box * scale)
     return np.asarray(image)
 
 
 def _box_at(timeline: Timeline, time: float) -> np.ndarray | None:
-    """Where the face is at a time, between the pictures in which it was looked for; None where it is out of sight."""
+    """Where the face is at a time, between the frames in which it was looked for; None where it is out of sight."""
     times, boxes = timeline.track
     if not len(times) or not len(timeline.times) or np.abs(timeline.times - time).min() > WINDOW:
         return None
@@ -99,8 +100,8 @@ def _box_at(timeline: Timeline, time: float) -> np.ndarray | None:
     return box if np.isfinite(box).all() else None
 
 
-def _warm(image: Image.Image, heat: Heat, time: float, box: np.ndarray) -> None:
-    """Colour the face by the strongest heat that any window which sees this moment has in its nearest picture."""
+def _draw_heat(image: Image.Image, heat: Heat, *, time: float, box: np.ndarray) -> None:
+    """Colour the face by the strongest heat that any window which sees this moment has in its nearest frame."""
     from matplotlib import colormaps
 
     here = np.flatnonzero((heat.times[:, 0] <= time + 1 / RATE) & (heat.times[:, -1] >= time - 1 / RATE))
@@ -108,7 +109,7 @@ def _warm(image: Image.Image, heat: Heat, time: float, box: np.ndarray) -> None:
         return
     nearest = np.abs(heat.times[here] - time).argmin(1)
     strongest = heat.maps[here, nearest].max(0)
-    half = faces.CROP * box[2] * heat.share / 2
+    half = CROP * box[2] * heat.share / 2
     side = max(1, round(2 * half))
     large = Image.fromarray(strongest).resize((side, side), Image.Resampling.BICUBIC)
     colours = Image.fromarray(
@@ -118,18 +119,18 @@ def _warm(image: Image.Image, heat: Heat, time: float, box: np.ndarray) -> None:
     image.paste(colours, (round(box[0] - half), round(box[1] - half)), cover)
 
 
-def _draw_face(image: Image.Image, timeline: Timeline, window: int, box: np.ndarray) -> None:
+def _draw_answer(image: Image.Image, timeline: Timeline, *, window: int, box: np.ndarray) -> None:
     """The box, the answer above it, and a bar for each class beside it."""
     draw = ImageDraw.Draw(image, "RGBA")
-    colour = FRAME_COLOURS[(timeline.face - 1) % len(FRAME_COLOURS)]
+    colour = BOX_COLOURS[(timeline.face - 1) % len(BOX_COLOURS)]
     line = max(10, round(min(image.size) / 24))
     font = ImageFont.load_default(line * 0.8)
-    half = faces.CROP * box[2] / 2
+    half = CROP * box[2] / 2
     left, top, right, bottom = (round(edge) for edge in (*(box[:2] - half), *(box[:2] + half)))
     draw.rectangle((left, top, right, bottom), outline=colour, width=max(1, line // 8))
     row, label = timeline.probabilities[window], timeline.labels[window]
     said = label if label == UNSURE else f"{label} {100 * row.max():.0f} %"
-    # inside the picture, wherever the face is
+    # inside the frame, wherever the face is
     x, y = float(np.clip(left, 0, image.width - 1)), max(0.0, top - 1.2 * line)
     words = f"{timeline.face}  {said}"
     draw.rectangle((x, y, x + draw.textlength(words, font) + 0.4 * line, y + 1.1 * line), fill=(0, 0, 0, 130))

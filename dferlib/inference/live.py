@@ -1,12 +1,12 @@
-"""A camera, or any other pictures that come one by one, and what a model says of the face in them at that moment.
+"""A camera, or any other frames that come one by one, and what a model says of the face in them at that moment.
 
-view = LiveView("best.safetensors")     in a notebook: the picture, a bar for each class, a button that stops it
+view = LiveView("best.safetensors")     in a notebook: the frame, a bar for each class, a button that stops it
 view.start()
 
-for moment in watch(pictures, "best.safetensors"):     the same without a widget
+for moment in watch(frames, "best.safetensors"):     the same without a widget
     print(moment.label)
 
-Pictures stay in memory for a second and are then forgotten. Nothing is written, and nothing is sent anywhere.
+Frames stay in memory for a second and are then forgotten. Nothing is written, and nothing is sent anywhere.
 """
 
 import io
@@ -25,16 +25,20 @@ from PIL import Image
 
 from dferlib.errors import InputError
 from dferlib.inference.annotating import annotate
-from dferlib.inference.predictor import RATE, SURE, UNSURE, WINDOW, Predictor, Timeline, to_probabilities
-from dferlib.video import faces
+from dferlib.inference.clips import RATE, WINDOW
+from dferlib.inference.predictor import Predictor, to_probabilities
+from dferlib.inference.timeline import Timeline, to_label
+from dferlib.video.faces.finding import DITHER, SIDE, detect
+from dferlib.video.faces.following import follow
+from dferlib.video.faces.tracking import Track
 from dferlib.video.reading import upright
 
 NOBODY = "no face"
-PATIENCE = 5.0  # seconds without a picture after which a camera counts as gone
+PATIENCE = 5.0  # seconds without a frame after which a camera counts as gone
 # what FFmpeg calls the cameras of each system, and the first of them
 CAMERAS = {"Linux": ("v4l2", "/dev/video0"), "Darwin": ("avfoundation", "0:none"), "Windows": ("dshow", "")}
 
-Pictures = Iterable[tuple[float, np.ndarray]]
+Frames = Iterable[tuple[float, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -42,15 +46,15 @@ class Moment:
     """What a model says of the last second.
 
     Attributes:
-        time: seconds, as they came with the picture.
-        picture: the last one, RGB uint8 `(H, W, 3)`.
+        time: seconds, as they came with the frame.
+        frame: the last one, RGB uint8 `(H, W, 3)`.
         classes: names of the C classes.
         box: of the face in it: middle x, middle y and side in pixels; None if there is no face.
         probabilities: of each class, float64 `(C,)`; None if there is no face.
     """
 
     time: float
-    picture: np.ndarray
+    frame: np.ndarray
     classes: tuple[str, ...]
     box: np.ndarray | None = None
     probabilities: np.ndarray | None = None
@@ -58,29 +62,34 @@ class Moment:
     @property
     def label(self) -> str:
         """The most probable class, "unsure" if it has no more than half of the probability, or "no face"."""
-        if self.probabilities is None:
-            return NOBODY
-        top = int(self.probabilities.argmax())
-        return self.classes[top] if self.probabilities[top] > SURE else UNSURE
+        return NOBODY if self.probabilities is None else to_label(self.probabilities, self.classes)
 
-    def drawn(self) -> np.ndarray:
-        """The picture with the box, the answer and the probabilities in it, uint8 `(H, W, 3)`."""
+    def annotated(self) -> np.ndarray:
+        """The frame with the box, the answer and the probabilities in it, uint8 `(H, W, 3)`."""
         if self.box is None or self.probabilities is None:
-            return self.picture
+            return self.frame
         now, boxes = np.array([self.time]), self.box[None]
-        seen = Timeline(Path(), 0.0, now, self.probabilities[None], self.classes, boxes, track=(now, boxes))
-        return annotate(self.picture, [seen], self.time)
+        timeline = Timeline(
+            video=Path(),
+            duration=0.0,
+            times=now,
+            probabilities=self.probabilities[None],
+            classes=self.classes,
+            boxes=boxes,
+            track=Track(now, boxes),
+        )
+        return annotate(self.frame, [timeline], time=self.time)
 
 
-def watch(pictures: Pictures, checkpoint: Path | str, device: str = "auto") -> Iterator[Moment]:
-    """Say of each picture what a model sees in the second that ends with it.
+def watch(frames: Frames, checkpoint: Path | str, device: str = "auto") -> Iterator[Moment]:
+    """Say of each frame what a model sees in the second that ends with it.
 
-    At most 12 pictures a second are looked at; others that come in between are passed over. The most visible face of
+    At most 12 frames a second are looked at; others that come in between are passed over. The most visible face of
     the last second counts. Nothing of the future is known, so that the boxes are not quite as steady as in
     `predict_video`, and an answer comes up to a second after the expression.
 
     Args:
-        pictures: seconds, rising, and RGB uint8 `(H, W, 3)`: see `camera`, or `dferlib.video.reading.read_video`.
+        frames: seconds, rising, and RGB uint8 `(H, W, 3)`: see `camera`, or `dferlib.video.reading.read_video`.
         checkpoint: a file that `save_model` wrote.
         device: where the model runs.
 
@@ -88,39 +97,40 @@ def watch(pictures: Pictures, checkpoint: Path | str, device: str = "auto") -> I
         InputError: the checkpoint cannot be read, or dlib is not installed.
     """
     predictor = Predictor(checkpoint, device)
-    kept: deque[tuple[float, np.ndarray, np.ndarray]] = deque()
-    for number, (now, picture) in enumerate(_spaced(pictures)):
-        kept.append((now, picture, faces.detect(picture, faces.SIDE * faces.DITHER[number % len(faces.DITHER)])))
-        while now - kept[0][0] > WINDOW + 1e-6:
-            kept.popleft()
-        yield _judged(predictor, *zip(*kept, strict=True))
+    last_second: deque[tuple[float, np.ndarray, np.ndarray]] = deque()
+    for number, (now, frame) in enumerate(_thin_out(frames)):
+        last_second.append((now, frame, detect(frame, SIDE * DITHER[number % len(DITHER)])))
+        while now - last_second[0][0] > WINDOW + 1e-6:
+            last_second.popleft()
+        times, images, found = zip(*last_second, strict=True)
+        yield _judge(predictor, times=np.array(times), frames=images, found=found)
 
 
-def _spaced(pictures: Pictures) -> Iterator[tuple[float, np.ndarray]]:
-    """The pictures that are at least a twelfth of a second apart, but for a hair."""
+def _thin_out(frames: Frames) -> Iterator[tuple[float, np.ndarray]]:
+    """The frames that are at least a twelfth of a second apart, but for a hair."""
     last = -np.inf
-    for now, picture in pictures:
+    for now, frame in frames:
         if now - last >= 0.9 / RATE:
             last = now
-            yield now, picture
+            yield now, frame
 
 
-def _judged(
-    predictor: Predictor, times: tuple[float, ...], pictures: tuple[np.ndarray, ...], found: tuple[np.ndarray, ...]
+def _judge(
+    predictor: Predictor, *, times: np.ndarray, frames: tuple[np.ndarray, ...], found: tuple[np.ndarray, ...]
 ) -> Moment:
-    """What is said at the end of a second of pictures and detections."""
-    boxes = faces.follow(np.array(times), found)
-    nothing = Moment(times[-1], pictures[-1], predictor.model.classes)
+    """What is said at the end of a second of frames and detections."""
+    boxes, classes = follow(times, found), predictor.model.classes
+    now, frame = float(times[-1]), frames[-1]
     if not np.isfinite(boxes[-1, 2]):
-        return nothing
-    chosen = predictor.choose(np.flatnonzero(np.isfinite(boxes[:, 2])))
-    clip = np.stack([predictor.cut(pictures[k], boxes[k]) for k in chosen.tolist()])
-    said = to_probabilities(predictor.logits(clip[None]))[0]
-    return Moment(nothing.time, nothing.picture, nothing.classes, boxes[-1], said)
+        return Moment(now, frame, classes=classes)
+    chosen = predictor.form.choose(np.flatnonzero(np.isfinite(boxes[:, 2])))
+    clip = np.stack([predictor.form.cut(frames[k], boxes[k]) for k in chosen.tolist()])
+    probabilities = to_probabilities(predictor.logits(clip[None]))[0]
+    return Moment(now, frame, classes=classes, box=boxes[-1], probabilities=probabilities)
 
 
 def camera(device: str = "", system: str = "") -> Iterator[tuple[float, np.ndarray]]:
-    """The newest picture of a camera whenever one is asked for; those that come in between are forgotten.
+    """The newest frame of a camera whenever one is asked for; those that come in between are forgotten.
 
     The camera is free again when the iterator is closed or given up.
 
@@ -130,10 +140,10 @@ def camera(device: str = "", system: str = "") -> Iterator[tuple[float, np.ndarr
         system: FFmpeg's name for the system's cameras, if not v4l2, avfoundation or dshow.
 
     Yields:
-        Seconds since the first picture, and the picture, RGB uint8 `(H, W, 3)`.
+        Seconds since the first frame, and the frame, RGB uint8 `(H, W, 3)`.
 
     Raises:
-        InputError: there is no such camera, it is used by another program, or it has stopped giving pictures.
+        InputError: there is no such camera, it is used by another program, or it has stopped giving frames.
     """
     kind, first = CAMERAS.get(platform.system(), CAMERAS["Linux"])
     device = device or first
@@ -145,7 +155,7 @@ def camera(device: str = "", system: str = "") -> Iterator[tuple[float, np.ndarr
         raise InputError(f"cannot open the camera {device}: is it there, and free? ({error})") from error
     with container:
         if not container.streams.video:
-            raise InputError(f"{device} gives no pictures: choose another camera")
+            raise InputError(f"{device} gives no frames: choose another camera")
         newest = _Newest(container)
         try:
             yield from newest
@@ -154,7 +164,7 @@ def camera(device: str = "", system: str = "") -> Iterator[tuple[float, np.ndarr
 
 
 class _Newest:
-    """Reads a camera in a thread of its own, and keeps the newest picture only."""
+    """Reads a camera in a thread of its own, and keeps the newest frame only."""
 
     def __init__(self, container: av.container.InputContainer) -> None:
         self._container = container
@@ -173,7 +183,7 @@ class _Newest:
                     if self._over:
                         return
         except av.FFmpegError:
-            pass  # unplugged: there is no picture any more
+            pass  # unplugged: there is no frame any more
         finally:
             with self._changed:
                 self._over = True
@@ -184,7 +194,7 @@ class _Newest:
         while True:
             with self._changed:
                 if not self._changed.wait_for(lambda: self._frame is not None or self._over, PATIENCE):
-                    raise InputError(f"the camera has given no picture for {PATIENCE:g} s: is it still there?")
+                    raise InputError(f"the camera has given no frame for {PATIENCE:g} s: is it still there?")
                 if self._frame is None:
                     return
                 (now, frame), self._frame = self._frame, None
@@ -203,7 +213,7 @@ class LiveView:
 
     Args:
         checkpoint: a file that `save_model` wrote.
-        pictures: what to show instead of the first camera: `camera(device)` of another one, or a film's pictures.
+        frames: what to show instead of the first camera: `camera(device)` of another one, or a video's frames.
         device: where the model runs.
 
     Attributes:
@@ -213,12 +223,12 @@ class LiveView:
         InputError: ipywidgets is not installed.
     """
 
-    def __init__(self, checkpoint: Path | str, pictures: Pictures | None = None, device: str = "auto") -> None:
+    def __init__(self, checkpoint: Path | str, frames: Frames | None = None, device: str = "auto") -> None:
         try:
             import ipywidgets
         except ImportError as error:
             raise InputError('the live view needs ipywidgets: pip install "dferlib[notebook]"') from error
-        self._checkpoint, self._pictures, self._device = checkpoint, pictures, device
+        self._checkpoint, self._frames, self._device = checkpoint, frames, device
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._image = ipywidgets.Image(value=_jpeg(np.full((240, 320, 3), 90, np.uint8)), format="jpeg")
@@ -239,12 +249,12 @@ class LiveView:
         self._thread.start()
 
     def wait(self) -> None:
-        """Wait for the last picture; a camera has none."""
+        """Wait for the last frame; a camera has none."""
         if self._thread is not None:
             self._thread.join()
 
     def stop(self) -> None:
-        """End at the next picture, and set the camera free."""
+        """End at the next frame, and set the camera free."""
         self._stopped.set()
         self.wait()
 
@@ -252,24 +262,24 @@ class LiveView:
         try:
             for moment in watch(self._until_stopped(), self._checkpoint, self._device):
                 top = "" if moment.probabilities is None else f", {100 * moment.probabilities.max():.0f} %"
-                self._image.value, self._words.value = _jpeg(moment.drawn()), f"{moment.label}{top}"
-            self._words.value = "stopped" if self._stopped.is_set() else "no more pictures"
+                self._image.value, self._words.value = _jpeg(moment.annotated()), f"{moment.label}{top}"
+            self._words.value = "stopped" if self._stopped.is_set() else "no more frames"
         except InputError as error:  # nobody would see it in a thread
             self._words.value = str(error)
 
     def _until_stopped(self) -> Iterator[tuple[float, np.ndarray]]:
-        pictures = iter(camera() if self._pictures is None else self._pictures)
+        frames = iter(camera() if self._frames is None else self._frames)
         try:
-            for shown in pictures:
+            for timed in frames:
                 if self._stopped.is_set():
                     return
-                yield shown
+                yield timed
         finally:
-            if isinstance(pictures, Generator):
-                pictures.close()  # which sets a camera free
+            if isinstance(frames, Generator):
+                frames.close()  # which sets a camera free
 
 
-def _jpeg(picture: np.ndarray) -> bytes:
+def _jpeg(frame: np.ndarray) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "JPEG", quality=80)
+    Image.fromarray(frame).save(file, "JPEG", quality=80)
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""Reading a film: what it is, and its pictures one after the other."""
+"""Reading a video: what it is, and its frames one after the other."""
 
 import os
 from collections.abc import Iterator
@@ -9,30 +9,31 @@ from pathlib import Path
 import av
 import numpy as np
 from av.stream import Disposition
+from tqdm import tqdm
 
 from dferlib.errors import InputError
 
-# What counts as a film. FFmpeg would also read play lists, which open other files, and draw any text as a picture.
+# What counts as a video. FFmpeg would also read play lists, which open other files, and draw any text as a frame.
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,asf,flv,mpeg,mpegts,mpegvideo,ogg,gif,apng,mjpeg,h264,hevc,m4v,dv,mxf,"
     "yuv4mpegpipe,ivf,nut,rm,image2,jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,tiff_pipe"
 )
 STATES_LENGTH = ("mov", "matroska", "avi", "asf", "flv")  # elsewhere the length is a guess from what is there
 MAX_SIDE = 8192  # pixels; a header that claims more is more likely damaged than true
-THREADS = 4  # that decode; each holds a picture of its own, which is 100 MB for the largest
-MAX_HOLD = 2.0  # seconds that one picture may stand for when a film is sampled; a gap in time beyond it is a gap
+THREADS = 4  # that decode; each holds a frame of its own, which is 100 MB for the largest
+MAX_HOLD = 2.0  # seconds that one frame may stand for when a video is sampled; a gap in time beyond it is a gap
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a film is.
+    """What a video is.
 
     Attributes:
         path: the file.
-        width: of a picture as it is to be seen, that is, turned upright and with square pixels.
+        width: of a frame as it is to be seen, that is, turned upright and with square pixels.
         height: the same.
-        duration: seconds from the first picture to the end of the last.
-        frames: how many pictures the file holds.
+        duration: seconds from the first frame to the end of the last.
+        frames: how many frames the file holds.
     """
 
     path: Path
@@ -43,15 +44,46 @@ class VideoInfo:
 
     @property
     def rate(self) -> float:
-        """Pictures a second, on average."""
+        """Frames a second, on average."""
         return self.frames / self.duration if self.duration > 0 else 1.0
+
+    @property
+    def longer_side(self) -> int:
+        """Pixels of width or height, whichever is more."""
+        return max(self.width, self.height)
+
+
+@dataclass(frozen=True)
+class SampledVideo:
+    """A video at an even rate, which can be gone through as often as needed; no frame is kept.
+
+    Attributes:
+        info: what `probe` says of it.
+        rate: frames a second.
+        progress: show a bar for each passage that takes more than two seconds.
+    """
+
+    info: VideoInfo
+    rate: float
+    progress: bool = False
+
+    def frames(self, doing: str, max_side: int | None = None) -> Iterator[tuple[float, np.ndarray]]:
+        """One passage: what `read_video` gives.
+
+        Args:
+            doing: what it is for, as the bar says it.
+            max_side: see `read_video`.
+        """
+        total, title = int(self.info.duration * self.rate) + 1, f"{self.info.path.name}: {doing}"
+        frames = read_video(self.info.path, self.rate, max_side=max_side)
+        return iter(tqdm(frames, title, total, unit="frame", delay=2, leave=False, disable=not self.progress))
 
 
 def probe(path: Path | str) -> VideoInfo:
-    """Read through a film without decoding more than its first picture.
+    """Read through a video without decoding more than its first frame.
 
     Raises:
-        InputError: there is no such file, it is no film, nothing in it can be decoded, or it is shorter than it says
+        InputError: there is no such file, it is no video, nothing in it can be decoded, or it is shorter than it says
             it is (truncated).
     """
     with _opened(path) as (container, stream):
@@ -85,50 +117,50 @@ def probe(path: Path | str) -> VideoInfo:
 def read_video(
     path: Path | str, rate: float | None = None, max_side: int | None = None
 ) -> Iterator[tuple[float, np.ndarray]]:
-    """Give the pictures of a film one by one, upright and with square pixels; only one is in memory at a time.
+    """Give the frames of a video one by one, upright and with square pixels; only one is in memory at a time.
 
-    Without `rate` every picture comes with its own presentation time, evenly spaced or not. With it, time is divided
-    into even ticks from the first picture on, and each tick shows the picture that a viewer would see then: the same
-    array again where a picture is held (for 2 s at most), and some never where they follow each other faster.
+    Without `rate` every frame comes with its own presentation time, evenly spaced or not. With it, time is divided
+    into even ticks from the first frame on, and each tick shows the frame that a viewer would see then: the same
+    array again where a frame stays on show (for 2 s at most), and some never where they follow each other faster.
 
     Args:
         path: the file.
         rate: ticks a second.
-        max_side: make pictures smaller whose longer side has more pixels than this.
+        max_side: make frames smaller whose longer side has more pixels than this.
 
     Yields:
-        seconds since the first picture, and the picture: uint8 RGB `(H, W, 3)`, not to be written to.
+        seconds since the first frame, and the frame: uint8 RGB `(H, W, 3)`, not to be written to.
 
     Raises:
-        InputError: there is no such file, it is no film, or no more than half of it can be decoded.
+        InputError: there is no such file, it is no video, or no more than half of it can be decoded.
     """
     if rate is not None and not rate > 0:
-        raise InputError(f"the rate is {rate}: give more than 0 pictures a second")
+        raise InputError(f"the rate is {rate}: give more than 0 frames a second")
     with _opened(path) as (container, stream):
         frames = _timed(_decoded(container, stream, path))
         if rate is None:
             for time, frame in frames:
-                yield time, _picture(frame, stream, max_side)
+                yield time, _to_array(frame, stream, max_side)
             return
         tick = 0
-        for time, frame, until in _held(frames):
-            # the hair's breadth keeps a picture that is due exactly now from being taken for the one before
+        for time, frame, until in _shown_until(frames):
+            # the hair's breadth keeps a frame that is due exactly now from being taken for the one before
             first, tick = tick, max(tick, int(np.ceil(until * rate - 1e-6)))
             last = min(tick, int(np.ceil((time + MAX_HOLD) * rate - 1e-6)))
             if first < last:
-                picture = _picture(frame, stream, max_side)
+                pixels = _to_array(frame, stream, max_side)
                 for k in range(first, last):
-                    yield k / rate, picture
+                    yield k / rate, pixels
 
 
-def upright(picture: np.ndarray, degrees: int) -> np.ndarray:
-    """Turn a picture `(H, W, ...)` counter-clockwise by a multiple of 90 degrees; other angles stay as they are."""
-    return np.rot90(picture, degrees // 90) if degrees % 90 == 0 else picture
+def upright(frame: np.ndarray, degrees: int) -> np.ndarray:
+    """Turn a frame `(H, W, ...)` counter-clockwise by a multiple of 90 degrees; other angles stay as they are."""
+    return np.rot90(frame, degrees // 90) if degrees % 90 == 0 else frame
 
 
 @contextmanager
 def _opened(path: Path | str) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-    """The file and its first stream of pictures."""
+    """The file and its first stream of frames."""
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder, not a video: give a file")
@@ -143,10 +175,10 @@ def _opened(path: Path | str) -> Iterator[tuple[av.container.InputContainer, av.
     except (av.FFmpegError, OSError, ValueError) as error:
         raise InputError(f"{path} is not a video, or it is truncated or damaged: it cannot be opened") from error
     with container:
-        # a song's cover is a stream of one picture too
+        # a song's cover is a stream of one frame too
         streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
         if not streams:
-            raise InputError(f"{path} has no pictures, only sound or other data: give a video")
+            raise InputError(f"{path} has no frames, only sound or other data: give a video")
         stream = streams[0]
         if stream.codec_context is None:
             raise InputError(
@@ -188,7 +220,7 @@ def _decoded(
             good += 1
             yield frame
     if good <= bad:
-        raise InputError(f"{path} is damaged: {good} of its {good + bad} pictures can be decoded; copy it again")
+        raise InputError(f"{path} is damaged: {good} of its {good + bad} frames can be decoded; copy it again")
 
 
 def _timed(frames: Iterator[av.VideoFrame]) -> Iterator[tuple[float, av.VideoFrame]]:
@@ -205,8 +237,8 @@ def _timed(frames: Iterator[av.VideoFrame]) -> Iterator[tuple[float, av.VideoFra
             yield time, frame
 
 
-def _held(frames: Iterator[tuple[float, av.VideoFrame]]) -> Iterator[tuple[float, av.VideoFrame, float]]:
-    """Frames with the time at which the next one takes their place; the last one holds for an instant."""
+def _shown_until(frames: Iterator[tuple[float, av.VideoFrame]]) -> Iterator[tuple[float, av.VideoFrame, float]]:
+    """Frames with the time at which the next one takes their place; the last one stays for an instant."""
     before = None
     for time, frame in frames:
         if before is not None:
@@ -224,6 +256,6 @@ def _square_size(frame: av.VideoFrame, stream: av.VideoStream, max_side: int | N
     return max(1, round(width * shrink)), max(1, round(height * shrink))
 
 
-def _picture(frame: av.VideoFrame, stream: av.VideoStream, max_side: int | None) -> np.ndarray:
+def _to_array(frame: av.VideoFrame, stream: av.VideoStream, max_side: int | None) -> np.ndarray:
     width, height = _square_size(frame, stream, max_side)
     return upright(frame.to_ndarray(format="rgb24", width=width, height=height), frame.rotation)

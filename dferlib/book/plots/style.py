@@ -5,14 +5,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-INK, ACCENT, SECOND = "#333333", "#0072B2", "#D55E00"
-STYLE = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": INK,
-    "axes.titlesize": 9,
-}
+from dferlib.inference.drawing import INK as INK
+from dferlib.inference.drawing import STYLE
+
+ACCENT, SECOND = "#0072B2", "#D55E00"
 
 
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, np.ndarray]:

@@ -1,0 +1,137 @@
+"""What a model says of a face, moment by moment: as arrays, as CSV and JSON, as a table and as a figure."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dferlib.errors import InputError
+from dferlib.files import written_whole
+from dferlib.inference.drawing import draw_timeline
+from dferlib.video.faces.tracking import Track
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SURE = 0.5  # the most probable class must be more probable than all others together, or the answer is "unsure"
+UNSURE = "unsure"
+ROWS = 16  # lines of the printed table
+
+
+@dataclass(frozen=True)
+class Heat:
+    """Where in the frames of each window the evidence for its most probable class lies.
+
+    Attributes:
+        times: seconds of the frames that the model saw, `(N, T)`.
+        maps: uint8 `(N, T, 14, 14)`; 255 is the strongest place of the window.
+        share: side of what the model sees over the side of the cut-out face.
+    """
+
+    times: np.ndarray
+    maps: np.ndarray
+    share: float
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What a model says of a face, moment by moment.
+
+    Attributes:
+        video: the file.
+        duration: its length in seconds.
+        times: the middle of each window in seconds `(N,)`, rising; moments without a face have none.
+        probabilities: of each class in each window, float64 `(N, C)`.
+        classes: names of the C classes.
+        boxes: where the face is then, `(N, 3)`: middle x, middle y and side of the detector's box in pixels.
+        thumbnails: a few faces as they were cut out, evenly spaced, `(seconds, uint8 (S, S, 3))` each.
+        face: number of the face in the video, from 1; the most visible comes first.
+        track: where the face is in all frames in which it was looked for.
+        heat: where the model looked, if that was asked for: Grad-CAM of the most probable class, see `Heat`.
+    """
+
+    video: Path
+    duration: float
+    times: np.ndarray
+    probabilities: np.ndarray
+    classes: tuple[str, ...]
+    boxes: np.ndarray
+    thumbnails: tuple[tuple[float, np.ndarray], ...] = ()
+    face: int = 1
+    track: Track = field(default_factory=lambda: Track(np.empty(0), np.empty((0, 3))))
+    heat: Heat | None = None
+
+    @property
+    def labels(self) -> list[str]:
+        """The most probable class of each window, or "unsure" where it has no more than half of the probability."""
+        return [to_label(row, self.classes) for row in self.probabilities]
+
+    def to_csv(self, path: Path | str) -> None:
+        """Write a line a window: `time`, a column for each class, `label`, `x`, `y`, `side`. Nothing is rounded."""
+        import pandas as pd
+
+        rows = pd.DataFrame(self.probabilities, columns=list(self.classes))
+        rows.insert(0, "time", self.times)
+        rows["label"] = self.labels
+        rows[["x", "y", "side"]] = self.boxes
+        with written_whole(Path(path)) as temporary:
+            rows.to_csv(temporary, index=False)
+
+    def to_json(self, path: Path | str) -> None:
+        """Write the same as `to_csv`, with the video, its duration and the classes."""
+        windows = [
+            {"time": time, "label": label, "probabilities": dict(zip(self.classes, row, strict=True)), "box": box}
+            for time, label, row, box in zip(
+                self.times.tolist(), self.labels, self.probabilities.tolist(), self.boxes.tolist(), strict=True
+            )
+        ]
+        about = {
+            "video": str(self.video),
+            "face": self.face,
+            "duration": self.duration,
+            "classes": self.classes,
+            "windows": windows,
+        }
+        with written_whole(Path(path)) as temporary:
+            temporary.write_text(json.dumps(about, indent=1), encoding="utf-8")
+
+    def figure(self) -> "Figure":
+        """Faces, curves and labels over time, as a figure of matplotlib: what a notebook shows."""
+        return draw_timeline(
+            title=self.video.name,
+            duration=self.duration,
+            times=self.times,
+            probabilities=self.probabilities,
+            classes=self.classes,
+            labels=self.labels,
+            thumbnails=self.thumbnails,
+            threshold=SURE,
+        )
+
+    def plot(self, path: Path | str) -> None:
+        """Draw faces, curves and labels over time; the suffix of `path` names the format (png, svg, pdf)."""
+        figure = self.figure()
+        with written_whole(Path(path)) as temporary:
+            try:
+                figure.savefig(temporary, dpi=150)
+            except ValueError as error:  # matplotlib does not know the format
+                raise InputError(f"cannot draw {path}: end the name in .png, .svg or .pdf") from error
+
+    def table(self, rows: int = ROWS) -> str:
+        """Percentages as text, at most `rows` moments, spread evenly."""
+        chosen = np.unique(np.linspace(0, len(self.times) - 1, min(rows, len(self.times))).round().astype(int))
+        widths = [max(5, len(name)) for name in self.classes]
+        head = "  ".join(f"{name:>{width}}" for name, width in zip(self.classes, widths, strict=True))
+        lines = [f"{'time':>8}  {head}"]
+        for k in chosen:
+            cells = "  ".join(f"{100 * p:{w}.1f}" for p, w in zip(self.probabilities[k], widths, strict=True))
+            lines.append(f"{self.times[k]:6.2f} s  {cells}  {self.labels[k]}")
+        return "\n".join(lines)
+
+
+def to_label(probabilities: np.ndarray, classes: tuple[str, ...]) -> str:
+    """The most probable class of `probabilities` `(C,)`, or "unsure" if it has no more than half of all."""
+    top = int(probabilities.argmax())
+    return classes[top] if probabilities[top] > SURE else UNSURE
