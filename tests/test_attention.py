@@ -99,8 +99,8 @@ def borrowed(attention: Attention, which: int, tokens: Tensor, t: int, s: int) -
 def reference(attention: nn.Module, clip: Tensor) -> Tensor:
     """The attention of one clip (T, S, D), a token at a time."""
     if isinstance(attention, DividedAttention):
-        change = reference(attention.time, clip)
-        return change + reference(attention.space, clip + change)
+        change = reference(attention.temporal, clip)
+        return change + reference(attention.spatial, clip + change)
     out = torch.zeros_like(clip)
     places = list(itertools.product(range(len(clip)), range(S)))
     for t, s in places:

@@ -302,12 +302,14 @@ def stt_by_loops(model: STT, maps: Tensor) -> Tensor:
         z.append([f1 + e_space[p] + e_time[len(z)] for p, f1 in enumerate(row)])
     for block in model.blocks:
         if block.spatial:
-            n = [[layer_norm(x, block.norm_space) for x in frame] for frame in z]
-            z = [[x + attention_by_loops(block.space, n[t][p], n[t]) for p, x in enumerate(f)] for t, f in enumerate(z)]
-        if block.temporal:
-            n = [[layer_norm(x, block.norm_time) for x in frame] for frame in z]
+            n = [[layer_norm(x, block.norm_spatial) for x in frame] for frame in z]
             z = [
-                [x + attention_by_loops(block.time, n[t][p], [m[p] for m in n]) for p, x in enumerate(f)]
+                [x + attention_by_loops(block.spatial, n[t][p], n[t]) for p, x in enumerate(f)] for t, f in enumerate(z)
+            ]
+        if block.temporal:
+            n = [[layer_norm(x, block.norm_temporal) for x in frame] for frame in z]
+            z = [
+                [x + attention_by_loops(block.temporal, n[t][p], [m[p] for m in n]) for p, x in enumerate(f)]
                 for t, f in enumerate(z)
             ]
         first, last = block.mlp[0], block.mlp[-1]
@@ -340,9 +342,9 @@ def test_the_controls_lack_attention_and_nothing_else():
     )
     assert none.keys() < space.keys() < full.keys()
     assert none.keys() < time.keys() < full.keys()
-    assert {key.split(".")[2] for key in full.keys() - time.keys()} == {"norm_space", "space"}
+    assert {key.split(".")[2] for key in full.keys() - time.keys()} == {"norm_spatial", "spatial"}
     lost = full.keys() - space.keys() - {"class_token"}
-    assert {key.split(".")[2] for key in lost} == {"norm_time", "time"}
+    assert {key.split(".")[2] for key in lost} == {"norm_temporal", "temporal"}
     for part in (space, time, none):
         different = {key for key in part if part[key] != full[key]}
         assert different <= {"time_position"}  # one row less where there is no class token
@@ -373,7 +375,7 @@ def test_attention_maps_name_every_layer_and_leave_no_trace():
     assert {key: tuple(w.shape) for key, w in weights.items()} == {
         f"blocks.{i}.{kind}": shape
         for i in range(2)
-        for kind, shape in (("space", (2, 9, 4, 16, 16)), ("time", (2, 16, 4, 9, 9)))
+        for kind, shape in (("spatial", (2, 9, 4, 16, 16)), ("temporal", (2, 16, 4, 9, 9)))
     }
     for w in weights.values():
         torch.testing.assert_close(w.sum(-1), torch.ones_like(w[..., 0]))

@@ -28,8 +28,8 @@ def by_loops(model: MSSTNet, stage_maps: list[Tensor]) -> Tensor:
                 z[p][t] = z[p][t] + model.embed[i].weight @ x + model.time_position[i, t, 0]  # Eq. 1
         for block in model.t_formers[i]:
             for p in range(grid * grid):
-                n = [layer_norm(x, block.norm_time) for x in z[p]]
-                z[p] = [x + attention_by_loops(block.time, n[t], n) for t, x in enumerate(z[p])]  # Eq. 2 to 7
+                n = [layer_norm(x, block.norm_temporal) for x in z[p]]
+                z[p] = [x + attention_by_loops(block.temporal, n[t], n) for t, x in enumerate(z[p])]  # Eq. 2 to 7
                 first, last = block.mlp[0], block.mlp[-1]
                 for t, x in enumerate(z[p]):
                     hidden = first.weight @ layer_norm(x, block.norm_mlp) + first.bias

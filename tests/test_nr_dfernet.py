@@ -33,7 +33,7 @@ def test_narrow_attention_equals_its_definition_a_head_at_a_time():
 
 @torch.no_grad()
 def test_block_is_attention_and_mlp_each_with_norm_and_shortcut():
-    block = FormerBlock(12, 2, 6, 8, 0.0).double()
+    block = FormerBlock(12, 2, width=6, hidden=8, dropout=0.0).double()
     nn.init.normal_(block.norm_mlp.weight)
     tokens = torch.randn(1, 5, 12, dtype=torch.float64)
     normed = torch.stack([layer_norm(x, block.norm_attention) for x in tokens[0]])

@@ -102,7 +102,7 @@ def attention_maps(model: nn.Module, clips: Tensor) -> dict[str, Tensor]:
 
     Args:
         model: any model of this library.
-        clips: (B, T, 3, H, W), normalised.
+        clips: (B, F, 3, H, W), normalised.
 
     Returns:
         For each attention layer's name in the model its weights (..., N_h, N, N): (B, F + 1, N_h, S, S) for STT's
@@ -135,10 +135,10 @@ def feature_maps(model: nn.Module, clips: Tensor) -> dict[str, BlockMaps]:
 
     Args:
         model: any model of this library. One without blocks, such as a recurrent one, has none to show.
-        clips: (B, T, 3, H, W), normalised.
+        clips: (B, F, 3, H, W), normalised.
 
     Returns:
-        For each block's name in the model its tokens before and after, (B, T, S, D) where they have places, otherwise
+        For each block's name in the model its tokens before and after, (B, F, S, D) where they have places, otherwise
         (B, N, D). MSSTNet has its T-Formers ("t_formers.0") and their blocks ("t_formers.0.1"). The first frame of STT
         holds the class tokens. LOGO-Former's class token is left out. In Former-DFER the blocks of the S-Former
         ("backbone.blocks.0") have places; those of the T-Former ("blocks.0") have the class token and a token a frame.

@@ -1,14 +1,15 @@
 """The attention family: who looks at whom among the tokens of a clip.
 
-All take and give tokens (B, T, S, D): T frames, S places, D channels. They differ only in which tokens a query sees.
+All take and give tokens (B, F, S, D): F frames, S places, D channels. They differ only in which tokens a query sees.
 The fast path is torch's fused kernel; the plain path computes the same and keeps the weights for looking at.
 """
 
 import math
 
 import torch
-import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
+from torch.nn import functional
 
 from dferlib.errors import InputError, choose
 
@@ -51,55 +52,59 @@ class Attention(nn.Module):
             q, k, v = self.qkv(x).chunk(3, -1)
         else:
             D = x.shape[-1]
-            q = F.linear(x, self.qkv.weight[:D], self.qkv.bias[:D])
-            k, v = F.linear(context, self.qkv.weight[D:], self.qkv.bias[D:]).chunk(2, -1)
+            weight_q, weight_kv = self.qkv.weight.split([D, 2 * D])
+            bias_q, bias_kv = self.qkv.bias.split([D, 2 * D])
+            q = functional.linear(x, weight_q, bias_q)
+            k, v = functional.linear(context, weight_kv, bias_kv).chunk(2, -1)
         return self.mix(q, k, v)
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Queries (..., N, D), keys and values (..., M, D) to (..., N, D): softmax(q k^T / sqrt(D_h)) v, then W_O."""
-        # (sequences, N_h, N, D_h): the fused kernel takes four dimensions and no more
-        heads = [y.flatten(0, -3).unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in (q, k, v)]
+        sequences = q.shape[:-2]
+        # the fused kernel takes four dimensions and no more: all sequences, N_h, N or M, D_h
+        q, k, v = (rearrange(y, "... n (heads d) -> (...) heads n d", heads=self.heads) for y in (q, k, v))
         if self.keep_weights:
-            weights = (heads[0] @ heads[1].transpose(-2, -1) / math.sqrt(heads[0].shape[-1])).softmax(-1)
-            self.weights = weights.unflatten(0, q.shape[:-2])
-            y = weights @ heads[2]
+            weights = (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).softmax(-1)
+            self.weights = weights.unflatten(0, sequences)
+            y = weights @ v
         else:
-            y = F.scaled_dot_product_attention(*heads)
-        return self.out(y.transpose(1, 2).flatten(2)).view(q.shape)  # heads side by side again
+            y = functional.scaled_dot_product_attention(q, k, v)
+        y = self.out(rearrange(y, "sequences heads n d -> sequences n (heads d)"))
+        return y.unflatten(0, sequences)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, T, S, D) to (B, T, S, D)."""
+        """(B, F, S, D) to (B, F, S, D)."""
         raise TypeError("Attention does not say who looks at whom: use one of its subclasses")
 
-    def seen(self, T: int, S: int) -> int:
+    def seen(self, F: int, S: int) -> int:
         """How many keys a query sees."""
         raise TypeError("Attention does not say who looks at whom: use one of its subclasses")
 
-    def cost(self, T: int, S: int, D: int) -> int:
+    def cost(self, F: int, S: int, D: int) -> int:
         """Multiply-accumulates for one clip: four projections, and each query against each key and value it sees."""
-        return 4 * T * S * D * D + 2 * T * S * self.seen(T, S) * D
+        return 4 * F * S * D * D + 2 * F * S * self.seen(F, S) * D
 
 
 class JointAttention(Attention):
     """Every token sees every token of the clip."""
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, T, S, D) to (B, T, S, D)."""
-        return self.attend(tokens.flatten(1, 2)).view(tokens.shape)
+        """(B, F, S, D) to (B, F, S, D)."""
+        return self.attend(rearrange(tokens, "b f s d -> b (f s) d")).view(tokens.shape)
 
-    def seen(self, T: int, S: int) -> int:
+    def seen(self, F: int, S: int) -> int:
         """How many keys a query sees: all."""
-        return T * S
+        return F * S
 
 
 class SpatialAttention(Attention):
     """A token sees the tokens of its own frame (STT, Eq. 6)."""
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, T, S, D) to (B, T, S, D)."""
+        """(B, F, S, D) to (B, F, S, D)."""
         return self.attend(tokens)
 
-    def seen(self, T: int, S: int) -> int:
+    def seen(self, F: int, S: int) -> int:
         """How many keys a query sees: its frame."""
         return S
 
@@ -108,34 +113,35 @@ class TemporalAttention(Attention):
     """A token sees the tokens at its own place in all frames (STT, Eq. 9; MSSTNet, Eq. 5)."""
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, T, S, D) to (B, T, S, D)."""
-        return self.attend(tokens.transpose(1, 2)).transpose(1, 2)
+        """(B, F, S, D) to (B, F, S, D)."""
+        places = self.attend(rearrange(tokens, "b f s d -> b s f d"))
+        return rearrange(places, "b s f d -> b f s d")
 
-    def seen(self, T: int, S: int) -> int:
+    def seen(self, F: int, S: int) -> int:
         """How many keys a query sees: its place over time."""
-        return T
+        return F
 
 
 class DividedAttention(nn.Module):
     """Temporal, then spatial attention, each with its own projections (TimeSformer, Bertasius et al. 2021).
 
-    With the caller's shortcut around it the tokens x become y + space(y), where y = x + time(x).
+    With the caller's shortcut around it the tokens x become y + spatial(y), where y = x + temporal(x).
     Arguments and errors are those of `Attention`.
     """
 
     def __init__(self, dim: int, heads: int = 8, window: Window = (2, 2, 2), pool: str = "average") -> None:
         super().__init__()
-        self.time = TemporalAttention(dim, heads, window, pool)
-        self.space = SpatialAttention(dim, heads, window, pool)
+        self.temporal = TemporalAttention(dim, heads, window, pool)
+        self.spatial = SpatialAttention(dim, heads, window, pool)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, T, S, D) to (B, T, S, D)."""
-        change = self.time(tokens)
-        return change + self.space(tokens + change)
+        """(B, F, S, D) to (B, F, S, D)."""
+        change = self.temporal(tokens)
+        return change + self.spatial(tokens + change)
 
-    def cost(self, T: int, S: int, D: int) -> int:
+    def cost(self, F: int, S: int, D: int) -> int:
         """Multiply-accumulates for one clip: those of both."""
-        return self.time.cost(T, S, D) + self.space.cost(T, S, D)
+        return self.temporal.cost(F, S, D) + self.spatial.cost(F, S, D)
 
 
 class MixingAttention(SpatialAttention):
@@ -147,34 +153,40 @@ class MixingAttention(SpatialAttention):
     """
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, T, S, D) to (B, T, S, D)."""
+        """(B, F, S, D) to (B, F, S, D)."""
         q, k, v = self.qkv(tokens).chunk(3, -1)
         return self.mix(q, self._borrow(k), self._borrow(v))
 
     def _borrow(self, x: Tensor) -> Tensor:
-        parts = x.unflatten(-1, (self.heads, -1)).tensor_split(3, -1)  # each (B, T, S, N_h, D_h / 3)
-        before = torch.cat([parts[0][:, :1], parts[0][:, :-1]], 1)
-        after = torch.cat([parts[2][:, 1:], parts[2][:, -1:]], 1)
-        return torch.cat([before, parts[1], after], -1).flatten(-2)
+        # (B, F, S, N_h, D_h / 3) each
+        first, own, last = rearrange(x, "b f s (heads d) -> b f s heads d", heads=self.heads).tensor_split(3, -1)
+        before = torch.cat([first[:, :1], first[:, :-1]], 1)
+        after = torch.cat([last[:, 1:], last[:, -1:]], 1)
+        return rearrange(torch.cat([before, own, after], -1), "b f s heads d -> b f s (heads d)")
 
 
 class LocalAttention(Attention):
     """A token sees the tokens of its own space-time window (LOGO-Former, Eq. 1). The windows do not overlap."""
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, T, S, D) to (B, T, S, D); S places are a square map, row by row."""
-        grid = self._split(tokens)
-        return self.attend(grid.flatten(4, 6)).view(grid.shape).permute(0, 1, 4, 2, 5, 3, 6, 7).reshape(tokens.shape)
+        """(B, F, S, D) to (B, F, S, D); S places are a square map, row by row."""
+        y = self.attend(self._split(tokens))
+        return rearrange(y, "b nf nh nw (f h w) d -> b (nf f) (nh h nw w) d", **self._sizes(tokens))
 
     def _split(self, tokens: Tensor) -> Tensor:
-        """(B, T, S, D) to (B, T/f, H/h, W/w, f, h, w, D)."""
-        f, h, w = self.window
-        nf, nh, nw = windows_of(self.window, *tokens.shape[1:3])
-        return tokens.reshape(-1, nf, f, nh, h, nw, w, tokens.shape[-1]).permute(0, 1, 3, 5, 2, 4, 6, 7)
+        """(B, F, S, D) to its windows (B, F/f, H/h, W/w, fhw, D)."""
+        return rearrange(tokens, "b (nf f) (nh h nw w) d -> b nf nh nw (f h w) d", **self._sizes(tokens))
 
-    def seen(self, T: int, S: int) -> int:
+    def _sizes(self, tokens: Tensor) -> dict[str, int]:
+        """What has to be said of the windows, so that their number along each axis is known."""
+        _, F, S, _ = tokens.shape
+        _, nh, nw = windows_of(self.window, F, S)
+        f, h, w = self.window
+        return {"f": f, "nh": nh, "h": h, "nw": nw, "w": w}
+
+    def seen(self, F: int, S: int) -> int:
         """How many keys a query sees: its window (LOGO-Former, Eq. 2)."""
-        windows_of(self.window, T, S)
+        windows_of(self.window, F, S)
         return math.prod(self.window)
 
 
@@ -191,29 +203,29 @@ class GlobalAttention(LocalAttention):
             self.pool_bias = nn.Parameter(torch.zeros(dim))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, T, S, D) to (B, T, S, D); S places are a square map, row by row."""
-        return self.attend(tokens.flatten(1, 2), self.pool(tokens)).view(tokens.shape)
+        """(B, F, S, D) to (B, F, S, D); S places are a square map, row by row."""
+        return self.attend(rearrange(tokens, "b f s d -> b (f s) d"), self.pool(tokens)).view(tokens.shape)
 
     def pool(self, tokens: Tensor) -> Tensor:
-        """Tokens (B, T, S, D) to one token a window (B, windows, D)."""
-        cells = self._split(tokens).flatten(1, 3).flatten(2, 4)  # (B, windows, fhw, D)
+        """Tokens (B, F, S, D) to one token a window (B, windows, D)."""
+        cells = self._split(tokens).flatten(1, 3)  # (B, windows, fhw, D)
         if self.pool_weight is None:
             return cells.mean(2)
         return (cells * self.pool_weight).sum(2) + self.pool_bias
 
-    def seen(self, T: int, S: int) -> int:
+    def seen(self, F: int, S: int) -> int:
         """How many keys a query sees: as many as there are windows (LOGO-Former, Eq. 8)."""
-        nf, nh, nw = windows_of(self.window, T, S)
+        nf, nh, nw = windows_of(self.window, F, S)
         return nf * nh * nw
 
-    def cost(self, T: int, S: int, D: int) -> int:
+    def cost(self, F: int, S: int, D: int) -> int:
         """Multiply-accumulates for one clip; keys and values are projected once a window. Pooling is not counted."""
-        seen = self.seen(T, S)
-        return 2 * T * S * D * D + 2 * seen * D * D + 2 * T * S * seen * D
+        seen = self.seen(F, S)
+        return 2 * F * S * D * D + 2 * seen * D * D + 2 * F * S * seen * D
 
 
-def windows_of(window: Window, T: int, S: int) -> Window:
-    """How many windows a clip of T frames and S places has along time, rows and columns.
+def windows_of(window: Window, F: int, S: int) -> Window:
+    """How many windows a clip of F frames and S places has along time, rows and columns.
 
     Raises:
         InputError: the places are no square map, or the clip does not split evenly.
@@ -221,6 +233,6 @@ def windows_of(window: Window, T: int, S: int) -> Window:
     side = math.isqrt(S)
     if side * side != S:
         raise InputError(f"{S} places are not a square map: windows need one")
-    if T % window[0] or side % window[1] or side % window[2]:
-        raise InputError(f"{T} frames of {side} x {side} places do not split into windows of {window}: choose divisors")
-    return T // window[0], side // window[1], side // window[2]
+    if F % window[0] or side % window[1] or side % window[2]:
+        raise InputError(f"{F} frames of {side} x {side} places do not split into windows of {window}: choose divisors")
+    return F // window[0], side // window[1], side // window[2]

@@ -21,6 +21,13 @@ FACE_WEIGHTS = files("dferlib.models") / "weights" / "slim_resnet_makefaces.safe
 STAGED = ("slim", "resnet18")  # those that fall into a stem and four stages
 
 
+def init_convolutions(net: nn.Module) -> None:
+    """Draw the weights of every convolution anew, so that ReLUs keep the variance of the gradients (He et al. 2015)."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.Conv3d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
 class BasicBlock(nn.Module):
     """Two 3 x 3 convolutions with a shortcut (He et al. 2016)."""
 
@@ -59,9 +66,7 @@ class SlimResNet(nn.Module):
             BasicBlock(32, 64, 2),  # 7
             BasicBlock(64, 128, 2),  # 4
         )
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        init_convolutions(self)
 
     def forward(self, frames: Tensor) -> Tensor:
         """(N, 3, H, W) to (N, 128, ceil(H / 16), ceil(W / 16))."""
@@ -98,9 +103,7 @@ class VGG(nn.Sequential):
         net = make_layers(layers, batch_norm=True)
         super().__init__(*net)
         self.out_channels = 8 * width
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        init_convolutions(self)
         if imagenet:
             self.load_state_dict(get_model(f"vgg{depth}_bn", weights="IMAGENET1K_V1").features.state_dict())
 

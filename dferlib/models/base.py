@@ -1,10 +1,14 @@
-"""What every model of this library has in common: feature maps of each frame, clip features, a head."""
+"""What every model of this library has in common: feature maps of each frame, clip features, a head.
+
+The arguments that the models share are described once, at `ClipModel`; each class describes its own.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from dferlib.errors import InputError
@@ -35,8 +39,8 @@ class InputSpec:
 
     Attributes:
         size: side of the square frames in pixels.
-        frames: T, frames in a clip.
-        mean: subtracted from each colour channel of a picture in [0, 1].
+        frames: F, frames in a clip.
+        mean: subtracted from each colour channel of a frame in [0, 1].
         std: what each channel is divided by afterwards.
     """
 
@@ -53,7 +57,21 @@ class Block(nn.Module):
 class ClipModel(nn.Module):
     """A backbone that looks at every frame by itself, something that joins the frames, and a head.
 
-    A subclass fills `backbone`, `head` and `input_spec` and writes `features_from_maps`.
+    A subclass fills `backbone`, `head` and `input_spec` and writes `features_from_maps`. The defaults of its arguments
+    are the paper's. These mean the same in all models that have them:
+
+    Args:
+        num_classes: C.
+        frames: F, frames in a clip.
+        size: H and W, the side of the frames in pixels.
+        backbone: what looks at the frames: "slim" is the book's; the default is the paper's, in most of them
+            "resnet18". See `dferlib.models.backbones.build_backbone`.
+        weights: what the backbone starts from: None for a random start, or the name of weights for this backbone.
+        dim: D, channels of a token, or of what reads the frames in order.
+        layers: N, number of blocks.
+        heads: N_h, of the attention.
+        mlp_ratio: width of the hidden layer of a block's MLP over D.
+        dropout: in the blocks, where there are some, and before the head.
     """
 
     backbone: nn.Module
@@ -66,31 +84,31 @@ class ClipModel(nn.Module):
         """The backbone's maps of every frame.
 
         Args:
-            clips: (B, T, 3, H, W) normalised as `input_spec` says.
+            clips: (B, F, 3, H, W) normalised as `input_spec` says.
 
         Returns:
-            (B, T, C, h, w).
+            (B, F, C, h, w).
 
         Raises:
             InputError: the clips have another shape or type, or hold nan.
         """
         self._check(clips)
-        return self.backbone(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
+        return self.backbone(rearrange(clips, "b f c h w -> (b f) c h w")).unflatten(0, clips.shape[:2])
 
     def features_from_maps(self, maps: Maps) -> Tensor:
-        """Clip features (B, D) from the maps of its frames (B, T, C, h, w)."""
+        """Clip features (B, D) from the maps of its frames (B, F, C, h, w)."""
         raise TypeError(f"{type(self).__name__} does not say how to join frames")
 
     def forward_features(self, clips: Tensor) -> Tensor:
-        """Clip features (B, D) of normalised clips (B, T, 3, H, W)."""
+        """Clip features (B, D) of normalised clips (B, F, 3, H, W)."""
         return self.features_from_maps(self.feature_maps(clips))
 
     def forward_from_maps(self, maps: Maps) -> Tensor:
-        """Logits (B, classes) from maps (B, T, C, h, w): what a frozen backbone needs to compute only once."""
+        """Logits (B, classes) from maps (B, F, C, h, w): what a frozen backbone needs to compute only once."""
         return self.head(self.features_from_maps(maps))
 
     def forward(self, clips: Tensor) -> Tensor:
-        """Logits (B, classes) of normalised clips (B, T, 3, H, W)."""
+        """Logits (B, classes) of normalised clips (B, F, 3, H, W)."""
         return self.head(self.forward_features(clips))
 
     def _check(self, clips: Tensor) -> None:

@@ -29,7 +29,7 @@ DLIB_SMALLEST = 103  # pixels; the last 3 x 3 convolution, which has no padding,
 class DlibBlock(nn.Module):
     """Two 3 x 3 convolutions and a shortcut, as dlib adds them.
 
-    A block that halves the picture does so without padding, and its shortcut is a 2 x 2 average. The two may then
+    A block that halves the map does so without padding, and its shortcut is a 2 x 2 average. The two may then
     differ in size, by a row and a column and by the new channels. dlib fills up the smaller one with zeros.
     """
 
@@ -113,7 +113,7 @@ def load_dlib_weights(net: DlibFaceResNet) -> None:
     """
     file = _Weights(_read_file())
     state: dict[str, Tensor] = {}
-    for name, conv in net.named_modules():  # in the order of the file, from the picture to the descriptor
+    for name, conv in net.named_modules():  # in the order of the file, from the frame to the descriptor
         if isinstance(conv, nn.Conv2d):
             sizes = [conv.weight.numel(), conv.out_channels]
             kernel, bias = file.take("con_4", sum(sizes)).split(sizes)

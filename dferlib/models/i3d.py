@@ -1,11 +1,11 @@
 """I3D (Carreira and Zisserman, CVPR 2017): Inception-v1 with every filter blown up into time, for pictures alone."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from dferlib.errors import InputError
-from dferlib.models.backbones import spec_of
+from dferlib.models.backbones import init_convolutions, spec_of
 from dferlib.models.volumes import VolumeModel
 
 Triple = tuple[int, int, int]
@@ -31,12 +31,12 @@ class Same(nn.Module):
         self.kernel, self.stride = kernel, stride
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, T, H, W) to the same with zeros around T, H and W."""
+        """(B, C, F, H, W) to the same with zeros around F, H and W."""
         pads: list[int] = []
         for length, k, s in reversed(list(zip(x.shape[2:], self.kernel, self.stride, strict=True))):
             total = max((-(-length // s) - 1) * s + k - length, 0)
             pads += [total // 2, total - total // 2]
-        return F.pad(x, pads)
+        return functional.pad(x, pads)
 
 
 def unit(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
@@ -59,32 +59,30 @@ class Mixed(nn.Module):
 
     def __init__(self, inputs: int, widths: tuple[int, ...]) -> None:
         super().__init__()
-        a, b, c, d, e, f = widths
+        alone, before_1, after_1, before_2, after_2, pooled = widths
         self.branches = nn.ModuleList(
             [
-                unit(inputs, a, 1),
-                nn.Sequential(unit(inputs, b, 1), unit(b, c, 3)),
-                nn.Sequential(unit(inputs, d, 1), unit(d, e, 3)),
-                nn.Sequential(pool((3, 3, 3), (1, 1, 1)), unit(inputs, f, 1)),
+                unit(inputs, alone, 1),
+                nn.Sequential(unit(inputs, before_1, 1), unit(before_1, after_1, 3)),
+                nn.Sequential(unit(inputs, before_2, 1), unit(before_2, after_2, 3)),
+                nn.Sequential(pool((3, 3, 3), (1, 1, 1)), unit(inputs, pooled, 1)),
             ]
         )
-        self.out_channels = a + c + e + f
+        self.out_channels = alone + after_1 + after_2 + pooled
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, T, H, W) to (B, out_channels, T, H, W)."""
+        """(B, inputs, F, H, W) to (B, out_channels, F, H, W)."""
         return torch.cat([branch(x) for branch in self.branches], 1)
 
 
 class I3D(VolumeModel):
     """The whole model, 7.0 G multiply-accumulates and 12.3 M parameters. It ends in a mean over time and places.
 
+    The arguments that all models share are described at `ClipModel`.
+
     Args:
-        num_classes: C.
-        frames: T.
-        size: side of the frames in pixels.
         width: channels of the first convolution; the original has 64, and all others scale with it.
         blocks: mixed layers of each of the three stages, the first of those that the original has.
-        dropout: before the head.
 
     Raises:
         InputError: a stage without a mixed layer, or with more of them than the original has.
@@ -92,13 +90,9 @@ class I3D(VolumeModel):
 
     def __init__(
         self,
-        num_classes: int = 7,
-        frames: int = 16,
-        size: int = 112,
-        width: int = 64,
-        blocks: Triple = (2, 5, 2),
-        dropout: float = 0.5,
-    ) -> None:
+        num_classes: int = 7, frames: int = 16, size: int = 112,
+        width: int = 64, blocks: Triple = (2, 5, 2), dropout: float = 0.5,
+    ) -> None:  # fmt: skip
         super().__init__()
         most = tuple(len(stage) for stage in MIXED)
         if len(blocks) != len(most) or not all(1 <= few <= many for few, many in zip(blocks, most, strict=True)):
@@ -119,6 +113,4 @@ class I3D(VolumeModel):
                 inputs = layer.out_channels
         self.backbone = nn.Sequential(*layers)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(inputs, num_classes))
-        for module in self.modules():
-            if isinstance(module, nn.Conv3d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        init_convolutions(self)

@@ -18,6 +18,7 @@ Where the paper is silent, this is what was chosen:
 from typing import Any
 
 import torch
+from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from dferlib.models.attention import GlobalAttention, LocalAttention, Window, windows_of
@@ -37,7 +38,7 @@ class LOGOBlock(Block):
     """Local attention, global attention, MLP, each with its own norm and shortcut (Eq. 1 to 7).
 
     Args:
-        dim: d.
+        dim: d, our D.
         heads: N_h.
         window: f frames, h rows and w columns of a window.
         pool: "average" or "conv", how a window becomes one token.
@@ -45,7 +46,7 @@ class LOGOBlock(Block):
         dropout: on the output of each of the three.
     """
 
-    def __init__(self, dim: int, heads: int, window: Window, pool: str, mlp_ratio: float, dropout: float) -> None:
+    def __init__(self, dim: int, heads: int, *, window: Window, pool: str, mlp_ratio: float, dropout: float) -> None:
         super().__init__()
         self.norm_local, self.local_ = nn.LayerNorm(dim), LocalAttention(dim, heads, window)
         self.norm_global, self.global_ = nn.LayerNorm(dim), GlobalAttention(dim, heads, window, pool)
@@ -58,28 +59,18 @@ class LOGOBlock(Block):
         """Class token (B, 1, d) and clip tokens (B, F, S, d), both to the same shapes."""
         y = x + self.drop(self.local_(self.norm_local(x)))  # Eq. 1, (B, F, S, d)
         pooled = self.norm_global(self.global_.pool(y))  # LN(Pool(Y)), (B, windows, d)
-        z = torch.cat([token, y.flatten(1, 2)], 1)  # the class token first, (B, 1 + FS, d)
+        z = torch.cat([token, rearrange(y, "b f s d -> b (f s) d")], 1)  # the class token first, (B, 1 + FS, d)
         z = z + self.drop(self.global_.attend(self.norm_global(z), pooled))  # Eq. 3 to 6
         z = z + self.drop(self.mlp(self.norm_mlp(z)))  # Eq. 7
-        return z[:, :1], z[:, 1:].view(x.shape)
+        return z[:, :1], z[:, 1:].view(x.shape)  # the class token, the others
 
 
 class LOGOFormer(ClipModel):
-    """The whole model.
+    """The whole model. The arguments that all models share are described at `ClipModel`.
 
     Args:
-        num_classes: C.
-        frames: F.
-        size: side of the frames in pixels.
-        backbone: "resnet18" (the paper), "slim" (the book) or "dlib_face".
-        weights: what the backbone starts from, see `build_backbone`.
-        dim: d.
-        layers: N, number of blocks.
-        heads: N_h.
         window: f, h and w, frames, rows and columns of a window; they divide the clip evenly.
         pool: how a window becomes one token: "average" or "conv".
-        mlp_ratio: hidden width of the MLP over d.
-        dropout: in the blocks and before the head.
 
     Raises:
         InputError: the clip does not split into the windows, or see `build_backbone`.
@@ -87,19 +78,10 @@ class LOGOFormer(ClipModel):
 
     def __init__(
         self,
-        num_classes: int = 7,
-        frames: int = 16,
-        size: int = 112,
-        backbone: str = "resnet18",
-        weights: str | None = None,
-        dim: int = 512,
-        layers: int = 4,
-        heads: int = 8,
-        window: Window = (4, 2, 2),
-        pool: str = "average",
-        mlp_ratio: float = 4.0,
-        dropout: float = 0.1,
-    ) -> None:
+        num_classes: int = 7, frames: int = 16, size: int = 112, backbone: str = "resnet18", weights: str | None = None,
+        dim: int = 512, layers: int = 4, heads: int = 8, window: Window = (4, 2, 2), pool: str = "average",
+        mlp_ratio: float = 4.0, dropout: float = 0.1,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.input_spec = spec_of(backbone, size, frames)
         self.backbone = build_backbone(backbone, weights)
@@ -108,7 +90,9 @@ class LOGOFormer(ClipModel):
         self.space_position = nn.Parameter(torch.empty(1, 1, places, dim))
         self.time_position = nn.Parameter(torch.empty(1, frames, 1, dim))
         self.class_token = nn.Parameter(torch.empty(1, 1, dim))  # its temporal position is in it
-        self.blocks = nn.ModuleList(LOGOBlock(dim, heads, window, pool, mlp_ratio, dropout) for _ in range(layers))
+        self.blocks = nn.ModuleList(
+            LOGOBlock(dim, heads, window=window, pool=pool, mlp_ratio=mlp_ratio, dropout=dropout) for _ in range(layers)
+        )
         windows_of(window, frames, places)  # refuses what does not split
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, num_classes))
@@ -117,8 +101,9 @@ class LOGOFormer(ClipModel):
 
     def features_from_maps(self, maps: Tensor) -> Tensor:
         """Maps (B, F, C, H, W) to clip features (B, d)."""
-        x = self.project(maps.flatten(3).transpose(2, 3)) + self.space_position + self.time_position  # (B, F, S, d)
-        token = self.class_token.expand(maps.shape[0], 1, -1)
+        x = self.project(rearrange(maps, "b f c h w -> b f (h w) c"))  # (B, F, S, d)
+        x = x + self.space_position + self.time_position
+        token = repeat(self.class_token, "1 1 d -> b 1 d", b=x.shape[0])
         for block in self.blocks:
             token, x = block(token, x)
         return self.norm(token[:, 0])  # X_(0,0) of Eq. 10

@@ -3,8 +3,8 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from dferlib.errors import InputError, choose
 
@@ -82,7 +82,9 @@ class CompactLoss(nn.Module):
             InputError: see `CompactTerm`.
         """
         divergence = self.term(logits, labels)
-        return F.cross_entropy(precise(logits), labels) + self.beta / 2 * divergence  # Eq. 17, with the sign of a loss
+        return (
+            functional.cross_entropy(precise(logits), labels) + self.beta / 2 * divergence
+        )  # Eq. 17, with the sign of a loss
 
 
 def check_labels(labels: Tensor, classes: int) -> None:

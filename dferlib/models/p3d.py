@@ -5,9 +5,11 @@ compare against P3D do not say which depth they used, nor what it cost: this is 
 code has, with 24.9 M parameters and 4.2 G multiply-accumulates.
 """
 
+from itertools import cycle
+
 from torch import Tensor, nn
 
-from dferlib.models.backbones import spec_of
+from dferlib.models.backbones import init_convolutions, spec_of
 from dferlib.models.volumes import VolumeModel
 
 
@@ -41,7 +43,7 @@ class P3DBlock(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, T, H, W) to (B, 4 width, T, H / stride, W / stride)."""
+        """(B, inputs, F, H, W) to (B, 4 width, F, H / stride, W / stride)."""
         y = self.reduce(x)
         space = self.space(y)
         if self.kind == "B":
@@ -56,26 +58,19 @@ class P3DBlock(nn.Module):
 class P3D(VolumeModel):
     """The whole model. A pool halves the time after the stem and after each of the first three stages.
 
-    The pools keep what does not divide by two, so that clips shorter than 16 frames pass.
+    The pools keep what does not divide by two, so that clips shorter than 16 frames pass. The arguments that all models
+    share are described at `ClipModel`.
 
     Args:
-        num_classes: C.
-        frames: T.
-        size: side of the frames in pixels.
         width: channels of the first convolution.
         blocks: bottlenecks of each of the four stages.
-        dropout: before the head.
     """
 
     def __init__(
         self,
-        num_classes: int = 7,
-        frames: int = 16,
-        size: int = 112,
-        width: int = 64,
-        blocks: tuple[int, ...] = (3, 4, 6, 3),
-        dropout: float = 0.5,
-    ) -> None:
+        num_classes: int = 7, frames: int = 16, size: int = 112,
+        width: int = 64, blocks: tuple[int, ...] = (3, 4, 6, 3), dropout: float = 0.5,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.input_spec = spec_of("resnet18", size, frames)
         layers: list[nn.Module] = [
@@ -85,16 +80,16 @@ class P3D(VolumeModel):
             nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)),
             nn.MaxPool3d((2, 1, 1), ceil_mode=True),
         ]
-        inputs, number = width, 0
+        inputs, kinds, last = width, cycle("ABC"), len(blocks) - 1
         for stage, count in enumerate(blocks):
+            inner = width * 2**stage
             for block in range(count):
-                kind = "2D" if stage == 3 else "ABC"[number % 3]
-                layers.append(P3DBlock(inputs, width * 2**stage, 2 if stage and not block else 1, kind))
-                inputs, number = 4 * width * 2**stage, number + 1
-            if stage < 3:
+                halves = stage > 0 and block == 0
+                kind = "2D" if stage == last else next(kinds)
+                layers.append(P3DBlock(inputs, inner, stride=2 if halves else 1, kind=kind))
+                inputs = 4 * inner
+            if stage < last:
                 layers.append(nn.MaxPool3d((2, 1, 1), ceil_mode=True))
         self.backbone = nn.Sequential(*layers)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(inputs, num_classes))
-        for module in self.modules():
-            if isinstance(module, nn.Conv3d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        init_convolutions(self)

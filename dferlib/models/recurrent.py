@@ -5,6 +5,7 @@ averaged over its places, one layer in one direction as wide as the backbone's o
 the head reads its last output.
 """
 
+from einops import reduce
 from torch import Tensor, nn
 
 from dferlib.errors import InputError
@@ -18,36 +19,25 @@ class Recurrent(ClipModel):
     recurrent: nn.LSTM | nn.GRU
 
     def features_from_maps(self, maps: Tensor) -> Tensor:
-        """Maps (B, T, C, h, w) to clip features (B, D)."""
-        outputs, _ = self.recurrent(maps.mean((3, 4)))  # (B, T, C) to (B, T, D)
+        """Maps (B, F, C, h, w) to clip features (B, D)."""
+        outputs, _ = self.recurrent(reduce(maps, "b f c h w -> b f c", "mean"))  # (B, F, D)
         return outputs[:, -1]
 
 
 class ResNetLSTM(Recurrent):
     """A recurrent layer over the frames, each averaged over its places.
 
-    Args:
-        num_classes: C.
-        frames: T.
-        size: side of the frames in pixels.
-        backbone: "resnet18" (the paper), "slim" (the book) or "dlib_face".
-        weights: what the backbone starts from, see `build_backbone`.
-        dim: D, channels of the recurrent layer.
-        dropout: before the head.
+    The arguments are described at `ClipModel`; the backbone is "resnet18" (the paper), "slim" (the book) or
+    "dlib_face".
     """
 
     cell: type[nn.LSTM] | type[nn.GRU] = nn.LSTM
 
     def __init__(
         self,
-        num_classes: int = 7,
-        frames: int = 16,
-        size: int = 112,
-        backbone: str = "resnet18",
-        weights: str | None = None,
-        dim: int = 512,
-        dropout: float = 0.1,
-    ) -> None:
+        num_classes: int = 7, frames: int = 16, size: int = 112, backbone: str = "resnet18", weights: str | None = None,
+        dim: int = 512, dropout: float = 0.1,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.input_spec = spec_of(backbone, size, frames)
         self.backbone = build_backbone(backbone, weights)
@@ -64,28 +54,21 @@ class ResNetGRU(ResNetLSTM):
 class VGG11LSTM(Recurrent):
     """VGG11 and an LSTM over the frames, each averaged over its places.
 
+    The arguments that all models share are described at `ClipModel`.
+
     Args:
-        num_classes: C.
-        frames: T.
-        size: side of the frames in pixels, at least 32.
-        weights: what the backbone starts from, see `build_vgg`.
+        size: of the frames, at least 32 pixels.
+        weights: see `build_vgg`.
         width: channels of VGG's first convolution. A narrow one learns from scratch.
-        dim: D, channels of the recurrent layer.
-        dropout: before the head.
     """
 
     depth = 11
 
     def __init__(
         self,
-        num_classes: int = 7,
-        frames: int = 16,
-        size: int = 112,
-        weights: str | None = None,
-        width: int = 64,
-        dim: int = 512,
-        dropout: float = 0.1,
-    ) -> None:
+        num_classes: int = 7, frames: int = 16, size: int = 112, weights: str | None = None, width: int = 64,
+        dim: int = 512, dropout: float = 0.1,
+    ) -> None:  # fmt: skip
         super().__init__()
         if size < 32:
             raise InputError(f"frames of {size} px: VGG halves them five times and needs at least 32")

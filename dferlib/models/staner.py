@@ -13,7 +13,7 @@ Where the paper is silent, this is what was chosen:
   networks of its own, which begin with the first four convolutions of VGG-16.
 - "AvgPool" in Eq. 1 averages 3 x 3 neighbours: a global average, which the text names, would leave no places to weigh.
 - End convolutions: 3 x 3 over the map of SGAER, three frames long over the sequence of TLER, each followed by a mean.
-- VGG has batch normalisation. All pictures are made grey, by the mean of their channels, inside the model.
+- VGG has batch normalisation. All frames are made grey, by the mean of their channels, inside the model.
 """
 
 import math
@@ -46,7 +46,7 @@ def peak_frames(clips: Tensor, rule: str) -> Tensor:
     """The peak frame of each clip.
 
     Args:
-        clips: (B, T, 3, H, W).
+        clips: (B, F, 3, H, W).
         rule: "last", or "change": the frame that differs most from the first and the last together.
 
     Returns:
@@ -57,7 +57,7 @@ def peak_frames(clips: Tensor, rule: str) -> Tensor:
     """
     if choose("peak", rule, PEAKS) == "last":
         return clips[:, -1]
-    grey = functional.avg_pool2d(clips.mean(2), max(clips.shape[-1] // 16, 1)).flatten(2)  # coarse, (B, T, places)
+    grey = functional.avg_pool2d(clips.mean(2), max(clips.shape[-1] // 16, 1)).flatten(2)  # coarse, (B, F, places)
     grey = (grey - grey.mean(2, keepdim=True)) / (grey.std(2, keepdim=True) + 1e-6)
     change = (grey - grey[:, :1]).abs().mean(2) + (grey - grey[:, -1:]).abs().mean(2)
     index = change.argmax(1)[:, None, None, None, None].expand(-1, 1, *clips.shape[2:])
@@ -173,30 +173,20 @@ class TemporalBranch(nn.Module):
 class SGAER(ClipModel):
     """The spatial branch by itself: the peak frame and which of its places matter.
 
+    The arguments that all models share are described at `ClipModel`.
+
     Args:
-        num_classes: C.
-        frames: T.
-        size: side of the frames in pixels.
-        backbone: "vgg16" (the paper) or "slim" (the book).
-        weights: what the backbone starts from: None, "imagenet" (vgg16) or "makefaces" (slim).
+        backbone: "vgg16" (the paper) or "slim" (the book); its weights are "imagenet" or "makefaces".
         dim: D, channels of the end convolution.
         attention: weigh the places; without it this is C1 of Table 1, with it C3.
         peak: how the peak frame is found, see `peak_frames`.
-        dropout: before the head.
     """
 
     def __init__(
         self,
-        num_classes: int = 7,
-        frames: int = 16,
-        size: int = 112,
-        backbone: str = "vgg16",
-        weights: str | None = None,
-        dim: int = 256,
-        attention: bool = True,
-        peak: str = "change",
-        dropout: float = 0.1,
-    ) -> None:
+        num_classes: int = 7, frames: int = 16, size: int = 112, backbone: str = "vgg16", weights: str | None = None,
+        dim: int = 256, attention: bool = True, peak: str = "change", dropout: float = 0.1,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.input_spec = spec_of(backbone, size, frames)
         self.peak = choose("peak", peak, PEAKS)
@@ -205,7 +195,7 @@ class SGAER(ClipModel):
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, num_classes))
 
     def feature_maps(self, clips: Tensor) -> Tensor:
-        """Maps U (B, 1, C, h, w) of the peak frame of clips (B, T, 3, H, W)."""
+        """Maps U (B, 1, C, h, w) of the peak frame of clips (B, F, 3, H, W)."""
         self._check(clips)
         return self.backbone(peak_frames(clips, self.peak))[:, None]
 
@@ -217,26 +207,18 @@ class SGAER(ClipModel):
 class TLER(ClipModel):
     """The temporal branch by itself, C2 of Table 1: eyes, nose and mouth through the clip.
 
+    The arguments that all models share are described at `ClipModel`.
+
     Args:
-        num_classes: C.
-        frames: T.
-        size: side of the frames in pixels.
-        backbone: "vgg16" (the paper) or "slim" (the book).
-        weights: what the backbones start from: None, "imagenet" (vgg16) or "makefaces" (slim).
+        backbone: "vgg16" (the paper) or "slim" (the book); its weights are "imagenet" or "makefaces".
         dim: channels of each of the three LSTMs; the end convolution has twice as many.
-        dropout: before the head.
     """
 
     def __init__(
         self,
-        num_classes: int = 7,
-        frames: int = 16,
-        size: int = 112,
-        backbone: str = "vgg16",
-        weights: str | None = None,
-        dim: int = 128,
-        dropout: float = 0.1,
-    ) -> None:
+        num_classes: int = 7, frames: int = 16, size: int = 112, backbone: str = "vgg16", weights: str | None = None,
+        dim: int = 128, dropout: float = 0.1,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.input_spec = spec_of(backbone, size, frames)
         self.backbone = Regions(backbone, weights, size)
@@ -279,7 +261,7 @@ class Fusion(nn.Module):
         dropout: before both.
     """
 
-    def __init__(self, spatial: int, temporal: int, num_classes: int, alpha: float, dropout: float) -> None:
+    def __init__(self, spatial: int, temporal: int, *, num_classes: int, alpha: float, dropout: float) -> None:
         super().__init__()
         self.widths, self.alpha = (spatial, temporal), alpha
         self.drop = nn.Dropout(dropout)
@@ -297,22 +279,17 @@ class Fusion(nn.Module):
 
 
 class STANER(ClipModel):
-    """The whole model.
+    """The whole model. The arguments that all models share are described at `ClipModel`.
 
     `dferlib.train` minimises the loss of the average decision, or with loss="joint" the paper's own, Eq. 15.
 
     Args:
-        num_classes: C.
-        frames: T.
-        size: side of the frames in pixels.
-        backbone: "vgg16" (the paper) or "slim" (the book).
-        weights: what the backbones start from: None, "imagenet" (vgg16) or "makefaces" (slim).
+        backbone: "vgg16" (the paper) or "slim" (the book); its weights are "imagenet" or "makefaces".
         spatial_dim: channels of the end convolution of SGAER.
         dim: channels of each LSTM of TLER.
         alpha: weight of the spatial decision, between 0 and 1.
         attention: weigh the places of the peak frame; without it this is C4 of Table 1.
         peak: how the peak frame is found, see `peak_frames`.
-        dropout: before both heads.
 
     Raises:
         InputError: alpha is not between 0 and 1, or an unknown name.
@@ -323,18 +300,10 @@ class STANER(ClipModel):
 
     def __init__(
         self,
-        num_classes: int = 7,
-        frames: int = 16,
-        size: int = 112,
-        backbone: str = "vgg16",
-        weights: str | None = None,
-        spatial_dim: int = 256,
-        dim: int = 128,
-        alpha: float = 0.5,
-        attention: bool = True,
-        peak: str = "change",
+        num_classes: int = 7, frames: int = 16, size: int = 112, backbone: str = "vgg16", weights: str | None = None,
+        spatial_dim: int = 256, dim: int = 128, alpha: float = 0.5, attention: bool = True, peak: str = "change",
         dropout: float = 0.1,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         if not 0 < alpha < 1:
             raise InputError(f"alpha is {alpha}: it must be between 0 and 1; for one branch alone use sgaer or tler")
@@ -343,7 +312,7 @@ class STANER(ClipModel):
         self.backbone = Fronts(backbone, weights, size)
         self.spatial = SpatialBranch(self.backbone.face.out_channels, spatial_dim, attention)
         self.temporal = TemporalBranch(self.backbone.regions.out_channels, dim)
-        self.head = Fusion(spatial_dim, 2 * dim, num_classes, alpha, dropout)
+        self.head = Fusion(spatial_dim, 2 * dim, num_classes=num_classes, alpha=alpha, dropout=dropout)
 
     def feature_maps(self, clips: Tensor) -> StanerMaps:
         """Both branches' maps of clips (B, F, 3, H, W)."""
@@ -355,7 +324,7 @@ class STANER(ClipModel):
         return torch.cat([self.spatial(maps.face), self.temporal(maps.regions)], 1)
 
     def joint_loss(self, clips: Tensor, labels: Tensor) -> Tensor:
-        """The sum of both branches' cross entropies (Eq. 15) for clips (B, T, 3, H, W) and labels (B,)."""
+        """The sum of both branches' cross entropies (Eq. 15) for clips (B, F, 3, H, W) and labels (B,)."""
         return self.loss_from_features(self.forward_features(clips), labels)
 
     def loss_from_features(self, features: Tensor, labels: Tensor) -> Tensor:

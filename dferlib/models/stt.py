@@ -13,6 +13,7 @@ Where the paper is silent or prints two things, this is what was chosen:
 """
 
 import torch
+from einops import rearrange, reduce, repeat
 from torch import Tensor, nn
 
 from dferlib.models.attention import SpatialAttention, TemporalAttention
@@ -24,7 +25,7 @@ class STTBlock(Block):
     """Spatial attention, temporal attention, MLP, each with its own norm and shortcut (Eq. 3 to 12).
 
     Args:
-        dim: d.
+        dim: d, our D.
         heads: N_h.
         mlp_ratio: width of the MLP's hidden layer over d.
         dropout: on the output of each of the three.
@@ -34,14 +35,14 @@ class STTBlock(Block):
     """
 
     def __init__(
-        self, dim: int, heads: int, mlp_ratio: float, dropout: float, spatial: bool = True, temporal: bool = True
+        self, dim: int, heads: int, *, mlp_ratio: float, dropout: float, spatial: bool = True, temporal: bool = True
     ) -> None:
         super().__init__()
+        self.spatial = self.temporal = None
         if spatial:
-            self.norm_space, self.space = nn.LayerNorm(dim), SpatialAttention(dim, heads)
+            self.norm_spatial, self.spatial = nn.LayerNorm(dim), SpatialAttention(dim, heads)
         if temporal:
-            self.norm_time, self.time = nn.LayerNorm(dim), TemporalAttention(dim, heads)
-        self.spatial, self.temporal = spatial, temporal
+            self.norm_temporal, self.temporal = nn.LayerNorm(dim), TemporalAttention(dim, heads)
         hidden = int(dim * mlp_ratio)
         self.norm_mlp = nn.LayerNorm(dim)
         self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, dim))
@@ -49,28 +50,19 @@ class STTBlock(Block):
 
     def forward(self, z: Tensor) -> Tensor:
         """(B, F + 1, S, d) to (B, F + 1, S, d); without temporal attention F in place of F + 1."""
-        if self.spatial:
-            z = z + self.drop(self.space(self.norm_space(z)))  # Eq. 3 to 8
-        if self.temporal:
-            z = z + self.drop(self.time(self.norm_time(z)))  # Eq. 9 to 11
+        if self.spatial is not None:
+            z = z + self.drop(self.spatial(self.norm_spatial(z)))  # Eq. 3 to 8
+        if self.temporal is not None:
+            z = z + self.drop(self.temporal(self.norm_temporal(z)))  # Eq. 9 to 11
         return z + self.drop(self.mlp(self.norm_mlp(z)))  # Eq. 12
 
 
 class STT(ClipModel):
-    """The whole model.
+    """The whole model. The arguments that all models share are described at `ClipModel`.
 
     Args:
-        num_classes: C.
         frames: F = segments x frames of each.
-        size: side of the frames in pixels.
-        backbone: "resnet18" (the paper), "slim" (the book) or "dlib_face".
-        weights: what the backbone starts from, see `build_backbone`. The paper starts from faces of MS-Celeb-1M, which
-            has been withdrawn.
-        dim: d.
-        layers: N, number of blocks.
-        heads: N_h.
-        mlp_ratio: hidden width of the MLP over d.
-        dropout: in the blocks and before the head.
+        weights: the paper starts from faces of MS-Celeb-1M, which has been withdrawn.
         spatial: use spatial attention (Table 1).
         temporal: use temporal attention (Table 1). Without it nothing reaches a class token, so there is none, and the
             head reads the mean over all tokens.
@@ -78,19 +70,10 @@ class STT(ClipModel):
 
     def __init__(
         self,
-        num_classes: int = 7,
-        frames: int = 16,
-        size: int = 112,
-        backbone: str = "resnet18",
-        weights: str | None = None,
-        dim: int = 512,
-        layers: int = 4,
-        heads: int = 8,
-        mlp_ratio: float = 4.0,
-        dropout: float = 0.1,
-        spatial: bool = True,
-        temporal: bool = True,
-    ) -> None:
+        num_classes: int = 7, frames: int = 16, size: int = 112, backbone: str = "resnet18", weights: str | None = None,
+        dim: int = 512, layers: int = 4, heads: int = 8, mlp_ratio: float = 4.0, dropout: float = 0.1,
+        spatial: bool = True, temporal: bool = True,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.input_spec = spec_of(backbone, size, frames)
         self.backbone = build_backbone(backbone, weights)
@@ -100,7 +83,10 @@ class STT(ClipModel):
         self.time_position = nn.Parameter(torch.empty(1, frames + temporal, 1, dim))  # e_pos^time
         self.class_token = nn.Parameter(torch.empty(1, 1, 1, dim)) if temporal else None
         self.blocks = nn.Sequential(
-            *(STTBlock(dim, heads, mlp_ratio, dropout, spatial, temporal) for _ in range(layers))
+            *(
+                STTBlock(dim, heads, mlp_ratio=mlp_ratio, dropout=dropout, spatial=spatial, temporal=temporal)
+                for _ in range(layers)
+            )
         )
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, num_classes))
@@ -110,14 +96,17 @@ class STT(ClipModel):
 
     def embed(self, maps: Tensor) -> Tensor:
         """Input embedding (3.2): maps (B, F, C, H, W) to z^0 (B, F + 1, S, d)."""
-        f1 = self.project(maps.flatten(3).transpose(2, 3))  # (B, F, S, d)
+        f1 = self.project(rearrange(maps, "b f c h w -> b f (h w) c"))  # (B, F, S, d)
         f2 = f1 + self.space_position  # Eq. 1
         if self.class_token is not None:
-            first = self.class_token.expand(f2.shape[0], 1, f2.shape[2], -1)
+            B, _, S, _ = f2.shape
+            first = repeat(self.class_token, "1 1 1 d -> b 1 s d", b=B, s=S)
             f2 = torch.cat([first, f2], 1)  # (B, F + 1, S, d)
         return f2 + self.time_position  # Eq. 2
 
     def features_from_maps(self, maps: Tensor) -> Tensor:
         """Maps (B, F, C, H, W) to clip features (B, d)."""
         z = self.norm(self.blocks(self.embed(maps)))
-        return z.mean((1, 2)) if self.class_token is None else z[:, 0].mean(1)  # z_(0,0) of Eq. 13
+        if self.class_token is None:
+            return reduce(z, "b f s d -> b d", "mean")
+        return reduce(z[:, 0], "b s d -> b d", "mean")  # z_(0,0) of Eq. 13

@@ -8,17 +8,18 @@ and `size` are what the other models use at that scale.
 from typing import Any, Self
 
 import torch
-import torch.nn.functional as F
+from einops import rearrange, reduce
 from torch import Tensor, nn
+from torch.nn import functional
 from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, Conv3DSimple  # type: ignore[import-untyped]
 
 from dferlib.errors import choose
-from dferlib.models.backbones import build_staged, spec_of
+from dferlib.models.backbones import build_staged, init_convolutions, spec_of
 from dferlib.models.base import ClipModel
 
 
 class VolumeModel(ClipModel):
-    """A model whose backbone turns a clip (B, 3, T, H, W) into maps (B, C, t, h, w) and averages them."""
+    """A model whose backbone turns a clip (B, 3, F, H, W) into maps (B, C, t, h, w) and averages them."""
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """As `torch.nn.Module.to`; who asks for the fast layout of pictures gets that of volumes."""
@@ -27,95 +28,91 @@ class VolumeModel(ClipModel):
         return super().to(*args, **kwargs)
 
     def feature_maps(self, clips: Tensor) -> Tensor:
-        """Maps (B, t, C, h, w) of clips (B, T, 3, H, W); t is T over the strides in time."""
+        """Maps (B, t, C, h, w) of clips (B, F, 3, H, W); t is F over the strides in time."""
         self._check(clips)
-        return self.backbone(clips.transpose(1, 2)).transpose(1, 2)
+        maps = self.backbone(rearrange(clips, "b f c h w -> b c f h w"))
+        return rearrange(maps, "b c t h w -> b t c h w")
 
     def features_from_maps(self, maps: Tensor) -> Tensor:
         """Maps (B, t, C, h, w) to clip features (B, C)."""
-        return maps.mean((1, 3, 4))
+        return reduce(maps, "b t c h w -> b c", "mean")
 
 
-class R3D18(VolumeModel):
+class VideoResNet(VolumeModel):
+    """ResNet18 over space and time: a stem and four stages. A subclass says how the stem looks and how it convolves.
+
+    The arguments that all models share are described at `ClipModel`.
+
+    Args:
+        width: channels of the first stage; the last has eight times as many.
+        blocks: residual blocks of each of the four stages.
+    """
+
+    convolution: type[nn.Module]
+
+    def __init__(
+        self,
+        num_classes: int = 7, frames: int = 16, size: int = 112, width: int = 64, blocks: int = 2, dropout: float = 0.1,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.input_spec = spec_of("resnet18", size, frames)
+        stages: list[nn.Module] = [self.stem(width)]
+        inputs = width
+        for stage in range(4):
+            outputs = width * 2**stage
+            for block in range(blocks):
+                halves = stage > 0 and block == 0
+                stages.append(self.block(inputs, outputs, stride=2 if halves else 1))
+                inputs = outputs
+        self.backbone = nn.Sequential(*stages)
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(inputs, num_classes))
+        init_convolutions(self)
+
+    def stem(self, width: int) -> nn.Sequential:
+        """The first layers, to maps of `width` channels."""
+        raise TypeError(f"{type(self).__name__} does not say how its stem looks")
+
+    def block(self, inputs: int, outputs: int, stride: int) -> nn.Module:
+        """A residual block of torchvision; one that shortens its maps or widens them has a 1 x 1 x 1 shortcut."""
+        shortcut = None
+        if stride != 1 or inputs != outputs:
+            shortcut = nn.Sequential(nn.Conv3d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm3d(outputs))
+        return BasicBlock(inputs, outputs, self.convolution, stride, shortcut)
+
+
+class R3D18(VideoResNet):
     """3D ResNet18 (Hara et al. 2018), the variant whose cost the papers print: 8.3 G multiply-accumulates.
 
     It has a 7 x 7 x 7 stem and a max-pool that halves time and space. torchvision's r3d_18 is another: a stem of three
     frames and no max-pool, at five times the cost.
-
-    Args:
-        num_classes: C.
-        frames: T.
-        size: side of the frames in pixels.
-        width: channels of the first stage; the last has eight times as many.
-        blocks: residual blocks of each of the four stages.
-        dropout: before the head.
     """
 
-    def __init__(
-        self,
-        num_classes: int = 7,
-        frames: int = 16,
-        size: int = 112,
-        width: int = 64,
-        blocks: int = 2,
-        dropout: float = 0.1,
-    ) -> None:
-        super().__init__()
-        self.input_spec = spec_of("resnet18", size, frames)
-        stem = nn.Sequential(
+    convolution = Conv3DSimple
+
+    def stem(self, width: int) -> nn.Sequential:
+        """(B, 3, F, H, W) to (B, width, F / 2, H / 4, W / 4)."""
+        return nn.Sequential(
             nn.Conv3d(3, width, 7, (1, 2, 2), 3, bias=False),
             nn.BatchNorm3d(width),
             nn.ReLU(inplace=True),
             nn.MaxPool3d(3, 2, 1),
         )
-        stages = []
-        for stage in range(4):
-            inputs, outputs = width * 2 ** max(stage - 1, 0), width * 2**stage
-            stages += [_block(inputs, outputs, 2 if stage else 1)]
-            stages += [_block(outputs, outputs, 1) for _ in range(blocks - 1)]
-        self.backbone = nn.Sequential(stem, *stages)
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(8 * width, num_classes))
-        for module in self.modules():
-            if isinstance(module, nn.Conv3d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
-def _block(inputs: int, outputs: int, stride: int, convolution: type[nn.Module] = Conv3DSimple) -> nn.Module:
-    shortcut = None
-    if stride != 1 or inputs != outputs:
-        shortcut = nn.Sequential(nn.Conv3d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm3d(outputs))
-    return BasicBlock(inputs, outputs, convolution, stride, shortcut)
-
-
-class R2Plus1D18(VolumeModel):
+class R2Plus1D18(VideoResNet):
     """R(2+1)D18 (Tran et al. 2018) as torchvision has it: each 3-D convolution is one over space, then one over time.
 
     It counts 40.5 G multiply-accumulates and 31.3 M parameters, where the papers print 42.36 and 33. With the
     original's number of channels between the two convolutions it would be 42.3 and 33.2, see
     `dferlib.evidence.readings`.
-
-    Args:
-        num_classes: C.
-        frames: T.
-        size: side of the frames in pixels.
-        width: channels of the first stage; the last has eight times as many.
-        blocks: residual blocks of each of the four stages.
-        dropout: before the head.
     """
 
-    def __init__(
-        self,
-        num_classes: int = 7,
-        frames: int = 16,
-        size: int = 112,
-        width: int = 64,
-        blocks: int = 2,
-        dropout: float = 0.1,
-    ) -> None:
-        super().__init__()
-        self.input_spec = spec_of("resnet18", size, frames)
+    convolution = Conv2Plus1D
+
+    def stem(self, width: int) -> nn.Sequential:
+        """(B, 3, F, H, W) to (B, width, F, H / 2, W / 2)."""
         between = 45 * width // 64  # torchvision's number for a width of 64
-        stem = nn.Sequential(
+        return nn.Sequential(
             nn.Conv3d(3, between, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False),
             nn.BatchNorm3d(between),
             nn.ReLU(inplace=True),
@@ -123,28 +120,16 @@ class R2Plus1D18(VolumeModel):
             nn.BatchNorm3d(width),
             nn.ReLU(inplace=True),
         )
-        stages = []
-        for stage in range(4):
-            inputs, outputs = width * 2 ** max(stage - 1, 0), width * 2**stage
-            stages += [_block(inputs, outputs, 2 if stage else 1, Conv2Plus1D)]
-            stages += [_block(outputs, outputs, 1, Conv2Plus1D) for _ in range(blocks - 1)]
-        self.backbone = nn.Sequential(stem, *stages)
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(8 * width, num_classes))
-        for module in self.modules():
-            if isinstance(module, nn.Conv3d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
 class C3D(VolumeModel):
     """C3D (Tran et al. 2015): eight 3 x 3 x 3 convolutions, five max-pools, two wide layers.
 
     The pools keep what does not divide by two, so that clips shorter than 16 frames pass; for 16 frames of 112 px that
-    gives the original's sizes, which pads in front of the last pool instead.
+    gives the original's sizes, which pads in front of the last pool instead. The arguments that all models share are
+    described at `ClipModel`.
 
     Args:
-        num_classes: C.
-        frames: T.
-        size: side of the frames in pixels.
         width: channels of the first convolution; the last have eight times as many.
         hidden: width of the two layers before the head.
         dropout: after each of those two; the original has 0.5.
@@ -153,14 +138,9 @@ class C3D(VolumeModel):
 
     def __init__(
         self,
-        num_classes: int = 7,
-        frames: int = 16,
-        size: int = 112,
-        width: int = 64,
-        hidden: int = 4096,
-        dropout: float = 0.5,
-        norm: bool = False,
-    ) -> None:
+        num_classes: int = 7, frames: int = 16, size: int = 112, width: int = 64, hidden: int = 4096,
+        dropout: float = 0.5, norm: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.input_spec = spec_of("resnet18", size, frames)
         layers: list[nn.Module] = []
@@ -184,7 +164,7 @@ class C3D(VolumeModel):
 
     def features_from_maps(self, maps: Tensor) -> Tensor:
         """Maps (B, t, C, h, w) to clip features (B, hidden)."""
-        return self.wide(maps.flatten(1))
+        return self.wide(rearrange(maps, "b t c h w -> b (t c h w)"))
 
 
 class InflatedConv(nn.Conv3d):
@@ -213,8 +193,8 @@ class InflatedConv(nn.Conv3d):
             self.weight.copy_(flat.weight[:, :, None] * over_time[:, None, None])  # (out, in, 3, k, k)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, T, H, W) to (B, outputs, T, h, w)."""
-        return super().forward(F.pad(x, (0, 0, 0, 0, self.ends, self.ends), mode="replicate"))
+        """(B, C, F, H, W) to (B, outputs, F, h, w)."""
+        return super().forward(functional.pad(x, (0, 0, 0, 0, self.ends, self.ends), mode="replicate"))
 
 
 BEGINS = ("mean", "centre")
@@ -224,28 +204,20 @@ class InflatedResNet(VolumeModel):
     """A ResNet for pictures made one for clips, as I3D is made from Inception: the only volume model with a start.
 
     It begins as the frame average: with `begin="mean"` on clips in which nothing moves, with "centre" on all. Time is
-    never shortened, so it costs nearly three times as much as reading frame by frame.
+    never shortened, so it costs nearly three times as much as reading frame by frame. The arguments that all models
+    share are described at `ClipModel`.
 
     Args:
-        num_classes: C.
-        frames: T.
-        size: side of the frames in pixels.
         backbone: "resnet18" or "slim" (the book).
         weights: what the ResNet has learnt from pictures before it is inflated, see `build_backbone`.
         begin: how its windows begin in time, see `InflatedConv`.
-        dropout: before the head.
     """
 
     def __init__(
         self,
-        num_classes: int = 7,
-        frames: int = 16,
-        size: int = 112,
-        backbone: str = "resnet18",
-        weights: str | None = None,
-        begin: str = "mean",
-        dropout: float = 0.1,
-    ) -> None:
+        num_classes: int = 7, frames: int = 16, size: int = 112, backbone: str = "resnet18", weights: str | None = None,
+        begin: str = "mean", dropout: float = 0.1,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.input_spec = spec_of(backbone, size, frames)
         net = build_staged(backbone, weights)
