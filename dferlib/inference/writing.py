@@ -55,12 +55,7 @@ def write_timelines(
             timelines = predictor.predict(
                 video, most=most, step=step, progress=progress, cropped=cropped, heat=annotate and heat
             )
-            name = _unused(Path(video).stem, taken)
-            for timeline in timelines:
-                _write(timeline, out, name if timeline.face == 1 else f"{name}.face{timeline.face}")
-            if annotate:
-                annotate_video(timelines, out / f"{name}.annotated.mp4", progress=progress)
-                tqdm.write(f"annotated video {out / f'{name}.annotated.mp4'}\n")
+            _write_all(timelines, out, _unused(Path(video).stem, taken), annotate=annotate, progress=progress)
         except InputError as error:
             if len(videos) == 1:
                 raise
@@ -68,6 +63,15 @@ def write_timelines(
             tqdm.write(f"dferlib: {error}", file=sys.stderr)
     if failed:
         raise InputError(f"{failed} of {len(videos)} videos could not be done: see the lines above")
+
+
+def _write_all(timelines: Sequence[Timeline], out: Path, name: str, *, annotate: bool, progress: bool) -> None:
+    """Write what was found in a video."""
+    for timeline in timelines:
+        _write(timeline, out, name if timeline.face == 1 else f"{name}.face{timeline.face}")
+    if annotate:
+        annotate_video(timelines, out / f"{name}.annotated.mp4", progress=progress)
+        tqdm.write(f"annotated video {out / f'{name}.annotated.mp4'}\n")
 
 
 def _write(timeline: Timeline, out: Path, name: str) -> None:
