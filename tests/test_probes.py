@@ -179,7 +179,8 @@ CHANGES = {
     ),
     "frames from the front": (
         lambda p: p.setattr(
-            "dferlib.training.loader.segment_indices", lambda count, segments, parts, _: np.arange(segments * parts)
+            "dferlib.training.loader.segment_indices",
+            lambda count, segments, per_segment, rng: np.arange(segments * per_segment),
         ),
         EVERYTHING,
     ),

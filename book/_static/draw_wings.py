@@ -10,7 +10,7 @@ GROUND = "errors · files · devices · emotions"
 # column, row, and what a wing is in a few words
 WINGS = {
     "cli": (1, 0, "the command line"),
-    "book": (1, 1, "what chapters show"),
+    "book": (0, 1, "what chapters show"),
     "inference": (1, 2, "a model on your own video"),
     "evidence": (1, 3, "studies, records, intervals"),
     "training": (1, 4, "loss, optimiser, loop, metrics"),
