@@ -63,7 +63,7 @@ class ClipForm:
 
     def cut(self, frame: np.ndarray, box: np.ndarray) -> np.ndarray:
         """A face `(3, size, size)`; see `dferlib.video.faces.cutting.cut`."""
-        return cut(frame, box, self.size).transpose(2, 0, 1)
+        return cut(frame, box, size=self.size).transpose(2, 0, 1)
 
 
 class FaceClips:
@@ -85,7 +85,7 @@ class FaceClips:
     """
 
     def __init__(self, video: SampledVideo, track: Track, *, step: float, form: ClipForm) -> None:
-        placed = windows(track.times, track.boxes, step)
+        placed = windows(track.times, track.boxes, step=step)
         self.middles = np.array([middle for middle, _ in placed])
         self._chosen = [form.choose(members) for _, members in placed]
         self.frame_times = track.times[np.stack(self._chosen)]
@@ -105,7 +105,7 @@ class FaceClips:
             if np.isfinite(box[2]):
                 recent[k] = self._form.cut(frame, box)
                 if k in shown:
-                    small[k] = cut(frame, box, THUMBNAIL_SIDE)
+                    small[k] = cut(frame, box, size=THUMBNAIL_SIDE)
             while done < len(self._chosen) and self._chosen[done][-1] <= k:
                 yield np.stack([recent[index] for index in self._chosen[done].tolist()])
                 done += 1

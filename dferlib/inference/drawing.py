@@ -60,7 +60,7 @@ def draw_timeline(
     spans = _spans(times, end)
     with rc_context(STYLE):  # type: ignore[arg-type]
         band, curves, faces = place(0.5, 0.2), place(0.8, high), place(0.9 + high, slot)
-        _draw_faces(faces, thumbnails, end)
+        _draw_faces(faces, thumbnails, end=end)
         _draw_curves(curves, times=times, probabilities=probabilities, classes=classes, spans=spans, end=end)
         curves.axhline(100 * threshold, color="#BBBBBB", lw=0.8, ls=":", zorder=0)
         _draw_labels(band, labels=labels, classes=classes, spans=spans, end=end)

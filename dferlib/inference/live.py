@@ -260,7 +260,7 @@ class LiveView:
 
     def _run(self) -> None:
         try:
-            for moment in watch(self._until_stopped(), self._checkpoint, self._device):
+            for moment in watch(self._until_stopped(), self._checkpoint, device=self._device):
                 top = "" if moment.probabilities is None else f", {100 * moment.probabilities.max():.0f} %"
                 self._image.value, self._words.value = _jpeg(moment.annotated()), f"{moment.label}{top}"
             self._words.value = "stopped" if self._stopped.is_set() else "no more frames"

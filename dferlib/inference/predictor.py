@@ -139,8 +139,8 @@ class Predictor:
             logits.append(self.logits(batch))
             if heat:
                 maps += [_heat_map(self.model, clip) for clip in self._prepare(batch)]
-        share = self.spec.size / self.form.size
-        return to_probabilities(torch.cat(logits)), Heat(clips.frame_times, np.stack(maps), share) if heat else None
+        probabilities, share = to_probabilities(torch.cat(logits)), self.spec.size / self.form.size
+        return probabilities, Heat(clips.frame_times, maps=np.stack(maps), share=share) if heat else None
 
     def logits(self, clips: np.ndarray) -> torch.Tensor:
         """What the model says of clips `(B, T, 3, S, S)` uint8 of its stored size, float64 `(B, C)`."""

@@ -27,15 +27,13 @@ def write_timelines(
     annotate: bool = False,
     heat: bool = False,
 ) -> None:
-    """Predict one video or several: print a table of each and write its timeline as picture, CSV and JSON.
-
-    A video that cannot be read does not keep the others from being done.
+    """Print a table of each video and write its timeline; one that cannot be read does not keep others from being done.
 
     Args:
         videos: the files.
         checkpoint: a file that `save_model` wrote.
-        out: folder for NAME.timeline.png, .csv and .json; the videos' names, numbered where two are the same. Further
-            faces of a video have NAME.face2.timeline.png and so on.
+        out: folder for NAME.timeline.png, .csv and .json, numbered where two names are the same; a second face of a
+            video has NAME.face2.timeline.png.
         device: where the model runs.
         step: seconds from one window to the next.
         progress: show a bar for a video that takes more than two seconds, and one for all if there are several.
@@ -47,15 +45,19 @@ def write_timelines(
     Raises:
         InputError: at least one video could not be done. If there are several, each has had its line on stderr.
     """
-    predictor = Predictor(checkpoint, device)
+    predictor, taken, failed = Predictor(checkpoint, device), set[str](), 0
     make_folder(out)
-    failed, taken = 0, set[str]()
     for video in tqdm(videos, "videos", unit="video", disable=not progress or len(videos) == 1):
         try:
             timelines = predictor.predict(
                 video, most=most, step=step, progress=progress, cropped=cropped, heat=annotate and heat
             )
-            _write_all(timelines, out, _unused(Path(video).stem, taken), annotate=annotate, progress=progress)
+            name = _unused(Path(video).stem, taken)
+            for timeline in timelines:
+                _write(timeline, out, name=name)
+            if annotate:
+                annotate_video(timelines, out / f"{name}.annotated.mp4", progress=progress)
+                tqdm.write(f"annotated video {out / f'{name}.annotated.mp4'}\n")
         except InputError as error:
             if len(videos) == 1:
                 raise
@@ -65,17 +67,9 @@ def write_timelines(
         raise InputError(f"{failed} of {len(videos)} videos could not be done: see the lines above")
 
 
-def _write_all(timelines: Sequence[Timeline], out: Path, name: str, *, annotate: bool, progress: bool) -> None:
-    """Write what was found in a video."""
-    for timeline in timelines:
-        _write(timeline, out, name if timeline.face == 1 else f"{name}.face{timeline.face}")
-    if annotate:
-        annotate_video(timelines, out / f"{name}.annotated.mp4", progress=progress)
-        tqdm.write(f"annotated video {out / f'{name}.annotated.mp4'}\n")
-
-
-def _write(timeline: Timeline, out: Path, name: str) -> None:
-    """Write the timeline of a face in three forms, and print it."""
+def _write(timeline: Timeline, out: Path, *, name: str) -> None:
+    """Write the timeline of a face in three forms, and print it; further faces of a video are numbered."""
+    name = name if timeline.face == 1 else f"{name}.face{timeline.face}"
     # the suffix is put on by hand because a video's name may have dots of its own
     picture, table, text = (out / f"{name}.timeline.{suffix}" for suffix in ("png", "csv", "json"))
     timeline.plot(picture)

@@ -87,8 +87,8 @@ def probe(path: Path | str) -> VideoInfo:
             it is (truncated).
     """
     with _opened(path) as (container, stream):
-        first = next(_decoded(container, stream, path))
-        width, height = _square_size(first, stream, None)
+        first = next(_decoded(container, stream, path=path))
+        width, height = _square_size(first, stream)
         if first.rotation % 180 == 90:
             width, height = height, width
     with _opened(path) as (container, stream):
@@ -111,7 +111,7 @@ def probe(path: Path | str) -> VideoInfo:
         there = f"it should last {whole:.2f} s, but its data end after {last - start:.2f} s"
         raise InputError(f"{path} is truncated: {there}; copy it again")
     duration = max(end for _, end in times) - min(begin for begin, _ in times) if times else 0.0
-    return VideoInfo(Path(path), width, height, duration, max(len(times), 1))
+    return VideoInfo(Path(path), width=width, height=height, duration=duration, frames=max(len(times), 1))
 
 
 def read_video(
@@ -137,10 +137,10 @@ def read_video(
     if rate is not None and not rate > 0:
         raise InputError(f"the rate is {rate}: give more than 0 frames a second")
     with _opened(path) as (container, stream):
-        frames = _timed(_decoded(container, stream, path))
+        frames = _timed(_decoded(container, stream, path=path))
         if rate is None:
             for time, frame in frames:
-                yield time, _to_array(frame, stream, max_side)
+                yield time, _to_array(frame, stream, max_side=max_side)
             return
         tick = 0
         for time, frame, until in _shown_until(frames):
@@ -148,7 +148,7 @@ def read_video(
             first, tick = tick, max(tick, int(np.ceil(until * rate - 1e-6)))
             last = min(tick, int(np.ceil((time + MAX_HOLD) * rate - 1e-6)))
             if first < last:
-                pixels = _to_array(frame, stream, max_side)
+                pixels = _to_array(frame, stream, max_side=max_side)
                 for k in range(first, last):
                     yield k / rate, pixels
 
@@ -206,7 +206,7 @@ def _packets(container: av.container.InputContainer, *streams: av.VideoStream) -
 
 
 def _decoded(
-    container: av.container.InputContainer, stream: av.VideoStream, path: Path | str
+    container: av.container.InputContainer, stream: av.VideoStream, *, path: Path | str
 ) -> Iterator[av.VideoFrame]:
     """Every frame that can be decoded; a damaged packet is left out, as players do."""
     good = bad = 0
@@ -248,7 +248,7 @@ def _shown_until(frames: Iterator[tuple[float, av.VideoFrame]]) -> Iterator[tupl
         yield *before, before[0] + 2e-6
 
 
-def _square_size(frame: av.VideoFrame, stream: av.VideoStream, max_side: int | None) -> tuple[int, int]:
+def _square_size(frame: av.VideoFrame, stream: av.VideoStream, *, max_side: int | None = None) -> tuple[int, int]:
     """Width and height with square pixels and no side longer than `max_side`, not yet turned."""
     wide = float(stream.sample_aspect_ratio or 1)  # width of a pixel over its height
     width, height = frame.width * max(wide, 1.0), frame.height / min(wide, 1.0)
@@ -256,6 +256,6 @@ def _square_size(frame: av.VideoFrame, stream: av.VideoStream, max_side: int | N
     return max(1, round(width * shrink)), max(1, round(height * shrink))
 
 
-def _to_array(frame: av.VideoFrame, stream: av.VideoStream, max_side: int | None) -> np.ndarray:
-    width, height = _square_size(frame, stream, max_side)
+def _to_array(frame: av.VideoFrame, stream: av.VideoStream, *, max_side: int | None) -> np.ndarray:
+    width, height = _square_size(frame, stream, max_side=max_side)
     return upright(frame.to_ndarray(format="rgb24", width=width, height=height), frame.rotation)

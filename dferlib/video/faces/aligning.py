@@ -49,7 +49,7 @@ def align(frames: Callable[[], Iterable[np.ndarray]], size: int, rate: float = R
     boxes = np.stack([np.interp(every, np.array(looked)[seen], track[seen, axis]) for axis in range(3)], 1)
     points = np.stack([find_landmarks(frame, box[None])[0] for frame, box in zip(frames(), boxes, strict=True)])
     smooth = fit_lines(every / rate, points.reshape(count, -1), width=SMOOTH).reshape(points.shape)
-    return np.stack([warp(frame, marks, size) for frame, marks in zip(frames(), smooth, strict=True)])
+    return np.stack([warp(frame, marks, size=size) for frame, marks in zip(frames(), smooth, strict=True)])
 
 
 def warp(frame: np.ndarray, points: np.ndarray, size: int) -> np.ndarray:

@@ -52,7 +52,7 @@ def follow_all(
     Returns:
         For each face `(N, 3)`, see `follow`.
     """
-    seen = [face for face in link(times, found, descriptors) if len(face) >= min(FEWEST, len(times))]
+    seen = [face for face in link(times, found, descriptors=descriptors) if len(face) >= min(FEWEST, len(times))]
     seen.sort(key=lambda face: -sum(box[2] for box in face.values()))
     tracks = []
     for face in seen:
@@ -126,7 +126,7 @@ def smooth(times: np.ndarray, boxes: np.ndarray, width: float = SMOOTH) -> np.nd
     The line is the least-squares one with Gaussian weights of standard deviation `width` seconds, cut off at three.
     A face at rest or in even motion is followed without lag, at the ends too; rows of nan stay so and do not count.
     """
-    out = fit_lines(times, boxes, width)
+    out = fit_lines(times, boxes, width=width)
     # a line through a face that shrinks very fast could end below nothing
     out[:, 2] = np.maximum(out[:, 2], 1.0)
     return out
