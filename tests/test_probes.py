@@ -222,7 +222,7 @@ REWRITES = {
     "brightness in another order": lambda p: p.setattr(
         transforms, "adjust_brightness", lambda clips, factor: torch.minimum(factor * clips, torch.ones(()))
     ),
-    "attention by hand": lambda p: p.setattr(attention.F, "scaled_dot_product_attention", by_hand),
+    "attention by hand": lambda p: p.setattr(attention.functional, "scaled_dot_product_attention", by_hand),
 }
 
 
