@@ -82,15 +82,14 @@ import sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 import torch
-from conftest import TinyModel, make_source
+from conftest import make_source
 from dferlib.evidence import studies
 from dferlib.training.processes import rank_and_world_size
 from dferlib.training.config import TrainConfig
 
 torch.set_num_threads(1)
-studies.job.create_model = lambda *given, **named: TinyModel()
-sources = {{s: make_source(n, s) for s, n in (("train", 28), ("val", 14), ("test", 21))}}
-row = studies.Row("tiny", config=TrainConfig(epochs=2, batch_size=8, device="cpu"))
+sources = {{s: make_source(n, s, frames=8, side=64) for s, n in (("train", 28), ("val", 14), ("test", 21))}}
+row = studies.Row("single_frame", config=TrainConfig(epochs=2, batch_size=8, device="cpu"))
 folder = Path(sys.argv[1])
 run = studies.train_and_record(folder, "run", row, sources, checkpoint=folder)
 (folder / f"{{rank_and_world_size()[0]}}.txt").write_text("none" if run is None else run.name)
@@ -108,6 +107,7 @@ def test_of_two_processes_the_first_alone_writes_the_record(tmp_path):
     assert told == ["run", "none"]
     (run,) = load_runs(tmp_path / "run")
     run.check()
+    assert run.is_current, "its probe was made by one process"
     assert run.metrics["clips"] == 21 and len(run.record["history"]["epochs"]) == 2
     assert not list((tmp_path / "run").glob(".*tmp*"))
 
