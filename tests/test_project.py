@@ -135,7 +135,7 @@ def test_hooks_come_from_here_and_need_no_download() -> None:
     assert {hook["language"] for hook in hooks} == {"system"}
     tools = {hook["entry"].split()[0] for hook in hooks}
     assert all(tool.startswith(".venv/bin/") for tool in tools)
-    assert {"ruff", "mypy"} <= {tool.rpartition("/")[2] for tool in tools}
+    assert {"ruff", "mypy", "lint-imports"} == {tool.rpartition("/")[2] for tool in tools} - {"python"}
 
 
 def test_commands_in_contributing_are_real() -> None:
