@@ -40,7 +40,7 @@ def write_timelines(
         most: how many faces of a video to follow.
         cropped: the middle square of each frame is the face already.
         annotate: also write NAME.annotated.mp4, with boxes and probabilities.
-        heat: draw into it where the model looks.
+        heat: the same, with where the model looks drawn into it.
 
     Raises:
         InputError: at least one video could not be done. If there are several, each has had its line on stderr.
@@ -49,15 +49,12 @@ def write_timelines(
     make_folder(out)
     for video in tqdm(videos, "videos", unit="video", disable=not progress or len(videos) == 1):
         try:
-            timelines = predictor.predict(
-                video, most=most, step=step, progress=progress, cropped=cropped, heat=annotate and heat
-            )
-            name = _unused(Path(video).stem, taken)
+            timelines = predictor.predict(video, most=most, step=step, progress=progress, cropped=cropped, heat=heat)
+            stem = out / _unused(Path(video).stem, taken)
             for timeline in timelines:
-                _write(timeline, out, name=name)
-            if annotate:
-                annotate_video(timelines, out / f"{name}.annotated.mp4", progress=progress)
-                tqdm.write(f"annotated video {out / f'{name}.annotated.mp4'}\n")
+                _write(timeline, stem)
+            if annotate or heat:
+                _annotate(timelines, stem, progress=progress)
         except InputError as error:
             if len(videos) == 1:
                 raise
@@ -67,17 +64,24 @@ def write_timelines(
         raise InputError(f"{failed} of {len(videos)} videos could not be done: see the lines above")
 
 
-def _write(timeline: Timeline, out: Path, *, name: str) -> None:
+def _write(timeline: Timeline, stem: Path) -> None:
     """Write the timeline of a face in three forms, and print it; further faces of a video are numbered."""
-    name = name if timeline.face == 1 else f"{name}.face{timeline.face}"
+    name = stem.name if timeline.face == 1 else f"{stem.name}.face{timeline.face}"
     # the suffix is put on by hand because a video's name may have dots of its own
-    picture, table, text = (out / f"{name}.timeline.{suffix}" for suffix in ("png", "csv", "json"))
+    picture, table, text = (stem.with_name(f"{name}.timeline.{suffix}") for suffix in ("png", "csv", "json"))
     timeline.plot(picture)
     timeline.to_csv(table)
     timeline.to_json(text)
     which = f", face {timeline.face}" if timeline.face > 1 else ""
     heading = f"{timeline.video}{which}: {timeline.duration:.1f} s, percent of each class over time"
     tqdm.write(f"{heading}\n{timeline.table()}\ntimeline {picture}, numbers {table} and {text}\n")
+
+
+def _annotate(timelines: list[Timeline], stem: Path, *, progress: bool) -> None:
+    """Write the video with the answers in it, and say so."""
+    path = stem.with_name(f"{stem.name}.annotated.mp4")
+    annotate_video(timelines, path, progress=progress)
+    tqdm.write(f"annotated video {path}\n")
 
 
 def _unused(stem: str, taken: set[str]) -> str:
