@@ -28,6 +28,4 @@ def predict(
     """Find the face in a video and print how probable each class is over time; write a picture of it."""
     from dferlib.inference.writing import write_timelines
 
-    write_timelines(
-        videos, checkpoint, out, device=device, most=faces, cropped=cropped, annotate=annotate or heat, heat=heat
-    )
+    write_timelines(videos, checkpoint, out, device=device, most=faces, cropped=cropped, annotate=annotate, heat=heat)

@@ -40,7 +40,7 @@ def write_timelines(
         most: how many faces of a video to follow.
         cropped: the middle square of each frame is the face already.
         annotate: also write NAME.annotated.mp4, with boxes and probabilities.
-        heat: draw into it where the model looks.
+        heat: the same, with where the model looks drawn into it.
 
     Raises:
         InputError: at least one video could not be done. If there are several, each has had its line on stderr.
@@ -49,13 +49,11 @@ def write_timelines(
     make_folder(out)
     for video in tqdm(videos, "videos", unit="video", disable=not progress or len(videos) == 1):
         try:
-            timelines = predictor.predict(
-                video, most=most, step=step, progress=progress, cropped=cropped, heat=annotate and heat
-            )
+            timelines = predictor.predict(video, most=most, step=step, progress=progress, cropped=cropped, heat=heat)
             stem = out / _unused(Path(video).stem, taken)
             for timeline in timelines:
                 _write(timeline, stem)
-            if annotate:
+            if annotate or heat:
                 _annotate(timelines, stem, progress=progress)
         except InputError as error:
             if len(videos) == 1:
