@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def address():
     """Two processes of a dask cluster."""
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as made:
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as made:
         yield made.scheduler_address
 
 
@@ -116,7 +116,7 @@ def test_a_cluster_that_is_not_there_is_one_line(tmp_path, capsys, monkeypatch):
     for wrong in ("tcp://127.0.0.1:9", "nowhere at all"):
         assert call("makefaces", "--size", "mini", "--root", tmp_path, "--dask", wrong) == 1
         assert "no dask scheduler answers at" in capsys.readouterr().err.splitlines()[-1]
-    with distributed.LocalCluster(n_workers=0, threads_per_worker=2, dashboard_address=None, processes=False) as made:
+    with distributed.LocalCluster(n_workers=0, threads_per_worker=2, dashboard_address=":0", processes=False) as made:
         with pytest.raises(InputError, match="has no workers"), cluster(made.scheduler_address):
             pass
         made.scale(1)
