@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from dferlib.makefaces.render import Actor, Rendered
 
 SECONDS = 2.0  # length of a clip
+FRAMES_A_PROCESS = 1500  # a process that begins, imports and loads the head takes as long as these
 HALF_WIDTH = 0.085  # metres from the middle of the frame to its edge: a tight crop, as the papers' sets have
 TURN, SWAY = (0.17, 0.07, 0.04), (0.08, 0.05, 0.035)  # radians of yaw, pitch, roll: between clips and within one
 LARGEST_TURN = 0.6
@@ -241,7 +242,7 @@ def generate(
         version: which.
         root: folder to put it in; default the cache folder.
         splits: which of `SPLITS`.
-        workers: processes; default one a core.
+        workers: processes; default one a core, and fewer where they would take longer to begin than to render.
         progress: show a progress bar.
         executor: renders instead, anything with the interface of `concurrent.futures`; its machines need no folder,
             the parts are written here. `workers` is how many it is given at a time.
@@ -260,8 +261,9 @@ def generate(
         return folder
     make_folder(folder)
     spec, start = version.spec, time.perf_counter()
-    together = workers or (AT_ONCE if executor else os.cpu_count() or 1)
     frames = sum(len(version.parts(split)[part]) for split, part in todo) * CLIPS_PER_PERSON * spec.frames
+    paying = min(os.cpu_count() or 1, 1 + frames // FRAMES_A_PROCESS)
+    together = workers or (AT_ONCE if executor else paying)
     title = f"MakeFaces {version.size}, {version.task}, {version.difficulty}, {spec.side} px"
     next_job = partial(next, iter([_Job(source_hash(), version, *where) for where in todo]), None)
     with (
