@@ -3,7 +3,7 @@
 python benchmarks/bench_check_data.py [CLIPS]          (12,000 if not given: half a million files, some 2 GB of disk)
 
 The tree is laid out as DFEW is: folders of numbered JPEG files of 224 x 224 pixels, five folds of lists, clips of 11 to
-847 frames, 50 on average. Its pictures are noise, and neighbouring frames are one file under several names (hard
+847 frames, 50 on average. Its frames are noise, and neighbouring frames are one file under several names (hard
 links), which keeps the tree small. Each name is opened, and its beginning and end are read, as it would be in a real
 copy. The tree has just been written, so that it lies in memory: what is timed is the work, not the disk.
 """
@@ -31,11 +31,11 @@ def lengths(clips: int) -> list[int]:
     return (drawn / drawn.mean() * MEAN_FRAMES).round().clip(SHORTEST, LONGEST).astype(int).tolist()
 
 
-def make_pictures(folder: Path, counts: list[int]) -> None:
+def make_frames(folder: Path, counts: list[int]) -> None:
     """The frames of every clip."""
     rng = np.random.default_rng(1)
     coarse = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
-    picture = Image.fromarray(coarse).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    image = Image.fromarray(coarse).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
     used, file = SHARE, folder
     for clip, count in enumerate(counts, 1):
         here = folder / f"{clip:05d}"
@@ -43,7 +43,7 @@ def make_pictures(folder: Path, counts: list[int]) -> None:
         for frame in range(1, count + 1):
             path = here / f"{frame}.jpg"
             if used == SHARE:
-                picture.save(path, quality=90)
+                image.save(path, quality=90)
                 used, file = 0, path
             else:
                 path.hardlink_to(file)
@@ -66,7 +66,7 @@ def main(clips: int) -> None:
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
         print(f"building {clips} clips, {sum(counts)} frames ...", flush=True)
-        make_pictures(root / "Clip" / "clip_224x224", counts)
+        make_frames(root / "Clip" / "clip_224x224", counts)
         make_lists(root / "EmoLabel_DataSplit", clips)
         begin, worked = time.perf_counter(), time.process_time()
         report = check_data("DFEW", root)

@@ -1,4 +1,4 @@
-"""How much memory it takes to train STT as its paper does: in float32 and bfloat16, keeping activations or not.
+"""How much memory it takes to train STT as its paper does: float32, bfloat16, with activation checkpointing or without.
 
 python benchmarks/bench_memory.py
 

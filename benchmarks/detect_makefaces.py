@@ -43,7 +43,7 @@ RECORD = Path(__file__).parents[1] / "results" / "makefaces_detection" / "detect
 
 
 def render_apex(number: int) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """One face: the picture (SIDE, SIDE, 3) uint8, its landmarks (68, 2), and who and what it shows."""
+    """One face: the frame (SIDE, SIDE, 3) uint8, its landmarks (68, 2), and who and what it shows."""
     knobs, emotion = DIFFICULTIES[DIFFICULTY], EMOTIONS[number % len(EMOTIONS)]
     key = [SEED, len(generator.SPLITS), number]  # no split has this number
     rng = np.random.default_rng([*key, 1])
@@ -53,24 +53,24 @@ def render_apex(number: int) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     at = int(performance.expression.argmax()) if emotion != "neutral" else FRAMES // 2
     pose = generator.sample_pose(FRAMES, knobs, rng)[at : at + 1]
     weights = shape_weights(performance, actor.action_index)[at : at + 1]
-    pictures, truth = generator.render_clip(actor, weights, pose, knobs, rng)
+    frames, truth = generator.render_clip(actor, weights, pose, knobs, rng)
     facts = {"emotion": emotion, "intensity": performance.intensity, **actor.person.summary()}
     facts |= {name: float(angle) for name, angle in zip(("yaw", "pitch", "roll"), np.rad2deg(pose[0]), strict=True)}
     facts |= {"in_front": str(truth["in_front"]), "hidden": float(truth["hidden"][0])}
-    return pictures[0].transpose(1, 2, 0).copy(), truth["landmarks"][0], facts
+    return frames[0].transpose(1, 2, 0).copy(), truth["landmarks"][0], facts
 
 
 @lru_cache(maxsize=1)
 def detectors() -> dict[str, Callable[[np.ndarray], list[Any]]]:
-    """What finds the boxes of faces in a picture (S, S, 3), by name."""
+    """What finds the boxes of faces in an image (S, S, 3), by name."""
     gradients = dlib.get_frontal_face_detector()
     network = dlib.cnn_face_detection_model_v1(model_file("mmod_human_face_detector.dat"))
 
-    def half(picture: np.ndarray) -> np.ndarray:
+    def half(image: np.ndarray) -> np.ndarray:
         """The network finds faces from 80 pixels on; in half the size, it takes a quarter of the time."""
-        return np.asarray(Image.fromarray(picture).reduce(2))
+        return np.asarray(Image.fromarray(image).reduce(2))
 
-    return {"gradients": lambda picture: list(gradients(picture, 0)), "network": lambda p: list(network(half(p), 0))}
+    return {"gradients": lambda image: list(gradients(image, 0)), "network": lambda p: list(network(half(p), 0))}
 
 
 def model_file(name: str) -> str:
@@ -83,23 +83,23 @@ def _predictor() -> Any:
     return dlib.shape_predictor(model_file("shape_predictor_68_face_landmarks.dat"))
 
 
-def landmark_errors(picture: np.ndarray, box: Any, truth: np.ndarray) -> np.ndarray:
+def landmark_errors(image: np.ndarray, box: Any, truth: np.ndarray) -> np.ndarray:
     """(68,) how far dlib's landmarks are from the truth (68, 2), in distances between the outer corners of the eyes."""
     # dlib counts from the centre of the first pixel, the truth from its edge
-    found = np.array([(point.x + 0.5, point.y + 0.5) for point in _predictor()(picture, box).parts()])
+    found = np.array([(point.x + 0.5, point.y + 0.5) for point in _predictor()(image, box).parts()])
     left, right = truth[list(OUTER_CORNERS)]
     return np.linalg.norm(found - truth, axis=1) / np.linalg.norm(right - left)
 
 
 def examine(number: int) -> dict[str, Any]:
-    """Film one face and ask everybody: a row of the record."""
-    picture, truth, row = render_apex(number)
-    found = {name: find(picture) for name, find in detectors().items()}
+    """Render one face and show it to every detector: a row of the record."""
+    image, truth, row = render_apex(number)
+    found = {name: find(image) for name, find in detectors().items()}
     row |= {name: bool(boxes) for name, boxes in found.items()}
     row["landmark_error"] = None
     if found["gradients"]:
         largest = max(found["gradients"], key=lambda box: box.area())
-        row["landmark_error"] = round(float(landmark_errors(picture, largest, truth).mean()), 5)
+        row["landmark_error"] = round(float(landmark_errors(image, largest, truth).mean()), 5)
     return row
 
 
@@ -133,7 +133,7 @@ def table(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def main() -> None:
-    """Film, ask, print and write the record."""
+    """Render, detect, print and write the record."""
     torch.set_num_threads(1)
     begin, recipe = time.perf_counter(), generator.source_hash()
     rows = [examine(number) for number in tqdm(range(PEOPLE), unit="face")]

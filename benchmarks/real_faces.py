@@ -55,13 +55,13 @@ def cut_all(photos: Path, size: int) -> dict[str, dict[str, dict[str, np.ndarray
     for person in tqdm(people, "finding faces", unit="person"):
         cuts = {}
         for kind in ASKED:
-            picture = np.asarray(Image.open(photos / f"{person}_{kind}.jpg").convert("RGB"))
-            seen = [detect(picture, SIDE * dither)[:1] for dither in DITHER]
+            photo = np.asarray(Image.open(photos / f"{person}_{kind}.jpg").convert("RGB"))
+            seen = [detect(photo, SIDE * dither)[:1] for dither in DITHER]
             boxes = np.concatenate(seen)
             if len(boxes):
                 box = boxes.mean(0)
-                points = find_landmarks(picture, box[None])[0]
-                cuts[kind] = {"box": cut(picture, box, size), "aligned": warp(picture, points, size)}
+                points = find_landmarks(photo, box[None])[0]
+                cuts[kind] = {"box": cut(photo, box, size), "aligned": warp(photo, points, size)}
         if len(cuts) == len(ASKED):
             found[person] = cuts
     return found

@@ -156,7 +156,7 @@ def test_a_public_data_set_is_trained_and_tested_by_its_folds(tiny_world, tmp_pa
     assert call("train", "tiny", "--epochs", 1, "--out", tmp_path / "run", *where) == 0
     assert json.loads((tmp_path / "run" / "run.json").read_text())["config"]["data"] == {"name": "DFEW", "fold": 3}
     assert call("evaluate", tmp_path / "run" / "best.safetensors", *where) == 0
-    assert calls == [("DFEW", tmp_path, 3, 16)] * 2  # pictures of 16 for a model that takes 14
+    assert calls == [("DFEW", tmp_path, 3, 16)] * 2  # frames of 16 pixels for a model that takes 14
     capsys.readouterr()
     fails(capsys, "train", "tiny", "--data", "DFEW", words=["where is DFEW?", "--root"])
 

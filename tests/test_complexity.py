@@ -53,7 +53,7 @@ def test_weights_gradients_and_states_follow_from_the_number_of_parameters(tiny_
         assert one.peak >= one.weights + one.gradients + one.states + one.activations
 
 
-def test_half_precision_and_recomputing_save_memory_and_leave_the_model_alone():
+def test_half_precision_and_activation_checkpointing_save_memory_and_leave_the_model_alone():
     model = create_model("stt", layers=1).eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     plain = training_memory(model, CONFIG)

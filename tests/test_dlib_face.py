@@ -39,8 +39,8 @@ def net(weights: Path) -> DlibFaceResNet:
 def rendered_face() -> np.ndarray:
     rng = np.random.default_rng(3)
     actor = Actor(sample_identity(rng, load_head().shape_names), 150)
-    pictures, _ = make_clip(actor, Version("mini"), EMOTIONS.index("happiness"), rng)
-    return pictures[-1].transpose(1, 2, 0)
+    images, _ = make_clip(actor, Version("mini"), EMOTIONS.index("happiness"), rng)
+    return images[-1].transpose(1, 2, 0)
 
 
 def test_parameters_in_closed_form() -> None:
@@ -110,12 +110,12 @@ def test_descriptors_are_those_of_dlib(net: DlibFaceResNet, weights: Path) -> No
     rng = np.random.default_rng(0)
     ramp = np.broadcast_to(np.linspace(0, 255, 150)[:, None, None], (150, 150, 3)).astype(np.uint8)
     noise = rng.integers(0, 256, (3, 150, 150, 3), dtype=np.uint8)
-    pictures = [*noise, ramp, np.zeros_like(ramp), np.full_like(ramp, 255), rendered_face()]
+    images = [*noise, ramp, np.zeros_like(ramp), np.full_like(ramp, 255), rendered_face()]
     theirs = dlib.face_recognition_model_v1(str(weights))
-    expected = np.array([theirs.compute_face_descriptor(picture) for picture in pictures])
+    expected = np.array([theirs.compute_face_descriptor(image) for image in images])
     assert expected.shape == (7, 128)
     assert np.ptp(expected, 0).max() > 0.1
-    frames = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
+    frames = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
     with torch.inference_mode():
         got = net.embed(normalise(frames, DLIB_MEAN, DLIB_STD)).numpy()
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5)

@@ -166,19 +166,19 @@ def test_every_class_can_be_told_from_its_units_at_the_apex() -> None:
                 assert gaps[i, j] > 0.5, (recipes[i], recipes[j])
 
 
-# pictures -----------------------------------------------------------------------------------------------------------
+# images -------------------------------------------------------------------------------------------------------------
 
 
-def test_the_face_is_in_the_middle_and_fills_the_picture(actor: Actor) -> None:
-    pictures = actor.render(np.zeros((1, 52)), np.zeros((1, 3)), plain_scene(1)).frames
+def test_the_face_is_in_the_middle_and_fills_the_image(actor: Actor) -> None:
+    images = actor.render(np.zeros((1, 52)), np.zeros((1, 3)), plain_scene(1)).frames
     world, middle, _ = actor._pose_vertices(torch.zeros(1, 52), torch.zeros(1, 3))
     points, _ = actor._project(world, middle, plain_scene(1), 48)
     eyes, lips = points[0, actor.rig.lids], points[0, actor.rig.lips > 0.5]
     assert abs(float(torch.stack([eyes.mean(0), lips.mean(0)]).mean(0)[1]) - 24) < 1.5
     assert abs(float(eyes.mean(0)[0]) - 24) < 1
     assert 12 < float(lips.mean(0)[1] - eyes.mean(0)[1]) < 26
-    assert pictures.shape == (1, 3, 48, 48)
-    assert torch.isfinite(pictures).all()
+    assert images.shape == (1, 3, 48, 48)
+    assert torch.isfinite(images).all()
 
 
 def test_the_crop_follows_the_head_as_an_aligner_does(actor: Actor) -> None:
@@ -190,7 +190,7 @@ def test_the_crop_follows_the_head_as_an_aligner_does(actor: Actor) -> None:
 
 
 @pytest.mark.parametrize(("shape", "low", "high"), [("jawOpen", 0.62, 1.0), ("browInnerUp", 0.0, 0.42)])
-def test_an_action_changes_its_own_part_of_the_picture(actor: Actor, shape: str, low: float, high: float) -> None:
+def test_an_action_changes_its_own_part_of_the_image(actor: Actor, shape: str, low: float, high: float) -> None:
     weights = np.zeros((2, 52), dtype=np.float32)
     weights[1, actor.action_index[shape]] = 1
     still, moved = actor.render(weights, np.zeros((2, 3)), plain_scene(2)).frames
@@ -200,7 +200,7 @@ def test_an_action_changes_its_own_part_of_the_picture(actor: Actor, shape: str,
     assert inside > 0.6 * change.sum() > 0
 
 
-def test_mirrored_actions_mirror_the_picture(actor: Actor) -> None:
+def test_mirrored_actions_mirror_the_image(actor: Actor) -> None:
     """Left is left: the wink of one eye, seen in a mirror, is the wink of the other."""
     weights = np.zeros((3, 52), dtype=np.float32)
     weights[1, actor.action_index["eyeBlinkLeft"]] = weights[2, actor.action_index["eyeBlinkRight"]] = 1
@@ -239,7 +239,7 @@ any_knobs = st.builds(
 
 
 def test_a_blur_that_reaches_no_neighbour_changes_nothing():
-    pictures = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     still = {
         "smear": np.zeros((2, 2)),
         "noise": 0.0,
@@ -247,7 +247,7 @@ def test_a_blur_that_reaches_no_neighbour_changes_nothing():
         "shrink": 1.0,
         "dropped": np.zeros(2, dtype=bool),
     }
-    seen = [apply_camera(pictures, Camera(blur, **still), np.random.default_rng(0)) for blur in (0.0, 1e-250, 0.16)]
+    seen = [apply_camera(images, Camera(blur, **still), np.random.default_rng(0)) for blur in (0.0, 1e-250, 0.16)]
     assert torch.equal(seen[0], seen[1]) and torch.equal(seen[0], seen[2])
 
 
@@ -261,18 +261,18 @@ def test_any_knobs_and_any_person_make_a_clip_whose_truth_is_in_its_ranges(
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(protocol.SIZES, "tiny", TINY)
         version = Version("tiny", task=task, knobs=knobs)
-        pictures, truth = generator.make_clip(someone, version, which % len(version.classes), rng)
-    assert pictures.shape == (3, 3, 24, 24)
-    assert pictures.dtype == np.uint8
+        images, truth = generator.make_clip(someone, version, which % len(version.classes), rng)
+    assert images.shape == (3, 3, 24, 24)
+    assert images.dtype == np.uint8
     if "hand" not in truth["in_front"]:
-        assert pictures.std() > 1, "a picture of one colour"
+        assert images.std() > 1, "an image of one colour"
     for name in ("units", "expression", "earlier", "hidden"):
         assert 0 <= truth[name].min() <= truth[name].max() <= 1, name
     assert np.abs(truth["pose"]).max() <= generator.LARGEST_TURN + 1e-6
     assert np.abs(truth["gaze"]).max() <= 0.6 + 1e-6
     assert 0 < 24 * truth["motion"].mean() < 24 * 255
     eyes_and_mouth = truth["landmarks"][:, 36:]
-    assert (eyes_and_mouth > 0).all() and (eyes_and_mouth < 24).all(), "the face is not inside the picture"
+    assert (eyes_and_mouth > 0).all() and (eyes_and_mouth < 24).all(), "the face is not inside the image"
     assert not truth["dropped"][0]
     for name in ("blur", "noise", "quality", "shrink", "light", "offset", "smear"):
         assert np.isfinite(truth[name]).all(), name

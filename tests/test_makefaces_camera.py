@@ -25,16 +25,16 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture
-def pictures() -> Tensor:
-    """Smooth shapes with some edges, as pictures have."""
+def images() -> Tensor:
+    """Smooth shapes with some edges, as images have."""
     y, x = torch.meshgrid(torch.linspace(0, 1, 48), torch.linspace(0, 1, 48), indexing="ij")
     frames = [torch.stack([x, 0.5 + 0.3 * torch.sin(9 * y + k), ((x - 0.5) ** 2 + y**2 < 0.2) * 0.6]) for k in range(5)]
     return torch.stack(frames).clamp(0, 1)
 
 
-def test_a_camera_without_faults_only_rounds(pictures: Tensor) -> None:
+def test_a_camera_without_faults_only_rounds(images: Tensor) -> None:
     camera = sample_camera(CameraStrengths(), 5, 48, rng())
-    assert torch.equal(apply_camera(pictures, camera, rng()), (pictures * 255).round().to(torch.uint8))
+    assert torch.equal(apply_camera(images, camera, rng()), (images * 255).round().to(torch.uint8))
 
 
 @pytest.mark.parametrize(
@@ -47,9 +47,9 @@ def test_a_camera_without_faults_only_rounds(pictures: Tensor) -> None:
         ("shrink", 1.3, 3.0),
     ],
 )
-def test_more_strength_changes_more(pictures: Tensor, name: str, weak: object, strong: object) -> None:
+def test_more_strength_changes_more(images: Tensor, name: str, weak: object, strong: object) -> None:
     clean, little, much = (
-        apply_camera(pictures, still(5, **change), rng()).float() for change in ({}, {name: weak}, {name: strong})
+        apply_camera(images, still(5, **change), rng()).float() for change in ({}, {name: weak}, {name: strong})
     )
     assert 0 < (little - clean).square().mean() < (much - clean).square().mean() / 1.5
 
@@ -132,10 +132,10 @@ def test_shrinking_takes_away_what_few_pixels_cannot_show() -> None:
     assert float(out.std()) < 10  # stripes one pixel wide are grey for half the pixels
 
 
-def test_a_dropped_frame_shows_the_one_before_it(pictures: Tensor) -> None:
+def test_a_dropped_frame_shows_the_one_before_it(images: Tensor) -> None:
     lost = np.array([False, True, True, False, True])
-    out = apply_camera(pictures, still(5, noise=0.02, dropped=lost), rng())
-    whole = apply_camera(pictures, still(5, noise=0.02), rng())
+    out = apply_camera(images, still(5, noise=0.02, dropped=lost), rng())
+    whole = apply_camera(images, still(5, noise=0.02), rng())
     assert torch.equal(out, whole[[0, 0, 0, 3, 3]])
 
 
@@ -156,10 +156,10 @@ def test_lengths_are_shares_of_the_side() -> None:
     assert (large.noise, large.quality, large.shrink) == (small.noise, small.quality, small.shrink)
 
 
-def test_same_seed_same_bytes_on_any_number_of_threads(pictures: Tensor) -> None:
+def test_same_seed_same_bytes_on_any_number_of_threads(images: Tensor) -> None:
     def shot() -> Tensor:
         draws = rng()
-        return apply_camera(pictures, sample_camera(EVERYTHING, 5, 48, draws), draws)
+        return apply_camera(images, sample_camera(EVERYTHING, 5, 48, draws), draws)
 
     threads = torch.get_num_threads()
     try:
@@ -174,7 +174,7 @@ def test_same_seed_same_bytes_on_any_number_of_threads(pictures: Tensor) -> None
 
 @settings(max_examples=25, deadline=None)
 @given(size=st.integers(8, 70), frames=st.integers(1, 4), seed=st.integers(0, 10_000), level=st.floats(0, 1))
-def test_any_camera_gives_pictures(size: int, frames: int, seed: int, level: float) -> None:
+def test_any_camera_gives_images(size: int, frames: int, seed: int, level: float) -> None:
     draws = np.random.default_rng(seed)
     strengths = CameraStrengths((0, 0.05), 0.1, (0, 0.3), (1, 100), (1, 4), 0.5)
     flat = torch.full((frames, 3, size, size), level)

@@ -40,12 +40,12 @@ def test_detectors_find_faces_and_landmarks_agree() -> None:
     detect = script()
     found, errors = [], []
     for number in range(2 * len(EMOTIONS)):
-        picture, truth, facts = detect.render_apex(number)
-        boxes = {name: find(picture) for name, find in detect.detectors().items()}
+        image, truth, facts = detect.render_apex(number)
+        boxes = {name: find(image) for name, find in detect.detectors().items()}
         found.append([bool(b) for b in boxes.values()])
         frontal = max(abs(facts["yaw"]), abs(facts["pitch"])) < detect.FRONTAL
         if boxes["gradients"] and frontal and not facts["in_front"]:
-            errors.append(detect.landmark_errors(picture, boxes["gradients"][0], truth))
+            errors.append(detect.landmark_errors(image, boxes["gradients"][0], truth))
     assert np.mean(found) > 0.9
     mean = np.mean(errors, axis=0)
     assert len(errors) >= 3
@@ -56,12 +56,12 @@ def test_detectors_find_faces_and_landmarks_agree() -> None:
 
 def test_errors_of_landmarks_are_distances_in_eye_widths() -> None:
     detect = script()
-    picture = np.full((448, 448, 3), 128, dtype=np.uint8)
+    image = np.full((448, 448, 3), 128, dtype=np.uint8)
     box = detect.dlib.rectangle(100, 100, 340, 340)
     zero = np.zeros((68, 2))
     zero[45] = 3, 4  # five pixels between the eyes' corners
-    predicted = np.array([(p.x + 0.5, p.y + 0.5) for p in detect._predictor()(picture, box).parts()])
-    for k, error in enumerate(detect.landmark_errors(picture, box, zero)):
+    predicted = np.array([(p.x + 0.5, p.y + 0.5) for p in detect._predictor()(image, box).parts()])
+    for k, error in enumerate(detect.landmark_errors(image, box, zero)):
         (x, y), (left, top) = predicted[k], zero[k]
         assert error == pytest.approx(((x - left) ** 2 + (y - top) ** 2) ** 0.5 / 5)
 

@@ -33,7 +33,7 @@ def rendered(actor: Actor, loops: object, seed: int) -> Rendered:
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**31), size=st.integers(1, 40), spread=st.sampled_from((1.0, 6.0, 40.0)))
 def test_random_triangles_give_the_same_indices(seed: int, size: int, spread: float) -> None:
-    """Slivers, giants, triangles outside the picture, equal depths, corners on the samples themselves."""
+    """Slivers, giants, triangles outside the image, equal depths, corners on the samples themselves."""
     rng = np.random.default_rng(seed)
     middle, corners = rng.uniform(-5, size + 5, (40, 1, 2)), rng.normal(0, spread, (40, 3, 2))
     xy = middle + corners
@@ -53,7 +53,7 @@ def test_random_triangles_give_the_same_indices(seed: int, size: int, spread: fl
 
 @needs_numba
 @pytest.mark.parametrize("seed", range(6))
-def test_both_paths_make_the_same_picture(seed: int) -> None:
+def test_both_paths_make_the_same_image(seed: int) -> None:
     """Men and women, bald and long-haired: at most one grey level apart anywhere, and hardly a pixel that differs."""
     actor = Actor(sample_identity(np.random.default_rng(seed), load_head().shape_names), 48)
     assert actor.loops is kernel

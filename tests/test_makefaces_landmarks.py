@@ -1,4 +1,4 @@
-"""The 68 landmarks lie where the scheme says, move with what they lie on, and are where the pictures show them."""
+"""The 68 landmarks lie where the scheme says, move with what they lie on, and are where the images show them."""
 
 from functools import lru_cache
 
@@ -138,7 +138,7 @@ def test_brows_rise() -> None:
     inner, outer = moved(browInnerUp=1.0)[BROWS, 2], moved(browOuterUpLeft=1.0)[BROWS, 2]
     assert inner.argmax() in (4, 5)  # points 21 and 22, at the nose
     assert inner[[4, 5]].min() > 0.004  # metres
-    assert outer[5:].max() > 0.003 > 100 * outer[:5].abs().max()  # the person's left is right in the picture
+    assert outer[5:].max() > 0.003 > 100 * outer[:5].abs().max()  # the person's left is right in the image
 
 
 def test_pixels_show_the_motion_of_the_landmark_that_lies_there() -> None:

@@ -177,8 +177,8 @@ def test_no_background_shows_through_long_hair(yaw: float) -> None:
     actor = Actor(someone("long", male=False), 64)
     green = torch.tensor([0.0, 1.0, 0.0]).expand(128, 128, 3)
     lit = scene(ambient=0.5, background=green, half_width=0.14)
-    picture = actor.render(np.zeros((1, 52)), np.array([[yaw, 0, 0]]), lit).frames[0]
-    seen = (picture[1] > picture[0] + 0.3).numpy()
+    image = actor.render(np.zeros((1, 52)), np.array([[yaw, 0, 0]]), lit).frames[0]
+    seen = (image[1] > image[0] + 0.3).numpy()
     for row in seen[10:40]:  # from the brows to the mouth
         edges = np.flatnonzero(np.diff(row.astype(int)))
         assert len(edges) <= 2, "background, head, background: nothing else in a row"
@@ -194,7 +194,7 @@ def test_a_pupil_is_dark_and_a_lamp_shines_in_the_eye() -> None:
     assert dull.amax(0).min() < 0.1
     brighter = (alive - dull).amin(0)
     assert brighter.max() > 0.5
-    assert (brighter > 0.5 * brighter.max()).float().mean() < 0.02  # a point, not a film
+    assert (brighter > 0.5 * brighter.max()).float().mean() < 0.02  # a point, not a sheen
 
 
 def test_everybody_can_be_painted() -> None:

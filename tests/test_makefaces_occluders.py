@@ -61,7 +61,7 @@ def test_only_what_is_hidden_or_in_its_shadow_changes(kind: str) -> None:
         change = (out - 0.5).abs().amax(1)
         assert (out - 0.5)[hidden[:, None].expand_as(out) == 0].max() <= 0  # a shadow can only darken
         near = torch.nn.functional.max_pool2d((hidden > 0).float()[:, None], 31, 1, 15)[:, 0]
-        inner = slice(12, -12)  # near the border falls the shadow of what is outside the picture
+        inner = slice(12, -12)  # near the border falls the shadow of what is outside the image
         assert not (change * (near == 0))[:, inner, inner].any()
         assert change[hidden > 0.9].numel() == 0 or change[hidden > 0.9].max() > 0.02
         some += int((hidden.amax((1, 2)) > 0.5).sum())
@@ -217,7 +217,7 @@ def test_hair_hangs_from_above_and_moves_with_the_head() -> None:
         assert abs(middle[0] - middle[1]) > 0.1
 
 
-def test_a_strand_runs_from_root_to_tip_and_leaves_the_picture_below() -> None:
+def test_a_strand_runs_from_root_to_tip_and_leaves_the_image_below() -> None:
     """Against the closed form: straight down the middle, three pixels wide at its root, with and without an end."""
     hair = sample_occluder("hair", actor(), np.random.default_rng(0))
     assert isinstance(hair, Hair)
@@ -245,19 +245,19 @@ def test_a_strand_runs_from_root_to_tip_and_leaves_the_picture_below() -> None:
     frames=st.integers(1, 3),
     hairstyle=st.sampled_from(["short", "long"]),
 )
-def test_any_occluder_gives_pictures(kind: str, seed: int, size: int, frames: int, hairstyle: str) -> None:
+def test_any_occluder_gives_images(kind: str, seed: int, size: int, frames: int, hairstyle: str) -> None:
     who = actor(size, hairstyle)
     rng = np.random.default_rng(seed)
     pose = rng.uniform(-0.6, 0.6, (frames, 3)).astype(np.float32)
-    pictures = torch.from_numpy(rng.random((frames, 3, size, size), dtype=np.float32))
+    images = torch.from_numpy(rng.random((frames, 3, size, size), dtype=np.float32))
     shots = []
     for _ in range(2):
         thing = sample_occluder(kind, who, np.random.default_rng(seed))
-        shots.append(occlude(pictures, thing, who, pose, scene(frames)))
+        shots.append(occlude(images, thing, who, pose, scene(frames)))
     (out, hidden), (again, hidden_again) = shots
     assert torch.equal(out, again)
     assert torch.equal(hidden, hidden_again)
-    assert out.shape == pictures.shape
+    assert out.shape == images.shape
     assert hidden.shape == (frames, size, size)
     for values in (out, hidden):
         assert values.min() >= 0

@@ -163,7 +163,7 @@ def accuracy(features: np.ndarray, labels: np.ndarray) -> float:
 def test_time_alone_tells_the_classes_apart(task: str) -> None:
     """On the true action units: a frame, and frames in any order, are at chance; the clip in order is not.
 
-    Pictures are made from these units and from things that do not depend on the class, so that what the units cannot
+    Images are made from these units and from things that do not depend on the class, so that what the units cannot
     tell no model can see.
     """
     units, labels = drawn(task, 1200)

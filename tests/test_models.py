@@ -247,7 +247,7 @@ def test_the_shipped_weights_are_loaded_at_book_scale():
     random = make("stt").backbone.state_dict()
     learnt = model.backbone.state_dict()
     assert not torch.equal(learnt["blocks.3.conv2.weight"], random["blocks.3.conv2.weight"])
-    assert learnt["blocks.3.bn2.running_mean"].abs().max() > 0  # it has seen pictures
+    assert learnt["blocks.3.bn2.running_mean"].abs().max() > 0  # it has seen frames
     assert torch.equal(learnt["stem.0.weight"], create_model("frame_average").backbone.state_dict()["stem.0.weight"])
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 COUNT, SEED = 500, 20_261
 LONGEST = 10.0  # seconds for a file
 LARGEST = 4e9  # bytes of memory, of the process that reads them all
-FILMS = {
+VIDEOS = {
     "h264.mp4": ("libx264", "yuv420p"),
     "mpeg4.avi": ("mpeg4", "yuv420p"),
     "vp8.webm": ("libvpx", "yuv420p"),
@@ -37,13 +37,13 @@ def seeds(folder: Path) -> list[Path]:
     """Good files, to be damaged."""
     y, x = np.mgrid[:48, :64]
     made = []
-    for name, (codec, pixels) in FILMS.items():
+    for name, (codec, pixels) in VIDEOS.items():
         with av.open(str(folder / name), "w") as container:
             stream = container.add_stream(codec, rate=25)
             stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
             for k in range(25):
-                picture = np.stack([4 * x, 5 * y, 10 * k + 0 * x], -1).astype(np.uint8)
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+                frame = np.stack([4 * x, 5 * y, 10 * k + 0 * x], -1).astype(np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
             container.mux(stream.encode())
         made.append(folder / name)
     for name in IMAGES:
@@ -137,7 +137,7 @@ def read_everything(inbox: Connection) -> None:
         answers = []
         for read in (
             lambda: probe(path),  # noqa: B023
-            lambda: [picture.shape for _, picture in read_video(path, 12.0, 640)],  # noqa: B023
+            lambda: [frame.shape for _, frame in read_video(path, 12.0, 640)],  # noqa: B023
             lambda: read_image(str(path), 64),  # noqa: B023
         ):
             try:

@@ -256,8 +256,8 @@ def test_aligned_clips_show_the_face_and_those_without_are_listed(
     root = trees.dfew(tmp_path / "dfew")
     seen = []
 
-    def align(pictures, size):
-        shown = [picture.mean() for picture in pictures()]
+    def align(frames, size):
+        shown = [frame.mean() for frame in frames()]
         seen.append(shown)
         return None if len(shown) == 3 else np.stack([np.full((size, size, 3), grey, np.uint8) for grey in shown])
 
@@ -279,7 +279,7 @@ def test_a_model_trains_on_a_packed_store_from_the_command_line(
 ) -> None:
     root, out, run = trees.oulu(tmp_path / "oulu"), tmp_path / "packed", tmp_path / "run"
     assert call("pack", "OuluCASIA", root, out, "--size", 64, "--workers", 1) == 0
-    # every picture is a plain grey that tells its frame: there is nothing to learn, but everything must fit
+    # every frame is a plain grey that tells its number: there is nothing to learn, but everything must fit
     assert (
         call("train", "frame_average", "--data", out, "--fold", 2, "--epochs", 1, "--out", run, "--device", "cpu") == 0
     )
@@ -317,10 +317,10 @@ def test_an_aligned_photograph_lies_as_the_template_does(tmp_path: Path) -> None
 def test_landmarks_are_packed_with_their_frames(tmp_path: Path) -> None:
     root = trees.ckplus(tmp_path / "ck")
     folder, points = (root / place / "S005" / "001" for place in ("cohn-kanade-images", "Landmarks"))
-    for k in (1, 2, 3, 4):  # a white square of the picture, and the first landmark at its centre
-        picture = np.zeros((49, 64, 3), np.uint8)
-        picture[20 + k : 23 + k, 30:33] = 255
-        Image.fromarray(picture).save(folder / f"S005_001_{k:08d}.png")
+    for k in (1, 2, 3, 4):  # a white square of the frame, and the first landmark at its centre
+        frame = np.zeros((49, 64, 3), np.uint8)
+        frame[20 + k : 23 + k, 30:33] = 255
+        Image.fromarray(frame).save(folder / f"S005_001_{k:08d}.png")
         lines = ["31.5 " + str(21.5 + k), *(f"{x} {y}" for x, y in trees.LANDMARKS[1:])]
         trees.text(points / f"S005_001_{k:08d}_landmarks.txt", lines)
     (root / "Landmarks/S010/001/S010_001_00000002_landmarks.txt").unlink()

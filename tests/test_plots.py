@@ -9,16 +9,16 @@ from dferlib.book import plots
 
 
 def test_png_holds_the_pixels() -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (3, 9, 9), dtype=np.uint8)
-    shown = np.asarray(Image.open(io.BytesIO(plots.png(picture))).convert("RGB"))
-    assert np.array_equal(shown, picture.transpose(1, 2, 0))
-    again = np.asarray(Image.open(io.BytesIO(plots.png(picture / 255))).convert("RGB"))
+    image = np.random.default_rng(0).integers(0, 256, (3, 9, 9), dtype=np.uint8)
+    shown = np.asarray(Image.open(io.BytesIO(plots.png(image))).convert("RGB"))
+    assert np.array_equal(shown, image.transpose(1, 2, 0))
+    again = np.asarray(Image.open(io.BytesIO(plots.png(image / 255))).convert("RGB"))
     assert np.array_equal(again, shown)
 
 
-def test_gallery_gives_every_picture_its_title_and_leaves_the_rest_empty() -> None:
-    pictures = [np.full((3, 4, 4), k / 5) for k in range(5)]
-    figure = plots.gallery(pictures, list("abcde"), columns=3)
+def test_gallery_gives_every_image_its_title_and_leaves_the_rest_empty() -> None:
+    images = [np.full((3, 4, 4), k / 5) for k in range(5)]
+    figure = plots.gallery(images, list("abcde"), columns=3)
     filled = [axes for axes in figure.axes if axes.images]
     assert len(figure.axes) == 6
     assert [axes.get_title() for axes in filled] == list("abcde")

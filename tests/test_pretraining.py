@@ -22,7 +22,7 @@ from dferlib.training.pretraining import FRAMES_PER_LIGHT, FRAMINGS, TARGETS, Ex
 
 
 def coloured(count: int, seed: int) -> Examples:
-    """Frames whose upper half is brighter by the first target; the others are noise that no picture shows."""
+    """Frames whose upper half is brighter by the first target; the others are noise that no frame shows."""
     random = torch.Generator().manual_seed(seed)
     targets = torch.randn(count, len(TARGETS), generator=random)
     half = torch.ones(1, 1, 64, 1)

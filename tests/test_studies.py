@@ -308,7 +308,7 @@ def test_records_of_paper_scale_have_a_folder_of_their_own(small, tmp_path, monk
         run_study("small", lambda data: sources, tmp_path, progress=False, scale="paper")
 
 
-def test_clips_travel_to_another_process_without_their_pictures(monkeypatch, tiny_source, tmp_path):
+def test_clips_travel_to_another_process_without_their_frames(monkeypatch, tiny_source, tmp_path):
     asked = []
 
     def make_faces(split, size, root, **kwargs):

@@ -1,4 +1,4 @@
-"""Miniature copies of the seven data sets, in every layout that is about. Pictures show a number, not a face."""
+"""Miniature copies of the seven data sets, in every layout that is about. Frames show a number, not a face."""
 
 import zipfile
 from collections.abc import Sequence
@@ -48,8 +48,8 @@ def video(path: Path, count: int, size: tuple[int, int] = (64, 48), rate: int = 
         stream = container.add_stream(codec, rate=rate)
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         for k in range(count):
-            picture = np.full((size[1], size[0], 3), level(k), np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            frame = np.full((size[1], size[0], 3), level(k), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
 
 

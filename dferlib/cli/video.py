@@ -21,7 +21,7 @@ def predict(
     ] = False,
     heat: Annotated[bool, typer.Option("--heat", help="Also draw where the model looks (Grad-CAM); slower.")] = False,
     cropped: Annotated[
-        bool, typer.Option("--cropped", help="The middle of the picture is the face already; needs no dlib.")
+        bool, typer.Option("--cropped", help="The middle of the frame is the face already; needs no dlib.")
     ] = False,
     device: Device = "auto",
 ) -> None:

@@ -139,8 +139,8 @@ def _hollow(model: ClipModel, mode: FakeTensorMode) -> ClipModel:
 
 
 class _Mode(FakeTensorMode):
-    """Belongs to all its tensors. Recomputing copies buffers, and torch would copy the mode along, weak references and
-    all, which ends the process now and then.
+    """Belongs to all its tensors. Activation checkpointing copies buffers, and torch would copy the mode along, weak
+    references and all, which ends the process now and then.
     """
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "_Mode":

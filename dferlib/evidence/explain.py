@@ -23,7 +23,7 @@ class _FramesAsBatch(nn.Module):
 def grad_cam(model: nn.Module, clip: Tensor, label: int | None = None) -> tuple[np.ndarray, int]:
     """Where in each frame the evidence for a class lies: Grad-CAM on the backbone's feature maps.
 
-    The frames share one scale, so that a frame without evidence stays dark. Tools that stretch each picture by itself
+    The frames share one scale, so that a frame without evidence stays dark. Tools that stretch each frame by itself
     would hide just what a clip model is about.
 
     Args:

@@ -99,7 +99,7 @@ class DlibFaceResNet(nn.Module):
     def embed(self, frames: Tensor) -> Tensor:
         """The descriptor of dlib: (N, 128) of normalised frames (N, 3, H, W).
 
-        Two pictures show the same person, says dlib, if their descriptors are less than 0.6 apart. It expects faces
+        Two images show the same person, says dlib, if their descriptors are less than 0.6 apart. It expects faces
         that were cut out and turned upright by its own `get_face_chip(..., size=150, padding=0.25)`.
         """
         return self.describe(self(frames).mean((2, 3)))

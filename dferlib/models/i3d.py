@@ -1,4 +1,4 @@
-"""I3D (Carreira and Zisserman, CVPR 2017): Inception-v1 with every filter blown up into time, for pictures alone."""
+"""I3D (Carreira and Zisserman, CVPR 2017): Inception-v1 with every filter blown up into time, for RGB frames alone."""
 
 import torch
 from torch import Tensor, nn

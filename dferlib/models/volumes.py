@@ -1,7 +1,7 @@
 """Baselines that convolve over space and time at once: 3D ResNet18, R(2+1)D18, C3D, and a ResNet that was inflated.
 
 They see a clip as one volume, so their backbone takes clips where the others' takes frames. Nothing is shipped for the
-first three to start from: at book scale they learn from scratch. The last starts from weights for pictures. `frames`
+first three to start from: at book scale they learn from scratch. The last starts from weights for images. `frames`
 and `size` are what the other models use at that scale.
 """
 
@@ -22,7 +22,7 @@ class VolumeModel(ClipModel):
     """A model whose backbone turns a clip (B, 3, F, H, W) into maps (B, C, t, h, w) and averages them."""
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """As `torch.nn.Module.to`; who asks for the fast layout of pictures gets that of volumes."""
+        """As `torch.nn.Module.to`; who asks for the fast layout of images gets that of volumes."""
         if kwargs.get("memory_format") is torch.channels_last:
             kwargs["memory_format"] = torch.channels_last_3d
         return super().to(*args, **kwargs)
@@ -170,13 +170,13 @@ class C3D(VolumeModel):
 class InflatedConv(nn.Conv3d):
     """A k x k convolution made k x k x 3, whose first output is known.
 
-    "mean" repeats each window for pictures three times along time and divides by three (Carreira and Zisserman 2017):
-    where nothing moves it gives what the convolution for pictures gives, at the ends of a clip too, because the first
+    "mean" repeats each window for images three times along time and divides by three (Carreira and Zisserman 2017):
+    where nothing moves it gives what the convolution for images gives, at the ends of a clip too, because the first
     and the last frame are seen twice there. "centre" puts it in the middle, between zeros (Arnab et al. 2021, for the
     patches of a transformer): it gives that for every clip, and learns to look around. 1 x 1 convolutions stay.
 
     Args:
-        flat: the convolution for pictures, without a bias.
+        flat: the convolution for images, without a bias.
         begin: "mean" or "centre".
     """
 
@@ -201,7 +201,7 @@ BEGINS = ("mean", "centre")
 
 
 class InflatedResNet(VolumeModel):
-    """A ResNet for pictures made one for clips, as I3D is made from Inception: the only volume model with a start.
+    """A ResNet for images made one for clips, as I3D is made from Inception: the only volume model with a start.
 
     It begins as the frame average: with `begin="mean"` on clips in which nothing moves, with "centre" on all. Time is
     never shortened, so it costs nearly three times as much as reading frame by frame. The arguments that all models
@@ -209,7 +209,7 @@ class InflatedResNet(VolumeModel):
 
     Args:
         backbone: "resnet18" or "slim" (the book).
-        weights: what the ResNet has learnt from pictures before it is inflated, see `build_backbone`.
+        weights: what the ResNet has learnt from images before it is inflated, see `build_backbone`.
         begin: how its windows begin in time, see `InflatedConv`.
     """
 
