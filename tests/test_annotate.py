@@ -62,6 +62,7 @@ def timeline(face: int = 1, heat: Heat | None = None) -> Timeline:
     return Timeline(Path("video.mp4"), 1.0, times, rows, ("glad", "sad"), boxes, (), face, track, heat)
 
 
+@pytest.mark.slow
 def test_each_face_has_its_own_timeline(video: Path, checkpoint: Path, two_people: None) -> None:
     first, second = predict_faces(video, checkpoint)
     assert (first.face, second.face) == (1, 2)
@@ -100,6 +101,7 @@ def test_a_cropped_video_needs_no_detector(video: Path, checkpoint: Path, monkey
     load_describer.cache_clear()
 
 
+@pytest.mark.slow
 def test_the_heat_is_grad_cam_of_each_window(video: Path, checkpoint: Path, two_people: None) -> None:
     pytest.importorskip("pytorch_grad_cam", reason="grad-cam is not installed")
     from dferlib import load_model
@@ -157,6 +159,7 @@ def test_heat_colours_the_face_where_it_is() -> None:
     assert (later == 0).all()
 
 
+@pytest.mark.slow
 def test_the_video_has_every_frame_at_its_time(video: Path, checkpoint: Path, two_people: None, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     annotate_video(predict_faces(video, checkpoint), out)
@@ -189,6 +192,7 @@ def test_a_large_video_is_written_smaller(tmp_path: Path, checkpoint: Path) -> N
     assert np.abs(frame[360, 276:284] - 90).max() > 40  # the left edge of the middle square
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_timeline_a_face_and_the_annotated_video(
     video: Path, checkpoint: Path, two_people: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -203,6 +207,7 @@ def test_the_command_writes_a_timeline_a_face_and_the_annotated_video(
     assert "face 2" in printed and str(out / "party.annotated.mp4") in printed and EMOTIONS[0] in printed
 
 
+@pytest.mark.slow
 def test_several_videos_have_one_bar(
     video: Path, checkpoint: Path, two_people: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

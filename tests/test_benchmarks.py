@@ -603,6 +603,7 @@ def damaged(path, trial, rng):
     return lambda: other.rename(path)
 
 
+@pytest.mark.slow
 @every
 def test_lists_and_names_damaged_at_random_give_a_table_or_one_line(kind, broken):
     """Whatever happens to bytes and names: no other exception, and no label or count out of range."""
@@ -736,6 +737,7 @@ def test_a_video_that_ends_before_its_header_says_holds_its_last_frame(made):
     assert len(clip) == 5 and (clip[4] == clip[3]).all()
 
 
+@pytest.mark.slow
 def test_a_table_of_a_hundred_thousand_clips(tmp_path):
     """A thousand clips in one scene, and 99 scenes that are links to it within the root: the reader must do it all."""
     scenes = [f"{k:02d}" for k in range(100)]

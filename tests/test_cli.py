@@ -273,6 +273,7 @@ def test_unknown_names_list_the_valid_ones(capsys):
     fails(capsys, "makefaces", "--size", "mini", "--split", "dev", words=["unknown split 'dev'", "train, val, test"])
 
 
+@pytest.mark.slow
 def test_the_installed_command_behaves_the_same(tmp_path):
     failed = dferlib("evaluate", tmp_path / "none.safetensors")
     assert failed.returncode == 1 and failed.stdout == ""

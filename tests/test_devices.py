@@ -44,6 +44,7 @@ def in_here(queue):
         queue.put(next(result for _, result in do_jobs(pool, threads_of, given([1]), 4))[0])
 
 
+@pytest.mark.slow
 def test_processes_share_the_threads_and_the_gpus(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 6)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,3")
@@ -53,6 +54,7 @@ def test_processes_share_the_threads_and_the_gpus(monkeypatch):
     assert {gpu for *_, gpu in found} == {"5", "3"}
 
 
+@pytest.mark.slow
 def test_one_job_at_a_time_needs_no_process_and_a_daemon_starts_none():
     with start_workers(1) as pool:
         assert [job for job, _ in do_jobs(pool, lambda job: os.getpid(), given("ab"), 1)] == ["a", "b"]
@@ -64,6 +66,7 @@ def test_one_job_at_a_time_needs_no_process_and_a_daemon_starts_none():
     daemon.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", [True, False])
 def test_the_results_of_others_outlive_a_job_that_fails(own):
     done, executor = [], None if own else ThreadPoolExecutor(3)
@@ -73,6 +76,7 @@ def test_the_results_of_others_outlive_a_job_that_fails(own):
     assert (1, 10) in done and (0, 0) in done and (6, 60) not in done
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_told_in_one_line():
     told = r"was killed, perhaps for want of memory.*run the same again"
     with pytest.raises(InputError, match=told), start_workers(2) as pool:
@@ -81,9 +85,10 @@ def test_a_killed_process_is_told_in_one_line():
 
 
 SCRIPT = """
-import sys, time
+import signal, sys, time
 from functools import partial
 from dferlib.devices import do_jobs, start_workers
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs the tests may have them ignore Ctrl-C
 print("begins", flush=True)
 with start_workers(2, script={script}) as pool:
     for job, _ in do_jobs(pool, time.sleep, partial(next, iter({jobs}), None), 2):

@@ -271,6 +271,7 @@ def test_noise_holds_no_face() -> None:
     assert np.isnan(follow(ticks(3), found)).all()
 
 
+@pytest.mark.slow
 def test_a_rendered_face_is_found_where_it_was_drawn() -> None:
     from dataclasses import replace
 
@@ -302,6 +303,7 @@ def test_a_rendered_face_is_found_where_it_was_drawn() -> None:
     assert np.allclose(np.array(errors)[:, 2], 1.08, atol=0.15)  # 1.15 / 1.06, see CROP
 
 
+@pytest.mark.slow
 @needs_real
 def test_photographs_are_framed_as_makefaces_frames() -> None:
     from dferlib.makefaces.generator import HALF_WIDTH

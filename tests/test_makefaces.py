@@ -251,6 +251,7 @@ def test_a_blur_that_reaches_no_neighbour_changes_nothing():
     assert torch.equal(seen[0], seen[1]) and torch.equal(seen[0], seen[2])
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(knobs=any_knobs, seed=st.integers(0, 2**31), task=st.sampled_from(list(protocol.TASKS)), which=st.integers(0, 7))
 def test_any_knobs_and_any_person_make_a_clip_whose_truth_is_in_its_ranges(
@@ -310,6 +311,7 @@ def test_the_head_is_whole() -> None:
 # the data set -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_bytes_depend_on_the_seed_alone(tiny: str, tmp_path: Path) -> None:
     forward = write_all(tmp_path / "a", tiny, ("train", "val"))
     backward = write_all(tmp_path / "b", tiny, ("val", "train"), order=-1)

@@ -50,6 +50,7 @@ def test_quadrilaterals_become_triangles_and_what_is_far_below_is_left_out():
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gap", [0.01, 0.03, 0.06, 0.11])
 def test_openness_under_a_ceiling_has_a_closed_form(gap):
     """Weighted by the cosine c, a ray goes gap / c: the integral of (1 - gap / (c R)) 2 c dc is (1 - gap / R) ** 2."""

@@ -125,10 +125,12 @@ def run(code: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
 
 
+@pytest.mark.slow
 def test_importing_dferlib_does_not_import_numba() -> None:
     run("import sys, dferlib; from dferlib import MakeFaces; assert 'numba' not in sys.modules")
 
 
+@pytest.mark.slow
 def test_without_numba_the_reference_renders() -> None:
     run(
         "import sys; sys.modules['numba'] = None\n"

@@ -159,6 +159,7 @@ def accuracy(features: np.ndarray, labels: np.ndarray) -> float:
     return float(cross_val_score(model, features.reshape(len(labels), -1), labels, cv=3).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", list(DYNAMICS))
 def test_time_alone_tells_the_classes_apart(task: str) -> None:
     """On the true action units: a frame, and frames in any order, are at chance; the clip in order is not.
@@ -180,6 +181,7 @@ def test_time_alone_tells_the_classes_apart(task: str) -> None:
     assert accuracy(in_order, labels) > 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", list(DYNAMICS))
 def test_every_unit_has_the_same_values_in_both_classes_at_every_moment(task: str) -> None:
     units, labels = drawn(task, 2000, first=1)

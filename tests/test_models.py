@@ -25,6 +25,7 @@ def tiny_stt(**overrides) -> STT:
 # ---- every model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("name", list_models())
 @torch.no_grad()
@@ -86,6 +87,7 @@ def test_half_precision_keeps_the_answer(name):
     assert (half.float() - logits).abs().max() < 0.05 * logits.abs().max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list_models())
 @torch.no_grad()
 def test_export_gives_the_same_numbers_for_another_batch_size(name):
@@ -123,6 +125,7 @@ def test_the_papers_sizes_learn_from_an_odd_batch_of_shorter_clips(name):
     assert not [key for key, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list_models())
 @torch.no_grad()
 def test_compiles_in_one_piece_unless_it_is_recurrent(name):
@@ -135,6 +138,7 @@ def test_compiles_in_one_piece_unless_it_is_recurrent(name):
     torch.testing.assert_close(compiled(clips), model(clips), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list_models())
 @pytest.mark.parametrize(("scale", "lr"), [("book", 2e-3), pytest.param("paper", 3e-4, marks=pytest.mark.slow)])
 def test_learns_sixteen_clips_by_heart(name, scale, lr):
@@ -272,6 +276,7 @@ def test_resnet18_on_sixteen_frames_costs_what_the_papers_print():
     assert found.gmac == pytest.approx(7.778, rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", SCALES)
 def test_the_cost_of_stt_in_closed_form(scale):
     model = make("stt", scale)

@@ -76,11 +76,13 @@ def test_it_does_not_care_in_which_order_its_patches_come():
 PRINTED = {4: 5.05, 8: 10.10, 12: 15.15, 16: 20.20}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frames", PRINTED)
 def test_it_costs_what_the_paper_prints_within_five_percent(frames):
     assert complexity(make("msstnet", "paper", frames=frames)).gmac == pytest.approx(PRINTED[frames], rel=0.05)
 
 
+@pytest.mark.slow
 def test_its_cost_is_linear_in_time_but_for_the_attention_scores():
     D, N, blocks = 768, 16, 6
     costs = {}

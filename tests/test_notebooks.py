@@ -93,6 +93,7 @@ def test_a_second_run_says_the_same(notebook: Path, run_of: Callable[[Path], Run
     assert texts(first.notebook) == texts(second.notebook)
 
 
+@pytest.mark.slow
 def test_an_unknown_parameter_is_noticed(tmp_path: Path) -> None:
     """What the run above relies on: papermill names a parameter that the notebook does not have."""
     cell = nbformat.v4.new_code_cell("QUICK = False", metadata={"tags": ["parameters"]})
@@ -102,6 +103,7 @@ def test_an_unknown_parameter_is_noticed(tmp_path: Path) -> None:
     assert "unknown parameter" not in papermill(tmp_path / "in.ipynb", tmp_path / "b.ipynb", tmp_path, QUICK=True).log
 
 
+@pytest.mark.slow
 def test_a_run_is_measured_without_the_size_of_the_tests(tmp_path: Path) -> None:
     ballast = np.ones(10**8)
     cell = nbformat.v4.new_code_cell("import time\nheld = b'x' * 3 * 10**8\nwhile time.process_time() < 3: pass")

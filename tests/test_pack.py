@@ -51,6 +51,7 @@ def call(*arguments: object) -> int:
     return 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TREES)
 def test_a_packed_set_is_the_original(
     name: str, made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -97,6 +98,7 @@ def test_parts_of_a_set_hold_out_and_map_like_the_original(made: dict[str, Path]
         assert sorted(source.table.ids) == sorted(original_splits[split].table.ids)
 
 
+@pytest.mark.slow
 def test_processes_and_interruption_change_no_byte(
     made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,6 +276,7 @@ def test_aligned_clips_show_the_face_and_those_without_are_listed(
     assert (packed.folder / SKIPPED).read_text().count("\n") == lengths.count(3)
 
 
+@pytest.mark.slow
 def test_a_model_trains_on_a_packed_store_from_the_command_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -300,6 +303,7 @@ def test_a_model_trains_on_a_packed_store_from_the_command_line(
     assert "does not match its checksum" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_aligned_photograph_lies_as_the_template_does(tmp_path: Path) -> None:
     real = Path(__file__).parents[2] / "shared" / "real" / "london"
     if not real.is_dir():

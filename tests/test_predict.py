@@ -167,6 +167,7 @@ def test_a_weak_answer_is_unsure() -> None:
     assert "unsure" in made.table() and len(timeline([[0.6, 0.4]] * 400).table().splitlines()) == 17
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "times", [[0.0], [0.0, 0.25], [0.0, 0.25, 0.5, 3.0, 3.25, 5.0], np.arange(0, 600, 0.25).tolist()]
 )
@@ -210,6 +211,7 @@ def test_what_cannot_be_read_is_one_line_and_status_1(
         assert status.value.code == 1 and message in error and error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_one_bad_video_does_not_stop_the_others(
     tmp_path: Path, video: Path, checkpoint: Path, found_everywhere: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -234,6 +236,7 @@ def test_an_impossible_step_is_refused(noise: Path, checkpoint: Path, step: floa
         predict_video(noise, checkpoint, step=step)
 
 
+@pytest.mark.slow
 def test_a_long_video_takes_no_more_memory_than_a_short_one(
     tmp_path: Path, checkpoint: Path, found_everywhere: None
 ) -> None:
@@ -257,6 +260,7 @@ def test_a_smile_is_seen_where_it_is() -> None:
     assert happy[got.times > 2 * third].mean() > happy[got.times < third].mean() + 0.1
 
 
+@pytest.mark.slow
 @needs_real
 def test_the_video_without_a_face_is_refused(checkpoint: Path) -> None:
     with pytest.raises(InputError, match="no face found in"):

@@ -46,6 +46,7 @@ def again(run):
     return probes._trained(probes._plan(run.record["config"], len(run.record["classes"])))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["stt_table1/single_frame-seed0", SOME["plain"], SOME["weights"], SOME["fine-tuned"]])
 def test_some_records_are_current(name):
     assert RUNS[name].state == "current"
@@ -74,6 +75,7 @@ def test_a_probe_does_not_depend_on_seed_device_precision_or_the_length_of_the_t
     assert probes._plan({**SINGLE, "train": steps}, 7)["train"]["milestones"] == [2, 5], "of six epochs"
 
 
+@pytest.mark.slow
 def test_a_probe_leaves_chance_and_threads_alone_and_comes_out_the_same():
     torch.manual_seed(3)
     before, threads = torch.get_rng_state(), torch.get_num_threads()
@@ -112,6 +114,7 @@ def test_the_cache_knows_the_source_and_forgets_old_ones(monkeypatch, tmp_path):
     assert sorted(path.name for path in first.parent.iterdir()) == [f"old{k}" for k in range(5, 9)]
 
 
+@pytest.mark.slow
 def test_a_process_of_torchrun_makes_its_probe_outside_of_the_others(monkeypatch, tmp_path):
     monkeypatch.setattr(probes, "_cache_folder", lambda: tmp_path)
     alone = probes._trained(probes._plan(SINGLE, 7))

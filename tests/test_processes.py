@@ -145,6 +145,7 @@ def share(rank, port, x, queue):
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_synchronise_batch_normalisation_is_that_of_the_whole_batch():
     import socket
 

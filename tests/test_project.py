@@ -60,6 +60,7 @@ def test_imports_of_the_library_are_declared() -> None:
     assert not undeclared(sorted((ROOT / "dferlib").rglob("*.py")), set(DECLARED))
 
 
+@pytest.mark.slow
 def test_imports_outside_the_library_are_declared() -> None:
     files = [path for folder in ("tests", "benchmarks", "notebooks") for path in (ROOT / folder).glob("*.*")]
     files = [path for path in files if path.suffix in (".py", ".ipynb")]

@@ -15,6 +15,7 @@ from dferlib.training.config import TrainConfig
 from dferlib.training.cross_validation import cross_validate
 
 
+@pytest.mark.slow
 @given(st.integers(2, 9), st.integers(2, 12), st.integers(0, 50))
 def test_folds_test_every_clip_once_and_nobody_is_on_both_sides(count, people, seed):
     source = make_source(7 * people, side=2, frames=1)  # seven clips of each

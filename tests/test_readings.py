@@ -58,6 +58,7 @@ def test_resnet18_in_closed_form_is_the_counted_one(stages):
         assert work.parameters == found.parameters - 7 * 512 - 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "model", "choices"),
     [

@@ -70,6 +70,7 @@ def test_the_figures_are_counts_over_the_answers(script) -> None:
     assert found["interval"][0] <= 0.5 <= found["interval"][1]
 
 
+@pytest.mark.slow
 def test_the_record_is_written_for_the_photographs(script, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if not PHOTOS.is_dir():
         pytest.skip("the photographs of real people are not here")

@@ -105,6 +105,7 @@ def test_a_new_model(copy: Path) -> None:
     assert re.search(r"\d\d passed", asked)
 
 
+@pytest.mark.slow
 def test_a_new_data_set(copy: Path) -> None:
     for person in range(12):
         for kind in ("Happy", "Surprise", "Angry"):

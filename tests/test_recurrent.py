@@ -42,6 +42,7 @@ def test_the_size_of_vgg_with_an_lstm(name, backbone):
     assert found == backbone + 4 * 512 * (512 + 512 + 2) + 7 * 513  # torchvision's vgg11_bn and vgg13_bn, then ours
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [11, 13])
 @torch.no_grad()
 def test_vgg_is_torchvisions_up_to_its_last_pooling(depth):

@@ -51,6 +51,7 @@ def stopping(model, passes):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, FULL, {"backbone_lr_scale": 0.0}])
 def test_stopped_anywhere_and_resumed_the_losses_are_the_same_to_the_bit(
     tiny_model, tiny_source, tmp_path, monkeypatch, changes

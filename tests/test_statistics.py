@@ -22,6 +22,7 @@ def run(rng, people=20, each=14, skill=0.5, spread=0.0, classes=7, answers=None)
     return Predictions(ids, labels, groups, np.eye(classes, dtype=np.float32)[predicted], tuple("abcdefg"[:classes]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "metric"), [("uar", uar), ("war", war)])
 def test_the_interval_is_that_of_people_drawn_again_one_by_one(name, metric):
     rng = np.random.default_rng(0)

@@ -239,6 +239,7 @@ def test_seeds_and_device_can_be_chosen_and_do_not_make_it_anew(small, tmp_path)
     assert [config.seed for config in trained] == [0, 0], "another device is no other run, and the rates are chosen"
 
 
+@pytest.mark.slow
 def test_a_row_starts_from_what_another_has_learnt(small, tmp_path, monkeypatch):
     sources, trained = small
     config = TrainConfig(epochs=2, device="cpu")
@@ -350,6 +351,7 @@ def test_a_row_of_other_clips_has_no_difference(small, tmp_path, tiny_source, mo
     assert all(line.endswith(" -") for line in results_table(runs, 1)[1:3])
 
 
+@pytest.mark.slow
 def test_a_plan_counts_what_is_missing_and_takes_the_time_from_the_records(small, tmp_path, monkeypatch):
     sources, _ = small
     run_study("small", lambda data: sources, tmp_path, progress=False)

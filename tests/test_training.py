@@ -46,6 +46,7 @@ class Watched(ArraySource):
         return super().read(index, frames)
 
 
+@pytest.mark.slow
 def test_training_overfits_sixteen_clips(tiny_model, tiny_source):
     model, clips = tiny_model(), tiny_source(16)
     history = train(model, clips, clips, quick(epochs=60, lr=3e-2), progress=False)
@@ -55,6 +56,7 @@ def test_training_overfits_sixteen_clips(tiny_model, tiny_source):
     assert [epoch.epoch for epoch in history.epochs] == list(range(1, 61))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [name for name in LOSSES if name != "joint"])
 def test_the_same_seed_gives_the_same_weights_whatever_happened_before(tiny_model, tiny_source, loss):
     found = []
@@ -296,6 +298,7 @@ def test_tensorboard_shows_every_epoch_once_also_after_a_stop(tiny_model, tiny_s
         assert [event.value for event in events] == pytest.approx([getattr(e, name) for e in history.epochs])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list_models())
 @pytest.mark.parametrize("frozen", [False, True])
 def test_every_model_can_be_trained(name, frozen, tiny_source):

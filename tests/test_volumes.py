@@ -11,6 +11,7 @@ from dferlib.models.p3d import P3DBlock
 from dferlib.models.volumes import InflatedConv
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "gmac", "parameters"),
     [
@@ -128,6 +129,7 @@ def test_a_batch_of_one_trains():
     assert model.head.weight.grad.abs().max() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("begin", ["mean", "centre"])
 @pytest.mark.parametrize(("scale", "overrides"), [("book", {"weights": "makefaces"}), ("paper", {"size": 64})])
 @torch.no_grad()
