@@ -34,7 +34,8 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
     toc = {"format": "jb-book", "root": "book/architecture", "chapters": chapters}
     (folder / "_toc.yml").write_text(yaml.safe_dump(toc))
     command = [Path(sys.executable).with_name("jupyter-book"), "build", folder, "--path-output", folder, "--all"]
-    done = subprocess.run([*map(str, command), "-W", "-n", "--keep-going"], capture_output=True, text=True)
+    command = [*map(str, command), "-W", "-n", "--keep-going"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return folder / "_build" / "html"
 
