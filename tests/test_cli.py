@@ -343,6 +343,7 @@ def test_a_record_is_made_again_by_its_name(tiny_world, tmp_path, monkeypatch, c
     assert said.startswith("dferlib: a-seed0 comes out otherwise: UAR ") and "made on cpu" in said
 
 
+@pytest.mark.slow
 def test_bench_tells_cost_and_speed_and_refuses_what_it_does_not_know(capsys):
     assert call("bench", "frame_average", "--rounds", "1", "--device", "cpu", "--set", "batch_size=2") == 0
     shown = capsys.readouterr().out

@@ -105,6 +105,7 @@ def test_wrong_frames_are_refused(frames: torch.Tensor, message: str) -> None:
         DlibFaceResNet().embed(frames)
 
 
+@pytest.mark.slow
 def test_descriptors_are_those_of_dlib(net: DlibFaceResNet, weights: Path) -> None:
     dlib = pytest.importorskip("dlib")
     rng = np.random.default_rng(0)

@@ -67,6 +67,7 @@ def test_a_frame_without_evidence_stays_dark():
     assert heat[1].max() > 0.5
 
 
+@pytest.mark.slow
 def test_features_keep_their_neighbours():
     rng = np.random.default_rng(0)
     groups = np.repeat([0, 1, 2], 20)

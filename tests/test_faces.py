@@ -177,6 +177,7 @@ def photograph(person: str, face: str) -> np.ndarray:
     return np.asarray(Image.open(REAL / "london" / f"{person}_{face}.jpg").convert("RGB").resize((300, 300)))
 
 
+@pytest.mark.slow
 @needs_real
 def test_real_people_who_cross_are_told_apart() -> None:
     """Photographs of two people slide over each other; the one in front smiles, the other begins to half way."""
@@ -326,6 +327,7 @@ def test_photographs_are_framed_as_makefaces_frames() -> None:
     assert max(np.abs(across).max(), np.abs(down).max()) < 0.08
 
 
+@pytest.mark.slow
 @needs_real
 def test_the_face_of_a_real_video_is_followed() -> None:
     times, found = [], []
@@ -410,6 +412,7 @@ def test_the_template_in_the_package_is_makefaces_own() -> None:
     np.testing.assert_allclose(template(), bake_template(), rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_landmarks_are_found_where_they_were_rendered() -> None:
     needs_landmarks()
     for count, most in ((5, 0.06), (68, 0.08)):
@@ -502,6 +505,7 @@ def test_a_missing_model_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         landmarks_file(68)
 
 
+@pytest.mark.slow
 def test_the_model_for_research_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
     needs_landmarks()
     load_predictor.cache_clear()

@@ -111,6 +111,7 @@ class RecorderMeter:
         self.epoch_losses = np.zeros((3, 2), dtype=np.float32)
 
 
+@pytest.mark.slow
 def test_its_size_and_cost_are_those_of_the_public_code():
     found = complexity(make("former_dfer", "paper"))
     assert found.parameters == 18_031_943

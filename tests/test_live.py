@@ -46,6 +46,7 @@ def stream(count: int, rate: float = 12) -> Iterator[tuple[float, np.ndarray]]:
     return ((k / rate, frame(k)) for k in range(count))
 
 
+@pytest.mark.slow
 def test_each_moment_is_what_the_model_says_of_the_second_before(checkpoint: Path, found_everywhere: None) -> None:
     moments, model = list(watch(stream(30), checkpoint)), load_model(checkpoint)
     assert len(moments) == 30
@@ -84,6 +85,7 @@ def test_a_weak_answer_is_unsure() -> None:
         assert Moment(0.0, frame(0), ("glad", "sad"), BOX, np.array(row)).label == wanted
 
 
+@pytest.mark.slow
 def test_frames_are_forgotten_after_a_second(checkpoint: Path, found_everywhere: None) -> None:
     class Kept(np.ndarray):
         """An array that can be counted."""

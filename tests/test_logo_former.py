@@ -70,6 +70,7 @@ def test_equals_its_equations_written_as_loops(pool, dtype, tolerance):
     torch.testing.assert_close(model.forward_from_maps(maps), expected, rtol=tolerance, atol=tolerance * 10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", ["book", "paper"])
 def test_its_cost_in_closed_form(scale):
     model = make("logo_former", scale)

@@ -80,6 +80,7 @@ def slow_rasterise(points: np.ndarray, triangles: np.ndarray, size: int, two_sid
     return out
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10_000), size=st.integers(3, 24), count=st.integers(1, 30))
 def test_rasteriser_agrees_with_loops(seed: int, size: int, count: int) -> None:
@@ -322,6 +323,7 @@ def test_the_bytes_depend_on_the_seed_alone(tiny: str, tmp_path: Path) -> None:
     assert (other / "part.frames.npy").read_bytes() != forward["train/part-0000.frames.npy"]
 
 
+@pytest.mark.slow
 def test_what_is_there_is_what_was_asked_for(tiny: str, tmp_path: Path) -> None:
     write_all(tmp_path, tiny, generator.SPLITS)
     sets = {split: MakeFaces(split, tiny, root=tmp_path, progress=False) for split in generator.SPLITS}

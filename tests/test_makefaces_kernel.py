@@ -68,6 +68,7 @@ def test_both_paths_make_the_same_image(seed: int) -> None:
     assert fast.face.max() > 0.99
 
 
+@pytest.mark.slow
 @needs_numba
 def test_light_is_the_same_on_every_kind_of_surface() -> None:
     """Lamps in front, aside and behind, on skin, lips and hair, in the open and in folds, facing either way."""

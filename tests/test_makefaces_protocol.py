@@ -126,6 +126,7 @@ def test_the_later_of_two_expressions_names_the_clip() -> None:
         assert done.earlier[0] > 0.1, "the clip begins with the remainder"
 
 
+@pytest.mark.slow
 def test_the_share_of_clips_with_two_expressions_is_as_asked() -> None:
     knobs = Knobs(carry_over=0.3)
     two = [perform("anger", 4, np.random.default_rng(seed), knobs).earlier_emotion != "" for seed in range(2000)]

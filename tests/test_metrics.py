@@ -18,6 +18,7 @@ def judged(draw):
     return labels, predicted, classes
 
 
+@pytest.mark.slow
 @given(judged())
 def test_metrics_are_what_loops_count(case):
     labels, predicted, classes = case

@@ -51,6 +51,7 @@ def test_every_parameter_learns(name):
     assert not silent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("name", list_models())
 def test_a_model_can_be_built_again_from_its_config(name, scale):

@@ -8,6 +8,7 @@ from dferlib.evidence.complexity import complexity
 from dferlib.models.former_dfer import FormerBlock, NarrowAttention
 
 
+@pytest.mark.slow
 def test_its_size_and_cost_are_those_of_the_public_code():
     model = make("nr_dfernet", "paper")
     found = complexity(model)

@@ -61,6 +61,7 @@ def test_step_schedules_are_those_that_the_papers_print(paper):
             assert found == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.slow
 @given(st.integers(2, 500), st.floats(0, 0.9))
 def test_the_cosine_rises_in_the_warm_up_and_falls_to_nothing(steps, warmup):
     config = TrainConfig(epochs=steps, warmup=warmup)
@@ -197,6 +198,7 @@ def test_a_pass_without_trace_still_normalises_by_the_batch(tiny_model):
     assert found != wanted  # since the centres had moved
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, part", [("stt", 0.5), ("logo_former", 0.5), ("msstnet", 0.7)])  # of the memory
 def test_activations_that_are_computed_again_change_nothing_but_memory(name, part):
     torch.manual_seed(0)
@@ -332,6 +334,7 @@ def test_the_joint_loss_is_that_of_the_model_and_others_have_none(tiny_model):
         make_loss("joint", tiny_model())
 
 
+@pytest.mark.slow
 def test_half_precision_learns(tiny_model, tiny_source):
     clips = tiny_source(16)
     history = train(tiny_model(), clips, clips, quick(epochs=30, lr=3e-2, precision="bf16-mixed"), progress=False)

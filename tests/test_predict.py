@@ -97,6 +97,7 @@ def test_windows_hold_what_is_near_and_shows_the_face(gaps: list[float], hidden:
         assert best & (set(middles) | hidden)
 
 
+@pytest.mark.slow
 def test_the_timeline_is_what_the_model_says_of_each_window(
     video: Path, checkpoint: Path, found_everywhere: None
 ) -> None:
@@ -128,6 +129,7 @@ def test_boxes_are_in_pixels_of_the_video(tmp_path: Path, checkpoint: Path, monk
     np.testing.assert_allclose(predict_video(path, checkpoint).boxes[0], [320, 180, 200])
 
 
+@pytest.mark.slow
 def test_moments_without_a_face_have_no_row(video: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # the blue of the video rises by 2 a frame of 1/25 s: from 1.2 s to 2.4 s there is nobody
     def detect(frame: np.ndarray, side: float) -> np.ndarray:
@@ -182,6 +184,7 @@ def test_the_figure_of_any_timeline_can_be_drawn(tmp_path: Path, times: list[flo
     assert [file.name for file in tmp_path.iterdir()] == ["t.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["noise", "black"])
 def test_a_video_without_a_face_says_so(
     tmp_path: Path, noise: Path, checkpoint: Path, kind: str, capsys: pytest.CaptureFixture[str]
@@ -250,6 +253,7 @@ def test_a_long_video_takes_no_more_memory_than_a_short_one(
     assert len(got.times) == 25 and every_face > 17e6 and peak < 0.4 * every_face
 
 
+@pytest.mark.slow
 @needs_real
 def test_a_smile_is_seen_where_it_is() -> None:
     trained = Path(__file__).parents[1] / "results" / "stt_table1" / "stt" / "best.safetensors"

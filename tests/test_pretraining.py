@@ -89,6 +89,7 @@ def test_r2_is_that_of_scikit_learn():
     np.testing.assert_allclose(pretrain.r2(net, examples).numpy(), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_it_learns_what_frames_show_and_says_so_in_the_file(tmp_path, monkeypatch):
     backbone, scores = pretrain.fit(coloured(640, seed=0), coloured(80, seed=1), epochs=2)
     assert scores.keys() == FRAMINGS.keys()

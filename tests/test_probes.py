@@ -86,6 +86,7 @@ def test_a_probe_leaves_chance_and_threads_alone_and_comes_out_the_same():
     assert agree(to_dict(first), second), "seven digits are enough"
 
 
+@pytest.mark.slow
 def test_a_probe_is_made_once_for_a_source(monkeypatch, tmp_path):
     monkeypatch.setattr(probes, "_cache_folder", lambda: tmp_path / "one")
     first = probe(SINGLE, 7)

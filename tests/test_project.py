@@ -56,6 +56,7 @@ def undeclared(files: list[Path], declared: set[str]) -> set[str]:
     return {name for name in used if not {canonicalize_name(item) for item in providers.get(name, [])} & declared}
 
 
+@pytest.mark.slow
 def test_imports_of_the_library_are_declared() -> None:
     assert not undeclared(sorted((ROOT / "dferlib").rglob("*.py")), set(DECLARED))
 

@@ -74,6 +74,7 @@ def test_public_splits_are_those_that_papers_report(name, fold, tested, tmp_path
         public_splits("dfew", root)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("select", ["val", "test"])
 def test_cross_validation_tests_on_what_no_model_has_learnt_or_chosen_by(tiny_model, monkeypatch, select):
     source, seen = make_source(42), []

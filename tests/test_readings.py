@@ -43,6 +43,7 @@ def counted(name: str) -> Complexity:
     return complexity(make(name, "paper"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stages", [3, 4])
 def test_resnet18_in_closed_form_is_the_counted_one(stages):
     found = counted("frame_average")
@@ -94,6 +95,7 @@ def test_ways_to_count_leave_out_or_add_their_part(attention, norms, unit):
     assert other.gmac * 1e9 == pytest.approx(unit * expected, rel=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "method"), [("frame_average", "ResNet18+LSTM"), ("r3d18", "3D ResNet18")])
 def test_figures_come_out_to_the_last_digit_if_norms_count_twice(model, method):
     """And not otherwise: without norms the one would be 7.76, the other 8.31."""

@@ -73,6 +73,7 @@ def test_from_nothing_a_network_needs_more_epochs_than_a_head_on_a_frozen_backbo
     assert soon["r3d18"] < 0.25 and soon["r3d18"] + 0.15 < late["r3d18"] < soon["frame_average"] - 0.1
 
 
+@pytest.mark.slow
 def test_from_nothing_a_second_loss_changes_nothing_that_can_be_seen_and_every_network_leaves_chance():
     runs = {run.name: run for run in RUNS if run.path.parent.name == "comparison"}
 

@@ -27,6 +27,7 @@ def test_equals_the_cell_written_as_a_loop(name, reference):
     torch.testing.assert_close(model.features_from_maps(maps), expected, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "gates"), [("resnet18_lstm", 4), ("resnet18_gru", 3)])
 def test_the_cost_is_the_printed_one_plus_the_recurrent_layer(name, gates):
     recurrent = 16 * gates * 512 * (512 + 512) / 1e9

@@ -116,6 +116,7 @@ def damaged(good: bytes):
         yield good[:at] + bytes(rng.randrange(256) for _ in range(64)) + good[at + 64 :]
 
 
+@pytest.mark.slow
 def test_a_damaged_state_is_told_in_one_line_and_left_alone(tiny_model, tiny_source, tmp_path):
     source, path = tiny_source(16), tmp_path / "last.pt"
     train(tiny_model(), source, source, quick(epochs=1), tmp_path, progress=False)

@@ -55,6 +55,7 @@ def test_seeds_that_differ_make_the_interval_wider():
     assert other.value == pytest.approx(np.mean([uar(p.labels, p.predicted, 7) for p in moody]))
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_truth_about_as_often_as_it_says():
     rng, held = np.random.default_rng(3), 0
     for _ in range(150):
@@ -94,6 +95,7 @@ def test_the_swapping_test_is_all_swaps_counted_out():
     assert compare(first, second).p_uar == pytest.approx(exact, abs=0.02)
 
 
+@pytest.mark.slow
 def test_two_that_differ_by_chance_are_told_apart_no_oftener_than_chance():
     rng, small = np.random.default_rng(6), []
     for _ in range(120):

@@ -48,6 +48,7 @@ def small(monkeypatch, tiny_source, tiny_model, same_probe):
     return sources, trained
 
 
+@pytest.mark.slow
 def test_every_row_is_tuned_once_and_trained_with_every_seed(small, tmp_path):
     sources, trained = small
     runs = run_study("small", lambda data: sources, tmp_path, keep_weights=True, progress=False)
@@ -73,6 +74,7 @@ def test_interrupted_it_goes_on_where_it_stopped(small, tmp_path):
     assert [run.record["predictions"] for run in again] == [run.record["predictions"] for run in first]
 
 
+@pytest.mark.slow
 def test_other_data_or_other_code_makes_it_anew(small, tmp_path, tiny_source):
     sources, trained = small
     run_study("small", lambda data: sources, tmp_path, progress=False)
@@ -82,6 +84,7 @@ def test_other_data_or_other_code_makes_it_anew(small, tmp_path, tiny_source):
     assert len(trained) == 2 * (len(RATES) + 2), "rates that were chosen on other clips are chosen anew"
 
 
+@pytest.mark.slow
 def test_a_row_of_another_model_is_made_anew(small, tmp_path, monkeypatch):
     sources, trained = small
     run_study("small", lambda data: sources, tmp_path, progress=False)
@@ -97,6 +100,7 @@ def test_a_row_of_another_model_is_made_anew(small, tmp_path, monkeypatch):
     assert not trained, "a tuple becomes a list in the file, and is the same"
 
 
+@pytest.mark.slow
 def test_a_run_that_another_study_has_made_is_not_made_again(small, tmp_path, monkeypatch):
     sources, trained = small
     first = run_study("small", lambda data: sources, tmp_path, progress=False)
@@ -123,6 +127,7 @@ def test_a_run_that_another_study_has_made_is_not_made_again(small, tmp_path, mo
     assert not trained, "what is there is not made for its weights"
 
 
+@pytest.mark.slow
 def test_the_weights_of_a_run_are_not_taken_from_another_study(small, tmp_path, monkeypatch):
     sources, trained = small
     run_study("small", lambda data: sources, tmp_path, progress=False)
@@ -134,6 +139,7 @@ def test_the_weights_of_a_run_are_not_taken_from_another_study(small, tmp_path, 
     assert (tmp_path / "twin" / "same" / "best.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_rates_of_another_study_count_when_they_hold_all_that_are_asked_for(small, tmp_path, monkeypatch):
     sources, trained = small
     run_study("small", lambda data: sources, tmp_path, progress=False)
@@ -147,6 +153,7 @@ def test_rates_of_another_study_count_when_they_hold_all_that_are_asked_for(smal
     assert few == json.loads((tmp_path / "small" / "a-rates.json").read_text())["rates"][:2]
 
 
+@pytest.mark.slow
 def test_a_row_with_another_rate_is_made_anew(small, tmp_path):
     sources, trained = small
     before = run_study("small", lambda data: sources, tmp_path, progress=False)[0].record["config"]["train"]["lr"]
@@ -229,6 +236,7 @@ def test_a_study_is_not_for_torchrun(small, tmp_path, monkeypatch):
         run_study("small", lambda data: small[0], tmp_path)
 
 
+@pytest.mark.slow
 def test_seeds_and_device_can_be_chosen_and_do_not_make_it_anew(small, tmp_path):
     sources, trained = small
     run_study("small", lambda data: sources, tmp_path, progress=False, seeds=(1,))
@@ -296,6 +304,7 @@ def test_every_row_can_be_made_at_every_scale_of_its_study():
     assert all(title == loss for title, loss in losses.items()), "the recipe must not undo what a row is about"
 
 
+@pytest.mark.slow
 def test_records_of_paper_scale_have_a_folder_of_their_own(small, tmp_path, monkeypatch):
     sources, trained = small
     study = studies.STUDIES["small"]
@@ -328,6 +337,7 @@ def test_clips_travel_to_another_process_without_their_frames(monkeypatch, tiny_
     assert again is there, "every job of a process finds the same clips, and their maps"
 
 
+@pytest.mark.slow
 def test_the_table_at_the_end_is_that_of_the_records(small, tmp_path):
     sources, _ = small
     runs = run_study("small", lambda data: sources, tmp_path, progress=False)
@@ -380,6 +390,7 @@ def test_a_plan_counts_what_is_missing_and_takes_the_time_from_the_records(small
     assert plan("small", tmp_path)[2].split()[3] == "1"
 
 
+@pytest.mark.slow
 def test_where_there_are_no_records_one_step_is_measured(small, tmp_path, monkeypatch):
     row = Row("single_frame", {}, TrainConfig(epochs=3, backbone_lr_scale=0.0, device="cpu"), {"people": 4}, (1e-3,))
     monkeypatch.setitem(studies.STUDIES, "small", Study("?", {"one": row}, (0,)))
@@ -430,6 +441,7 @@ def test_the_time_left_follows_from_what_was_done(small, tmp_path, monkeypatch):
     assert [span(value) for value in (40, 720, 12240)] == ["40 s", "12 min", "3.4 h"]
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_a_table(small, tmp_path):
     agenda, shown, out = board(small, tmp_path, 1, terminal=True)
     runs = run_study("small", lambda data: small[0], tmp_path, progress=False, seeds=(0,))
@@ -445,6 +457,7 @@ def test_a_terminal_shows_a_table(small, tmp_path):
     assert f"{100 * runs[0].metrics['uar']:.1f} %" in out.getvalue() and "1 of 4 records" in out.getvalue()
 
 
+@pytest.mark.slow
 def test_a_record_is_made_again_to_the_bit(small, tmp_path, monkeypatch):
     sources, trained = small
     run = run_study("small", lambda data: sources, tmp_path, progress=False)[1]
@@ -460,6 +473,7 @@ def test_a_record_is_made_again_to_the_bit(small, tmp_path, monkeypatch):
     assert used == [3, threads], "it trains on as many threads as the record names"
 
 
+@pytest.mark.slow
 def test_a_record_of_another_training_or_of_other_clips_does_not_come_out(small, tmp_path):
     sources, _ = small
     run = run_study("small", lambda data: sources, tmp_path, progress=False)[1]
@@ -485,6 +499,7 @@ def test_a_record_that_started_from_another_is_made_again_from_the_same_weights(
         make_again(run, lambda data: sources)
 
 
+@pytest.mark.slow
 def test_a_row_whose_rates_were_changed_tries_the_new_ones_and_chooses_among_its_own(small, tmp_path, monkeypatch):
     sources, trained = small
     run_study("small", lambda data: sources, tmp_path, progress=False)

@@ -280,6 +280,7 @@ def test_a_gpu_learns_what_a_cpu_learns(tiny_model, tiny_source, precision, tmp_
     assert again.best.val_uar == found[1]
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_every_epoch_once_also_after_a_stop(tiny_model, tiny_source, tmp_path):
     accumulator = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator", reason="tensorboard is not installed"

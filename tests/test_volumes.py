@@ -28,6 +28,7 @@ def test_cost_and_size_are_the_reference_figures_within_one_percent(name, gmac, 
     assert found.parameters / 1e6 == pytest.approx(parameters, rel=0.01)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_r2plus1d18_is_torchvisions():
     from torchvision.models.video import r2plus1d_18
