@@ -68,7 +68,7 @@ def cut_all(photos: Path, size: int) -> dict[str, dict[str, dict[str, np.ndarray
 
 
 def clips_of(cuts: dict[str, dict[str, np.ndarray]], way: str, frames: int) -> Iterator[np.ndarray]:
-    """The neutral and the smiling clip (T, S, S, 3) uint8 of a person."""
+    """The neutral and the smiling clip (F, S, S, 3) uint8 of a person."""
     for kind in ASKED:
         if way != "morph":
             yield np.repeat(cuts[kind][way][None], frames, 0)

@@ -47,7 +47,7 @@ def gelu(x: Tensor) -> Tensor:
 
 
 def lstm_by_loops(layer: nn.LSTM, frames: Tensor) -> Tensor:
-    """Hochreiter and Schmidhuber's cell, with forget gate, over frames (T, C)."""
+    """Hochreiter and Schmidhuber's cell, with forget gate, over frames (F, C)."""
     h = c = torch.zeros(layer.hidden_size, dtype=frames.dtype)
     for x in frames:
         gates = layer.weight_ih_l0 @ x + layer.bias_ih_l0 + layer.weight_hh_l0 @ h + layer.bias_hh_l0

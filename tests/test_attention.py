@@ -22,7 +22,7 @@ from dferlib.models.attention import (
     TemporalAttention,
 )
 
-B, T, SIDE, D, HEADS = 2, 4, 2, 12, 3
+B, F, SIDE, D, HEADS = 2, 4, 2, 12, 3
 S = SIDE * SIDE
 WINDOW = (2, 2, 1)
 FAMILY = [
@@ -45,7 +45,7 @@ def make(kind: Callable[..., nn.Module], dtype: torch.dtype = torch.float64, win
     return attention
 
 
-def make_tokens(dtype: torch.dtype = torch.float64, frames: int = T, dim: int = D) -> Tensor:
+def make_tokens(dtype: torch.dtype = torch.float64, frames: int = F, dim: int = D) -> Tensor:
     return torch.randn(B, frames, S, dim, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(dtype)
 
 
@@ -72,7 +72,7 @@ def window_of(t: int, s: int, window=WINDOW) -> tuple[int, int, int]:
 
 
 def pooled(attention: GlobalAttention, tokens: Tensor) -> list[Tensor]:
-    """One token for each window of one clip (T, S, D), by loops."""
+    """One token for each window of one clip (F, S, D), by loops."""
     windows: dict[tuple[int, int, int], list[Tensor]] = {}
     for t, s in itertools.product(range(len(tokens)), range(S)):
         windows.setdefault(window_of(t, s, attention.window), []).append(tokens[t, s])
@@ -97,7 +97,7 @@ def borrowed(attention: Attention, which: int, tokens: Tensor, t: int, s: int) -
 
 
 def reference(attention: nn.Module, clip: Tensor) -> Tensor:
-    """The attention of one clip (T, S, D), a token at a time."""
+    """The attention of one clip (F, S, D), a token at a time."""
     if isinstance(attention, DividedAttention):
         change = reference(attention.temporal, clip)
         return change + reference(attention.spatial, clip + change)
@@ -155,7 +155,7 @@ def test_the_fast_path_equals_the_plain_path_and_weights_are_distributions(kind)
         layer.keep_weights = True
     torch.testing.assert_close(attention(tokens), fast, rtol=1e-10, atol=1e-10)
     for layer in layers:
-        assert layer.weights.shape[-1] == layer.seen(T, S)
+        assert layer.weights.shape[-1] == layer.seen(F, S)
         torch.testing.assert_close(layer.weights.sum(-1), torch.ones_like(layer.weights[..., 0]))
 
 
@@ -175,7 +175,7 @@ def same_weights(kind: Callable[..., nn.Module], other: nn.Module, **options) ->
 
 @pytest.mark.parametrize(
     ("kind", "window"),
-    [(LocalAttention, (T, SIDE, SIDE)), (GlobalAttention, (1, 1, 1))],
+    [(LocalAttention, (F, SIDE, SIDE)), (GlobalAttention, (1, 1, 1))],
     ids=["a window as large as the clip", "pooling by one"],
 )
 @torch.no_grad()
@@ -193,7 +193,7 @@ def test_local_attention_in_windows_of_one_frame_is_spatial():
 
 @torch.no_grad()
 def test_mixing_a_clip_that_stands_still_is_spatial():
-    space, tokens = make(SpatialAttention), make_tokens()[:, :1].expand(-1, T, -1, -1)
+    space, tokens = make(SpatialAttention), make_tokens()[:, :1].expand(-1, F, -1, -1)
     mixing = same_weights(MixingAttention, space)
     torch.testing.assert_close(mixing(tokens), space(tokens), rtol=1e-10, atol=1e-10)
 
@@ -223,7 +223,7 @@ def test_cost_is_what_torch_counts(kind):
     attention, tokens = make(kind, torch.float32), make_tokens(torch.float32)[:1]
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         attention(tokens)
-    assert counter.get_total_flops() == 2 * attention.cost(T, S, D)
+    assert counter.get_total_flops() == 2 * attention.cost(F, S, D)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

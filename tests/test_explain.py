@@ -29,7 +29,7 @@ def test_grad_cam_of_a_linear_head_is_its_weights_times_the_maps():
     """For a mean and a linear head the gradient is the head's row, the same at every place: CAM in closed form."""
     model = create_model("frame_average", frames=4).eval()
     clip = clip_of(model)
-    maps = model.feature_maps(clip[None])[0]  # (T, C, h, w)
+    maps = model.feature_maps(clip[None])[0]  # (F, C, h, w)
     with torch.enable_grad():
         heat, label = grad_cam(model, clip, label=3)
     expected = torch.einsum("c,tchw->thw", model.head[1].weight[3], maps).clamp(min=0)

@@ -234,9 +234,9 @@ def test_what_flickers_up_once_is_no_face() -> None:
 
 def test_the_crop_takes_the_square_around_the_box() -> None:
     y, x = np.mgrid[:240, :320]
-    picture = np.stack([x // 2, y, np.zeros_like(x)], -1).astype(np.uint8)
-    got = cut(picture, np.array([160.0, 120.0, 100.0]), 64).astype(float)
-    # the value of a pixel is the mean place of what it shows; pixel k of 64 shows side / 64 pixels of the picture
+    frame = np.stack([x // 2, y, np.zeros_like(x)], -1).astype(np.uint8)
+    got = cut(frame, np.array([160.0, 120.0, 100.0]), 64).astype(float)
+    # the value of a pixel is the mean place of what it shows; pixel k of 64 shows side / 64 pixels of the frame
     side = CROP * 100
     places = (np.arange(64) + 0.5) / 64 * side - side / 2
     np.testing.assert_allclose(got[32, :, 0], (160 + places - 0.5) / 2, atol=1.0)
@@ -244,11 +244,11 @@ def test_the_crop_takes_the_square_around_the_box() -> None:
 
 
 def test_a_crop_beyond_the_edge_repeats_the_edge() -> None:
-    picture = np.full((100, 100, 3), 50, np.uint8)
-    picture[:, :20] = 200
-    got = cut(picture, np.array([0.0, 50.0, 60.0]), 32)
+    frame = np.full((100, 100, 3), 50, np.uint8)
+    frame[:, :20] = 200
+    got = cut(frame, np.array([0.0, 50.0, 60.0]), 32)
     assert got.shape == (32, 32, 3) and (got[:, :14] == 200).all() and (got[:, -4:] == 50).all()
-    assert (cut(picture, np.array([-500.0, 50.0, 60.0]), 32) == 200).all()
+    assert (cut(frame, np.array([-500.0, 50.0, 60.0]), 32) == 200).all()
 
 
 def test_without_dlib_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,10 +291,10 @@ def test_a_rendered_face_is_found_where_it_was_drawn() -> None:
         rng = np.random.default_rng(seed)
         actor = Actor(sample_identity(rng, load_head().shape_names), 224)
         shapes = shape_weights(perform("neutral", 1, rng), actor.action_index)
-        # twice as wide as the data set's crop: the crop is the inner half of the picture
+        # twice as wide as the data set's crop: the crop is the inner half of the frame
         scene = replace(sample_scene(rng, 1, 224, HALF_WIDTH, 0.0), half_width=2 * HALF_WIDTH, offset=np.zeros((1, 2)))
-        picture = actor.render(shapes, np.zeros((1, 3), np.float32), scene).frames[0].permute(1, 2, 0)
-        pixels = (picture.clamp(0, 1) * 255).to(torch.uint8).numpy()
+        frame = actor.render(shapes, np.zeros((1, 3), np.float32), scene).frames[0].permute(1, 2, 0)
+        pixels = (frame.clamp(0, 1) * 255).to(torch.uint8).numpy()
         wide = np.zeros((260, 460, 3), np.uint8)
         wide[20:244, 200:424] = pixels  # away from the middle, so that scaling back is tested
         boxes = np.concatenate([detect(wide, 640 * dither)[:1] for dither in DITHER])
@@ -382,7 +382,7 @@ def test_a_similarity_is_the_best_there_is() -> None:
 
 
 def render(seed: int, side: int, turn: tuple[float, float, float] = (0, 0, 0)) -> tuple[np.ndarray, np.ndarray]:
-    """A MakeFaces face without hands or glasses: the picture and its true landmarks."""
+    """A MakeFaces face without hands or glasses: the frame and its true landmarks."""
     import torch
 
     from dferlib.makefaces.assets import load_head
@@ -397,8 +397,8 @@ def render(seed: int, side: int, turn: tuple[float, float, float] = (0, 0, 0)) -
     actor = Actor(sample_identity(rng, load_head().shape_names), side)
     shapes = shape_weights(perform("neutral", 1, rng), actor.action_index)
     done = actor.render(shapes, np.array([turn], np.float32), sample_scene(rng, 1, side, HALF_WIDTH, 0.0))
-    picture = (done.frames[0].permute(1, 2, 0).clamp(0, 1) * 255).to(torch.uint8).numpy()
-    return picture, done.landmarks[0].numpy().astype(float)
+    frame = (done.frames[0].permute(1, 2, 0).clamp(0, 1) * 255).to(torch.uint8).numpy()
+    return frame, done.landmarks[0].numpy().astype(float)
 
 
 def test_the_template_is_the_mean_of_rendered_faces() -> None:
@@ -418,28 +418,28 @@ def test_landmarks_are_found_where_they_were_rendered() -> None:
     for count, most in ((5, 0.06), (68, 0.08)):
         errors = []
         for seed in range(3):
-            picture, truth = render(seed, 256, (0.1, 0.0, 0.15))
+            frame, truth = render(seed, 256, (0.1, 0.0, 0.15))
             wanted = truth[list(FIVE)] if count == 5 else truth
             box = np.array([[*truth.mean(0), 256 / CROP]])
-            found = find_landmarks(picture, box, count)
+            found = find_landmarks(frame, box, count)
             assert found.shape == (1, count, 2)
             eyes = np.linalg.norm(truth[45] - truth[36])
             errors.append(np.linalg.norm(found[0] - wanted, axis=1).mean() / eyes)
         assert np.mean(errors) < most
-    assert find_landmarks(picture, NOBODY).shape == (0, 5, 2)
+    assert find_landmarks(frame, NOBODY).shape == (0, 5, 2)
     with pytest.raises(InputError, match="choose one of 5, 68"):
-        find_landmarks(picture, box, 6)
+        find_landmarks(frame, box, 6)
 
 
 def test_a_warped_face_lies_on_the_template_upright_and_of_its_size() -> None:
-    picture, truth = render(1, 256, (0.0, 0.0, 0.3))
+    frame, truth = render(1, 256, (0.0, 0.0, 0.3))
     large = np.zeros((900, 700, 3), np.uint8)
-    large[500:756, 300:556] = picture
+    large[500:756, 300:556] = frame
     truth += np.array([300, 500])
     for points in (truth, truth[list(FIVE)]):
         got = warp(large, points, 128)
         matrix = similarity(truth[list(FIVE)], template()[list(FIVE)] * 128)
-        # every pixel of the result must show the pixel of the picture that the similarity says
+        # every pixel of the result must show the pixel of the frame that the similarity says
         back = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))
         y, x = np.mgrid[30:100:10, 30:100:10] + 0.5
         where = back @ np.stack([x.ravel(), y.ravel(), np.ones(x.size)])
@@ -458,10 +458,10 @@ def test_a_face_that_is_made_much_smaller_is_averaged_not_sampled() -> None:
 
 def test_parts_have_staners_sizes_and_follow_the_landmarks() -> None:
     y, x = np.mgrid[:112, :112]
-    picture = np.stack([x, y, x * 0], -1).astype(np.uint8)
+    frame = np.stack([x, y, x * 0], -1).astype(np.uint8)
     points = template() * 112
-    cut_out = cut_parts(picture, points, regions=REGIONS)
-    moved = cut_parts(picture, points + np.array([2, 3]), regions=REGIONS)
+    cut_out = cut_parts(frame, points, regions=REGIONS)
+    moved = cut_parts(frame, points + np.array([2, 3]), regions=REGIONS)
     assert list(cut_out) == list(REGIONS)
     for name, (top, bottom, left, right) in REGIONS.items():
         part = cut_out[name]
@@ -509,17 +509,17 @@ def test_a_missing_model_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 def test_the_model_for_research_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
     needs_landmarks()
     load_predictor.cache_clear()
-    picture = np.zeros((64, 64, 3), np.uint8)
+    frame = np.zeros((64, 64, 3), np.uint8)
     for count in (5, 68, 68):
-        find_landmarks(picture, np.array([[32.0, 32, 40]]), count)
+        find_landmarks(frame, np.array([[32.0, 32, 40]]), count)
     assert [record.getMessage() for record in caplog.records if "commercial" in record.getMessage()] == [
         "the model of 68 landmarks was trained on iBUG 300-W: it must not be used in commercial products"
     ]
 
 
-def test_a_picture_that_is_a_face_is_cut_whole() -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(cut(picture, middle_square(picture)[0], 60), picture[:, 10:70])
+def test_a_frame_that_is_a_face_is_cut_whole() -> None:
+    frame = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(cut(frame, middle_square(frame)[0], 60), frame[:, 10:70])
 
 
 @needs_real

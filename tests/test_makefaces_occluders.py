@@ -47,7 +47,7 @@ def resting(hand: Hand) -> Hand:
 
 
 def hidden_at(hidden: Tensor, points: Tensor) -> Tensor:
-    """(T, P) what is hidden at the pixels in which points (T, P, 3) lie."""
+    """(F, P) what is hidden at the pixels in which points (F, P, 3) lie."""
     x, y = (points[..., k].floor().long().clamp(0, hidden.shape[-1] - 1) for k in (0, 1))
     return torch.stack([frame[rows, columns] for frame, rows, columns in zip(hidden, y, x, strict=True)])
 

@@ -146,7 +146,7 @@ def test_contempt_is_on_one_side() -> None:
 
 
 def drawn(task: str, count: int, frames: int = 12, first: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Action units (N, T, U) and labels of clips that are drawn independently of each other."""
+    """Action units (N, F, U) and labels of clips that are drawn independently of each other."""
     labels = np.arange(count) % 2
     clips = [
         perform_dynamics(task, int(y), frames, np.random.default_rng([first, n]), DIFFICULTIES["standard"]).units

@@ -15,14 +15,14 @@ def tiny(**overrides) -> MSSTNet:
 
 
 def by_loops(model: MSSTNet, stage_maps: list[Tensor]) -> Tensor:
-    """Equations 1 to 9 for one clip; of each stage the maps (T, d, H', W'). A token z[p][t] at a time."""
-    grid, T = model.backbone.grid, len(stage_maps[0])
-    z = [[0.0] * T for _ in range(grid * grid)]
+    """Equations 1 to 9 for one clip; of each stage the maps (F, d, H', W'). A token z[p][t] at a time."""
+    grid, frames = model.backbone.grid, len(stage_maps[0])
+    z = [[0.0] * frames for _ in range(grid * grid)]
     for i, maps in enumerate(stage_maps):
         P = maps.shape[-1] // grid
         for p in range(grid * grid):
             row, column = p // grid * P, p % grid * P
-            for t in range(T):
+            for t in range(frames):
                 x = maps[t, :, row : row + P, column : column + P].flatten()  # P^2 d
                 x = (x - x.mean()) / (x.var(unbiased=False) + 1e-5).sqrt()  # ours: all stages in one scale
                 z[p][t] = z[p][t] + model.embed[i].weight @ x + model.time_position[i, t, 0]  # Eq. 1

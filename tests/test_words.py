@@ -13,10 +13,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("book/*.md"), *ROOT.glob("notebooks/*.ipynb")]
 TO_BE_ADDED = {"dferlib.Webcam", "dferlib.data.sets.webcam", "dferlib.models.motion_average"}  # examples of a guide
 FOLDERS = ("README.md", "_config.yml", "_toc.yml", "book", "notebooks", "dferlib", "tests", "benchmarks")
-APART = {  # titles and licences are quoted; this file names the word
-    *("book/references.bib", "book/_static/mathjax/LICENSE", "tests/test_words.py"),
-    *("notebooks/13_data_sets.ipynb", "notebooks/14_your_own_video.ipynb"),  # chapters that still have it
-}
+# titles and licences are quoted; this file names the word
+APART = {"book/references.bib", "book/_static/mathjax/LICENSE", "tests/test_words.py"}
 
 
 def text_files() -> Iterator[tuple[str, str]]:

@@ -9,14 +9,14 @@ from dferlib.errors import InputError
 
 
 class _FramesAsBatch(nn.Module):
-    """A clip model that takes its one clip as a batch of frames (T, C, H, W), which is what Grad-CAM tools expect."""
+    """A clip model that takes its one clip as a batch of frames (F, C, H, W), which is what Grad-CAM tools expect."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Frames (T, C, H, W) to logits (1, classes)."""
+        """Frames (F, C, H, W) to logits (1, classes)."""
         return self.model(frames[None])
 
 
@@ -28,11 +28,11 @@ def grad_cam(model: nn.Module, clip: Tensor, label: int | None = None) -> tuple[
 
     Args:
         model: any model of this library whose backbone works frame by frame.
-        clip: (T, C, H, W) normalised frames of one clip.
+        clip: (F, C, H, W) normalised frames of one clip.
         label: the class to explain; default the predicted one.
 
     Returns:
-        heat: (T, H, W) from 0 to 1.
+        heat: (F, H, W) from 0 to 1.
         label: the class it explains.
 
     Raises:
@@ -57,7 +57,7 @@ def grad_cam(model: nn.Module, clip: Tensor, label: int | None = None) -> tuple[
             kept[0].detach().cpu().numpy()
             for kept in (cam.activations_and_grads.activations, cam.activations_and_grads.gradients)
         )
-        heat = cam.get_cam_image(clip, wrapped.model.backbone, [], maps, slopes)  # (T, h, w)
+        heat = cam.get_cam_image(clip, wrapped.model.backbone, [], maps, slopes)  # (F, h, w)
     model.zero_grad()
     model.train(was_training)
     heat = np.maximum(heat, 0)

@@ -58,7 +58,7 @@ class ClipForm:
     size: int
 
     def choose(self, members: np.ndarray) -> np.ndarray:
-        """The frames `(T,)` that the model sees, among those of a window, `(N,)`."""
+        """The frames `(F,)` that the model sees, among those of a window, `(N,)`."""
         return members[segment_indices(len(members), self.segments, self.per_segment)]
 
     def cut(self, frame: np.ndarray, box: np.ndarray) -> np.ndarray:
@@ -69,7 +69,7 @@ class ClipForm:
 class FaceClips:
     """The clips of one face in a video, a window each, in order.
 
-    Iterating reads the video once and gives each clip, uint8 `(T, 3, size, size)`, as soon as its last frame has come;
+    Iterating reads the video once and gives each clip, uint8 `(F, 3, size, size)`, as soon as its last frame has come;
     no more faces are in memory than one window holds. It also fills in `thumbnails`.
 
     Args:
@@ -80,7 +80,7 @@ class FaceClips:
 
     Attributes:
         middles: the frame in the middle of each window, `(N,)`.
-        frame_times: seconds of the frames of each clip, `(N, T)`.
+        frame_times: seconds of the frames of each clip, `(N, F)`.
         thumbnails: ten faces, evenly spaced, `(seconds, uint8 (112, 112, 3))` each; fewer where it is out of sight.
     """
 

@@ -102,8 +102,8 @@ def watch(frames: Frames, checkpoint: Path | str, device: str = "auto") -> Itera
         last_second.append((now, frame, detect(frame, SIDE * DITHER[number % len(DITHER)])))
         while now - last_second[0][0] > WINDOW + 1e-6:
             last_second.popleft()
-        times, images, found = zip(*last_second, strict=True)
-        yield _judge(predictor, times=np.array(times), frames=images, found=found)
+        times, shown, found = zip(*last_second, strict=True)
+        yield _judge(predictor, times=np.array(times), frames=shown, found=found)
 
 
 def _thin_out(frames: Frames) -> Iterator[tuple[float, np.ndarray]]:

@@ -143,7 +143,7 @@ class Predictor:
         return probabilities, Heat(clips.frame_times, maps=np.stack(maps), share=share) if heat else None
 
     def logits(self, clips: np.ndarray) -> torch.Tensor:
-        """What the model says of clips `(B, T, 3, S, S)` uint8 of its stored size, float64 `(B, C)`."""
+        """What the model says of clips `(B, F, 3, S, S)` uint8 of its stored size, float64 `(B, C)`."""
         with torch.inference_mode():
             return self.model(self._prepare(clips)).double().cpu()
 
@@ -163,7 +163,7 @@ def to_probabilities(logits: torch.Tensor) -> np.ndarray:
 
 
 def _batches(clips: FaceClips) -> Iterator[np.ndarray]:
-    """Clips, some at once, `(B, T, 3, S, S)`."""
+    """Clips, some at once, `(B, F, 3, S, S)`."""
     batch = []
     for number, clip in enumerate(clips, 1):
         batch.append(clip)
@@ -173,7 +173,7 @@ def _batches(clips: FaceClips) -> Iterator[np.ndarray]:
 
 
 def _heat_map(model: Any, clip: torch.Tensor) -> np.ndarray:
-    """Grad-CAM of a normalised clip `(T, 3, S, S)` for its most probable class, coarse, uint8 `(T, 14, 14)`."""
+    """Grad-CAM of a normalised clip `(F, 3, S, S)` for its most probable class, coarse, uint8 `(F, 14, 14)`."""
     from dferlib.evidence.explain import grad_cam
 
     maps, _ = grad_cam(model, clip)

@@ -25,8 +25,8 @@ class Heat:
     """Where in the frames of each window the evidence for its most probable class lies.
 
     Attributes:
-        times: seconds of the frames that the model saw, `(N, T)`.
-        maps: uint8 `(N, T, 14, 14)`; 255 is the strongest place of the window.
+        times: seconds of the frames that the model saw, `(N, F)`.
+        maps: uint8 `(N, F, 14, 14)`; 255 is the strongest place of the window.
         share: side of what the model sees over the side of the cut-out face.
     """
 

@@ -75,7 +75,7 @@ class Clips:
                 self.everything[start : start + count] = torch.from_numpy(clip)
 
     def take(self, indices: np.ndarray, frames: np.ndarray) -> Tensor:
-        """Frames `(B, T)` of the clips `(B,)` as uint8 `(B, T, C, H, W)`.
+        """Frames `(B, F)` of the clips `(B,)` as uint8 `(B, F, C, H, W)`.
 
         Raises:
             InputError: a clip cannot be read, or the frames differ in size.
@@ -93,7 +93,7 @@ class Clips:
 
 
 def middle_frames(source: ClipSource, spec: InputSpec, per_segment: int) -> np.ndarray:
-    """What evaluation looks at: the middle frames of the segments of every clip, int64 `(N, T)`."""
+    """What evaluation looks at: the middle frames of the segments of every clip, int64 `(N, F)`."""
     segments = spec.frames // per_segment
     return np.stack([segment_indices(count, segments, per_segment) for count in source.table.frames])
 

@@ -28,7 +28,7 @@ class Batch:
     """A process's share of a batch.
 
     Args:
-        inputs: normalised clips `(B, T, 3, H, W)`, or maps of a frozen backbone.
+        inputs: normalised clips `(B, F, 3, H, W)`, or maps of a frozen backbone.
         labels: int64 `(B,)`.
         weight: what to multiply the mean loss of the share with, so that the mean over all processes is the mean over
             all clips of the batch; 1 where there is one process.

@@ -135,7 +135,7 @@ class Objective(nn.Module):
         self.model, self.loss, self.from_maps = model, loss, from_maps
 
     def forward(self, inputs: Maps, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss and the logits (B, C) of clips (B, T, 3, H, W), or of their maps, and labels (B,)."""
+        """The loss and the logits (B, C) of clips (B, F, 3, H, W), or of their maps, and labels (B,)."""
         model = self.model
         features = model.features_from_maps(inputs) if self.from_maps else model.forward_features(inputs)
         logits = model.head(features).float()

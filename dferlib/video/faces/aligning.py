@@ -27,7 +27,7 @@ def align(frames: Callable[[], Iterable[np.ndarray]], size: int, rate: float = R
         rate: frames a second.
 
     Returns:
-        uint8 `(T, size, size, 3)`, every frame; one in which the face is out of sight is cut where it was last or
+        uint8 `(F, size, size, 3)`, every frame; one in which the face is out of sight is cut where it was last or
         will be next. None if no face is found.
 
     Raises:
