@@ -9,6 +9,7 @@ import typer.main
 import dferlib.makefaces as makefaces
 from dferlib import InputError, TrainConfig, create_model
 from dferlib.cli import app, main
+from dferlib.data.sets import BENCHMARKS
 from dferlib.evidence import studies
 from dferlib.evidence.complexity import complexity
 
@@ -77,6 +78,12 @@ def test_import_and_help_leave_the_heavy_packages_alone():
 def test_every_command_shows_an_example(command, capsys):
     assert call(command, "--help") == 0
     assert f"Example: dferlib {command}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["check-data", "pack"])
+def test_help_names_every_data_set(command, capsys):
+    assert call(command, "--help") == 0
+    assert f"One of {', '.join(BENCHMARKS)}." in " ".join(capsys.readouterr().out.split())
 
 
 def test_training_takes_every_setting_and_goes_on_where_it_was(tiny_world, tmp_path, capsys):

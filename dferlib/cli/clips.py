@@ -2,14 +2,29 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperArgument, TyperCommand
 
 from dferlib.cli.options import SPLITS, Dask, DataSeed, Difficulty, Root, Size
 from dferlib.errors import InputError
 
 app = typer.Typer()
+DataSet = Annotated[str, typer.Argument(help="The name of the data set.")]
+
+
+class NamesDataSets(TyperCommand):
+    """A command whose help names all data sets, which are imported only then."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Name them where the name is asked for."""
+        from dferlib.data.sets import BENCHMARKS
+
+        for argument in self.params:
+            if isinstance(argument, TyperArgument) and argument.name == "name":
+                argument.help = f"One of {', '.join(BENCHMARKS)}."
+        super().format_help(ctx, formatter)
 
 
 @app.command(epilog="Example: dferlib makefaces --size book --difficulty hard --workers 2")
@@ -35,9 +50,9 @@ def makefaces(
         generate(version, root, tuple(split or SPLITS), workers or places, True, executor)
 
 
-@app.command("check-data", epilog="Example: dferlib check-data DFEW ~/data/DFEW")
+@app.command("check-data", cls=NamesDataSets, epilog="Example: dferlib check-data DFEW ~/data/DFEW")
 def check_data(
-    name: Annotated[str, typer.Argument(help="DFEW, FERV39k, AFEW, MAFW, CREMAD, CKPlus or OuluCASIA.")],
+    name: DataSet,
     root: Annotated[Path, typer.Argument(help="The folder of the data set.")],
     layout: Annotated[str | None, typer.Option(help="Which layout, where the folder holds several.")] = None,
     every_frame: Annotated[bool, typer.Option("--every-frame", help="Decode every image: much slower.")] = False,
@@ -58,9 +73,9 @@ def check_data(
     print("nothing is wrong")
 
 
-@app.command(epilog="Example: dferlib pack MAFW ~/data/MAFW packed/mafw --size 128 --align")
+@app.command(cls=NamesDataSets, epilog="Example: dferlib pack MAFW ~/data/MAFW packed/mafw --size 128 --align")
 def pack(
-    name: Annotated[str, typer.Argument(help="DFEW, FERV39k, AFEW, MAFW, CREMAD, CKPlus or OuluCASIA.")],
+    name: DataSet,
     root: Annotated[Path, typer.Argument(help="The folder of the data set.")],
     out: Annotated[Path, typer.Argument(help="The folder of the packed store.")],
     size: Annotated[int, typer.Option(help="Side of the frames in pixels: 8/7 of what the model takes.")] = 128,

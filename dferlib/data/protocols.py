@@ -99,7 +99,7 @@ def public_splits(name: str, root: Path | str | None, fold: int = 1, size: int =
     choose the epoch by. The test clips are those that papers report: of AFEW, the validation clips.
 
     Args:
-        name: DFEW, FERV39k, AFEW, MAFW, CREMAD, CKPlus or OuluCASIA; or, without a root, a folder that `pack` wrote.
+        name: one of `BENCHMARKS`; or, without a root, a folder that `pack` wrote.
         root: its folder.
         fold: which one.
         size: side to which the frames are scaled; packed ones have theirs already.
