@@ -156,6 +156,21 @@ def test_a_loss_that_is_no_number_stops_with_one_line_and_nothing_spoilt_is_kept
         assert all(value.isfinite().all() for value in part.values())
 
 
+@pytest.mark.parametrize("interval", [1, 100])
+def test_where_the_first_epoch_fails_the_same_model_can_be_trained_again(
+    tiny_model, tiny_source, monkeypatch, interval
+):
+    """At the lower rate that the message asks for: there is no best epoch yet to go back to."""
+    every(monkeypatch, interval)
+    model, clips, val = tiny_model(), tiny_source(24), tiny_source(14, "val")
+    began = {key: value.clone() for key, value in model.state_dict().items()}
+    with pytest.raises(InputError, match=r"epoch 1/8: the loss is .*lower learning rate"):
+        loop.train(model, clips, val, quick(lr=1e30), progress=False)
+    assert all(torch.equal(began[key], value) for key, value in model.state_dict().items())
+    again, fresh = (loop.train(one, clips, val, quick(epochs=1), progress=False) for one in (model, tiny_model()))
+    assert again.best.train_loss == fresh.best.train_loss
+
+
 def test_on_a_cpu_the_step_that_would_spoil_the_weights_is_not_taken(tiny_model, tiny_source, tmp_path):
     """Also in the first epoch, where there is no best one to go back to."""
     clips = tiny_source(24)

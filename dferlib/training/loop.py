@@ -56,8 +56,8 @@ def train(
     """Train a model and tell how it went; it then holds the weights of the epoch with the highest validation UAR.
 
     The same seed on the same machine gives the same weights, also when it was killed and resumed in between. Stopped
-    early, by Ctrl-C or a loss that is no number, model and file hold the best epoch so far. Under `torchrun` each
-    process calls this.
+    early, by Ctrl-C or a loss that is no number, model and file hold the best epoch so far; in the first epoch the
+    model is put back to what it began with. Under `torchrun` each process calls this.
 
     Args:
         model: made by `create_model`; trained in place.
@@ -88,8 +88,7 @@ def train(
             folder.load_state(trainer.state, fabric.device)
             trainer.run(folder, progress and is_first())
         finally:
-            if trainer.state.best:
-                model.load_state_dict(trainer.state.best)
+            model.load_state_dict(trainer.state.best)
     return trainer.state.history
 
 
@@ -139,6 +138,7 @@ class Trainer:
             precision=fabric.strategy.precision,
             tally=Tally(config),
             average=WeightAverage(model, config.ema) if config.ema else None,
+            best={key: value.clone() for key, value in model.state_dict().items()},
         )
         self.val_maps: Maps | None = None  # of a frozen backbone
 

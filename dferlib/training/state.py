@@ -33,9 +33,9 @@ class TrainState:
         schedule: of the learning rates.
         precision: of Fabric, with the scale of the loss in 16-mixed.
         tally: loss and accuracy of this epoch so far.
+        best: the weights of the best epoch; until one is over, those that the model began with.
         average: of the weights, if one is wanted.
         history: the epochs that are over.
-        best: the weights of the best of them.
         step: how many steps were taken in this epoch.
     """
 
@@ -44,9 +44,9 @@ class TrainState:
     schedule: torch.optim.lr_scheduler.LRScheduler
     precision: Stateful
     tally: Tally
+    best: dict[str, Tensor]
     average: WeightAverage | None = None
     history: History = field(default_factory=History)
-    best: dict[str, Tensor] = field(default_factory=dict)
     step: int = 0
 
     def end_epoch(self, epoch: Epoch, weights: dict[str, Tensor]) -> None:
