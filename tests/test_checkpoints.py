@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 
 import dferlib
 from dferlib import EMOTIONS, InputError
-from dferlib.training.checkpoints import load_model, read_metadata, save_model
+from dferlib.training.checkpoints import change_metadata, load_model, read_metadata, save_model
 
 
 @pytest.fixture
@@ -40,6 +40,17 @@ def test_a_model_comes_back_with_its_weights_classes_and_metadata(saved):
     assert list(path.parent.iterdir()) == [path]
     (path.parent / "plain").write_text("")
     assert path.stat().st_mode == (path.parent / "plain").stat().st_mode  # whom a file is for is the umask's matter
+
+
+def test_metadata_can_be_changed_and_nothing_else_is(saved):
+    model, path = saved
+    change_metadata(path, best="last")
+    about = read_metadata(path)
+    assert about["metadata"] == {"epoch": 3, "best": "last"}
+    assert about["config"] == model.config and tuple(about["classes"]) == EMOTIONS
+    kept = load_file(path)
+    assert kept.keys() == model.state_dict().keys()
+    assert all(torch.equal(kept[key], value) for key, value in model.state_dict().items())
 
 
 def test_channels_last_and_shared_weights_can_be_saved(saved):

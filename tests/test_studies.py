@@ -1,10 +1,12 @@
 """Studies: every row its own rate, the same seeds for all, and nothing is done twice."""
 
 import io
+import itertools
 import json
 import multiprocessing
 import os
 import pickle
+import re
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +27,7 @@ from dferlib.evidence.studies.board import Board, span
 from dferlib.evidence.studies.declared import RATES
 from dferlib.evidence.studies.job import Job
 from dferlib.evidence.studies.report import listing, measured, plan, results_table
+from dferlib.training.checkpoints import read_metadata
 from dferlib.training.config import TrainConfig
 from dferlib.training.recipes import RECIPES, recipe
 
@@ -410,6 +413,24 @@ def test_where_there_are_no_records_one_step_is_measured(small, tmp_path, monkey
     assert measured(row, "paper") == 7.0 / 2 * 16 * 3 and sizes == [7, 2]
 
 
+@pytest.mark.slow
+def test_what_takes_long_before_a_study_begins_has_a_bar(small, tmp_path, monkeypatch, capsys):
+    clock = itertools.count(0, 3)
+    monkeypatch.setattr("tqdm.std.time", lambda: next(clock))  # every look at the clock is three seconds later
+    monkeypatch.setattr("dferlib.evidence.studies.report.measured", lambda row, scale: 5.0)
+    monkeypatch.setattr(
+        "dferlib.evidence.studies.report.create_model", lambda *args, **kwargs: create_model("single_frame")
+    )
+    plan("small", tmp_path)
+    assert re.search(r"probes.*1/2", capsys.readouterr().err)
+    board(small, tmp_path, 1, terminal=False)
+    assert re.search(r"probes.*1/2", capsys.readouterr().err)
+    run_study("small", lambda data: small[0], tmp_path, progress=False)
+    assert "probes" not in capsys.readouterr().err
+    listing(tmp_path)
+    assert re.search(r"probes.*1/4", capsys.readouterr().err)
+
+
 def test_what_cannot_be_built_is_told_in_the_plan(tmp_path, monkeypatch):
     rows = {"broken": Row("stt", {"layers": -1, "nosuch": 1}), "whole": Row("single_frame", rates=(1e-3,))}
     monkeypatch.setitem(studies.STUDIES, "small", Study("?", rows, (0,)))
@@ -490,8 +511,10 @@ def test_a_record_that_started_from_another_is_made_again_from_the_same_weights(
     rows = {"large": Row("tiny", {}, config, rates=(1e-2,))}
     rows["fine"] = Row("tiny", {}, config, rates=(1e-3,), start="large")
     monkeypatch.setitem(studies.STUDIES, "small", Study("Does it work?", rows, seeds=(0,)))
-    run = run_study("small", lambda data: sources, tmp_path, progress=False)[1]
+    run = run_study("small", lambda data: sources, tmp_path, keep_weights=True, progress=False)[1]
     weights = tmp_path / "small" / "large-seed0" / "best.safetensors"
+    kept = read_metadata(tmp_path / "small" / "fine" / "best.safetensors")["metadata"]
+    assert kept["train"] == run.record["config"]["train"] and kept["train"]["start"] == "large-seed0/best.safetensors"
     assert (make_again(run, lambda data: sources, progress=False).logits == run.predictions().logits).all()
     assert trained[-1].start == str(weights)
     weights.unlink()

@@ -50,9 +50,17 @@ def save_model(
         key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for key, value in (model.state_dict() if weights is None else weights).items()
     }
-    with written_whole(Path(path)) as temporary:
-        # not safetensors' own save_file: it makes a file that nobody else may read
-        temporary.write_bytes(save(tensors, metadata={KEY: json.dumps(about)}))
+    _write(Path(path), about, tensors)
+
+
+def change_metadata(path: Path | str, **metadata: Any) -> None:
+    """Write some of a checkpoint's `metadata` anew; the weights stay what they are.
+
+    Raises:
+        InputError: the file is missing, damaged, not a checkpoint of this library, or cannot be written.
+    """
+    about, tensors = _read(Path(path), weights=True)
+    _write(Path(path), {**about, "metadata": {**about["metadata"], **metadata}}, tensors)
 
 
 def read_metadata(path: Path | str) -> dict[str, Any]:
@@ -169,6 +177,12 @@ def load_state(path: Path, about: dict[str, Any], device: torch.device) -> dict[
                     " give it the same again, or start anew without resume"
                 )
     return found["state"]
+
+
+def _write(path: Path, about: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+    with written_whole(path) as temporary:
+        # not safetensors' own save_file: it makes a file that nobody else may read
+        temporary.write_bytes(save(tensors, metadata={KEY: json.dumps(about)}))
 
 
 def _read(path: Path, weights: bool) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

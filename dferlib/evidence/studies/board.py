@@ -6,6 +6,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from tqdm import tqdm
 
 from dferlib.evidence.results import Run
 from dferlib.evidence.studies.agenda import Agenda
@@ -28,7 +29,8 @@ class Board:
         self.total = len(agenda.rows) * len(agenda.seeds)
         self.seconds: dict[str, list[float]] = {title: [] for title in agenda.rows}  # that trainings took
         self.left: dict[str, int] = {}  # how many trainings each row still needs
-        for title, row in agenda.rows.items():
+        rows = tqdm(agenda.rows.items(), "probes", unit="row", delay=2, leave=False, disable=not shown)
+        for title, row in rows:
             existing = agenda.existing(title)
             self.seconds[title] += [run.record["seconds"] for run in existing]
             copied = any(run.path.parent != agenda.folder for run in existing)  # and its rates with it

@@ -15,6 +15,7 @@ from dferlib.evidence.studies.declared import Row
 from dferlib.evidence.studies.matching import model_config, training_config
 from dferlib.files import written_whole
 from dferlib.models import ClipModel, create_model
+from dferlib.training.checkpoints import change_metadata, read_metadata
 from dferlib.training.evaluation import Predictions, evaluate
 from dferlib.training.history import History
 from dferlib.training.loop import train
@@ -120,6 +121,8 @@ def train_and_record(
     )
     if not is_first():
         return None
+    if row.start and checkpoint:
+        _name_start(checkpoint / CHECKPOINT, row.config.start)
     return save_run(
         folder,
         name,
@@ -164,6 +167,11 @@ def _train(
     model = create_model(row.model, len(sources["train"].classes), scale, **row.overrides)
     shown = {"progress": progress, "resume": resume, "tensorboard": tensorboard}
     return model, train(model, sources["train"], sources[select], row.config, checkpoint, **shown)
+
+
+def _name_start(path: Path, start: str) -> None:
+    """Have a checkpoint say from which run of its study it started, not where this process had the weights of that."""
+    change_metadata(path, train={**read_metadata(path)["metadata"]["train"], "start": start})
 
 
 def _from(folder: Path, row: Row) -> Row:

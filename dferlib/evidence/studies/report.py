@@ -1,10 +1,12 @@
 """What a study would cost, how much of it is done, and what came out."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from dferlib.devices import pick_device
 from dferlib.errors import InputError
@@ -26,22 +28,26 @@ STEPS = 3  # the first of them warms up, and others may be held up
 
 def listing(root: Path) -> list[str]:
     """Every study: its question, and how many of its records are there and made by this code, at each scale."""
+    runs = [
+        ((name, scale), row.at(scale), run)
+        for name, study in STUDIES.items()
+        for scale in study.scales
+        for known in [_known(study_folder(root, name, scale))]
+        for title, row in study.rows.items()
+        for run in _of_row(known, title, study.seeds)
+    ]
+    there, current = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    for place, row, run in tqdm(runs, "probes", unit="record", delay=2, leave=False):
+        there[place] += 1
+        current[place] += is_of(run, row)
     lines = []
     for name, study in STUDIES.items():
         lines.append(f"{name}: {study.question}")
         for scale in study.scales:
-            folder = study_folder(root, name, scale)
-            if scale != SCALES[0] and not folder.is_dir():
-                continue
-            rows = {title: row.at(scale) for title, row in study.rows.items()}
-            there, current = 0, 0
-            known = _known(folder)
-            for title, row in rows.items():
-                for run in _of_row(known, title, study.seeds):
-                    there, current = there + 1, current + is_of(run, row)
-            lines.append(
-                f"    {scale}: {current} of {len(rows) * len(study.seeds)} records current, {there - current} old"
-            )
+            if scale == SCALES[0] or study_folder(root, name, scale).is_dir():
+                found, wanted = current[name, scale], len(study.rows) * len(study.seeds)
+                old = there[name, scale] - found
+                lines.append(f"    {scale}: {found} of {wanted} records current, {old} old")
     return lines
 
 
@@ -62,7 +68,7 @@ def plan(
     elsewhere = [run for other in folders_beside(folder, scale) for run in load_runs(other)]
     width, total = max(map(len, study.rows)), 0.0
     lines = [f"{'row':{width}} {'parameters':>10} {'GMAC':>8} {'runs':>5} {'tuning':>6} {'each':>8} {'all':>8}"]
-    for title, declared in study.rows.items():
+    for title, declared in tqdm(study.rows.items(), "probes", unit="row", delay=2, leave=False):
         row = declared.at(scale, device)
         others = [] if row.start else [run for run in elsewhere if is_of(run, row)]
         runs = _of_row(known, title, wanted) + others
