@@ -9,13 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import trees
 from chapters import Run, quick_run
 from hypothesis import settings
 from torch import Tensor, nn
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-from dferlib import EMOTIONS
+from dferlib import EMOTIONS, create_model, save_model
+from dferlib.cli import main
 from dferlib.data.table import ArraySource, ClipTable
 from dferlib.evidence.probes import Probe
 from dferlib.models import ClipModel, InputSpec
@@ -77,6 +79,13 @@ def run_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Run]:
     return lambda notebook: quick_run(notebook, shared)
 
 
+def call(*arguments: object) -> int:
+    """Run the command line in this process; return its exit status."""
+    with pytest.raises(SystemExit) as status:
+        main([str(argument) for argument in arguments])
+    return int(status.value.code or 0)
+
+
 def make_source(count: int, split: str = "train", seed: int = 0, frames: int = 6, side: int = 16) -> ArraySource:
     """Noise whose colour tells the class, so that a model can learn something within seconds. It shows no faces."""
     rng = np.random.default_rng([seed, count])
@@ -118,6 +127,21 @@ class TinyModel(ClipModel):
 def same_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every probe come out the same, for models that the library does not know."""
     monkeypatch.setattr("dferlib.evidence.probes.probe", lambda config, classes: Probe([1.0], [[0.0] * classes]))
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An STT that has learnt nothing, on disk."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("model") / "stt.safetensors"
+    save_model(create_model("stt"), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A miniature copy of each public data set, in its usual layout, by its name. A test that breaks one copies it."""
+    return {name: make(tmp_path_factory.mktemp(name)) for name, make in trees.MADE.items()}
 
 
 @pytest.fixture

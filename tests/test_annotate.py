@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from dferlib import EMOTIONS, annotate_video, create_model, predict_faces, predict_video, save_model
+from dferlib import EMOTIONS, annotate_video, predict_faces, predict_video
 from dferlib.cli import main
 from dferlib.errors import InputError
 from dferlib.inference.annotating import MAX_SIDE, annotate
@@ -22,14 +22,6 @@ from dferlib.video.faces.tracking import Track
 from dferlib.video.reading import probe, read_video
 
 BOXES = np.array([[60.0, 60.0, 40.0], [200.0, 70.0, 30.0]])
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("model") / "stt.safetensors"
-    save_model(create_model("stt"), path)
-    return path
 
 
 @pytest.fixture

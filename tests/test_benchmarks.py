@@ -30,22 +30,12 @@ from dferlib import (
 from dferlib.data.sampling import segment_indices
 from dferlib.data.sets import BENCHMARKS
 
-TREES = {
-    DFEW: trees.dfew,
-    FERV39k: trees.ferv39k,
-    AFEW: trees.afew,
-    MAFW: trees.mafw,
-    CREMAD: trees.cremad,
-    CKPlus: trees.ckplus,
-    OuluCASIA: trees.oulu,
-}
-every = pytest.mark.parametrize("kind", TREES, ids=lambda kind: kind.name)
+every = pytest.mark.parametrize("kind", BENCHMARKS.values(), ids=lambda kind: kind.name)
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory):
-    """The usual layout of each data set, made once; tests that break it copy it."""
-    return {kind: make(tmp_path_factory.mktemp(kind.name)) for kind, make in TREES.items()}
+def made(made):
+    return {BENCHMARKS[name]: root for name, root in made.items()}
 
 
 @pytest.fixture

@@ -7,26 +7,11 @@ from pathlib import Path
 
 import pytest
 import trees
+from conftest import call
 
 from dferlib import InputError
-from dferlib.cli import main
 from dferlib.data.check import check_data
 from dferlib.data.sets import BENCHMARKS
-
-TREES = {
-    "DFEW": trees.dfew,
-    "FERV39k": trees.ferv39k,
-    "AFEW": trees.afew,
-    "MAFW": trees.mafw,
-    "CREMAD": trees.cremad,
-    "CKPlus": trees.ckplus,
-    "OuluCASIA": trees.oulu,
-}
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    return {name: make(tmp_path_factory.mktemp(name)) for name, make in TREES.items()}
 
 
 @pytest.fixture
@@ -41,14 +26,6 @@ def official(monkeypatch):
         monkeypatch.setattr(kind, "OFFICIAL", {})
 
 
-def call(*arguments):
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as status:
-        return status.code or 0
-    return 0
-
-
 def only(report, kind, *words):
     """Check that one thing is wrong, of this kind, with these words."""
     assert [problem.kind for problem in report.problems] == [kind]
@@ -56,7 +33,7 @@ def only(report, kind, *words):
         assert str(word) in report.problems[0].text
 
 
-@pytest.mark.parametrize("name", TREES)
+@pytest.mark.parametrize("name", trees.MADE)
 def test_a_good_copy_has_no_problems(name, made, official):
     report = check_data(name, made[name])
     assert report.problems == []

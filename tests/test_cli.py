@@ -5,10 +5,11 @@ import sys
 import pytest
 import torch
 import typer.main
+from conftest import call
 
 import dferlib.makefaces as makefaces
 from dferlib import InputError, TrainConfig, create_model
-from dferlib.cli import app, main
+from dferlib.cli import app
 from dferlib.data.sets import BENCHMARKS
 from dferlib.evidence import studies
 from dferlib.evidence.complexity import complexity
@@ -19,15 +20,6 @@ COMMANDS = typer.main.get_command(app).commands
 def dferlib(*arguments, **kwargs):
     command = [sys.executable, "-m", "dferlib.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, **kwargs)
-
-
-def call(*arguments):
-    """Run the command line in this process; return its exit status."""
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as status:
-        return status.code or 0
-    return 0
 
 
 @pytest.fixture

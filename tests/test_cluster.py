@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 import trees
-from conftest import make_source
+from conftest import call, make_source
 from safetensors.numpy import load_file
 
 from dferlib import InputError
-from dferlib.cli import main
 from dferlib.data import pack as packing
 from dferlib.data.pack import pack
 from dferlib.devices import cluster
@@ -37,12 +36,6 @@ def address():
 
 def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
-def call(*arguments):
-    with pytest.raises(SystemExit) as status:
-        main([str(argument) for argument in arguments])
-    return status.value.code
 
 
 def test_it_renders_what_one_process_renders(address, tmp_path):

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dferlib import create_model, load_model, save_model
+from dferlib import load_model
 from dferlib.data.sampling import segment_indices
 from dferlib.data.transforms import prepare
 from dferlib.errors import InputError
@@ -22,14 +22,6 @@ from dferlib.inference.timeline import UNSURE
 from dferlib.video.faces.cutting import cut
 
 BOX = np.array([80.0, 60.0, 50.0])
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("model") / "stt.safetensors"
-    save_model(create_model("stt"), path)
-    return path
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trees
+from conftest import call
 from PIL import Image
 
 from dferlib import InputError
-from dferlib.cli import main
 from dferlib.data import pack as module
 from dferlib.data.pack import MANIFEST, SKIPPED, PackedClips, pack
 from dferlib.data.protocols import public_splits
@@ -23,36 +23,13 @@ from dferlib.data.store import facts_file
 from dferlib.video.faces.aligning import template
 from dferlib.video.faces.landmarks import FIVE, find_landmarks
 
-TREES = {
-    "DFEW": trees.dfew,
-    "FERV39k": trees.ferv39k,
-    "AFEW": trees.afew,
-    "MAFW": trees.mafw,
-    "CREMAD": trees.cremad,
-    "CKPlus": trees.ckplus,
-    "OuluCASIA": trees.oulu,
-}
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return {name: make(tmp_path_factory.mktemp(name)) for name, make in TREES.items()}
-
 
 def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def call(*arguments: object) -> int:
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as status:
-        return int(status.code or 0)
-    return 0
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TREES)
+@pytest.mark.parametrize("name", trees.MADE)
 def test_a_packed_set_is_the_original(
     name: str, made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dferlib import EMOTIONS, create_model, load_model, predict_video, save_model
+from dferlib import EMOTIONS, load_model, predict_video
 from dferlib.cli import main
 from dferlib.data.sampling import segment_indices
 from dferlib.data.transforms import prepare
@@ -26,14 +26,6 @@ from dferlib.video.reading import read_video
 
 REAL = Path(__file__).parents[2] / "shared" / "real"
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="the photographs and videos of real people are not here")
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("model") / "stt.safetensors"
-    save_model(create_model("stt"), path)
-    return path
 
 
 def write_video(path: Path, frames: list[np.ndarray], rate: int = 25) -> Path:

@@ -202,3 +202,15 @@ def oulu(root: Path, place: str = "OriginalImg/VL/Strong", subjects: int = 12) -
         for word in ("Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise"):
             frames(root / place / f"P{k:03d}" / word, 2 + k % 3, "{:03d}.jpeg", first=0, size=(32, 24))
     return root
+
+
+MADE = {
+    "DFEW": dfew,
+    "FERV39k": ferv39k,
+    "AFEW": afew,
+    "MAFW": mafw,
+    "CREMAD": cremad,
+    "CKPlus": ckplus,
+    "OuluCASIA": oulu,
+}
+"""What makes a copy of a data set in a folder, by its name."""
