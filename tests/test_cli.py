@@ -157,7 +157,7 @@ def test_a_public_data_set_is_trained_and_tested_by_its_folds(tiny_world, tmp_pa
     assert call("evaluate", tmp_path / "run" / "best.safetensors", *where) == 0
     assert calls == [("DFEW", tmp_path, 3, 16)] * 2  # frames of 16 pixels for a model that takes 14
     capsys.readouterr()
-    fails(capsys, "train", "tiny", "--data", "DFEW", words=["where is DFEW?", "--root"])
+    fails(capsys, "train", "tiny", "--data", "DFEW", "--out", tmp_path, words=["where is DFEW?", "--root"])
 
 
 def test_choosing_on_the_test_clips_marks_the_record_and_uses_them(tiny_world, tmp_path, capsys):

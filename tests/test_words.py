@@ -64,6 +64,12 @@ def test_every_name_of_the_library_that_a_page_mentions_exists(page: Path) -> No
     assert not [name for name in sorted(mentioned) if not exists(name)]
 
 
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_the_tests_that_a_page_names_are_there(page: str) -> None:
+    named = re.findall(r"\btests/\w+\.py", (ROOT / page).read_text(encoding="utf-8"))
+    assert not [name for name in named if not (ROOT / name).exists()]
+
+
 def test_it_is_a_video_and_not_a_film() -> None:
     said = re.compile(r"(?<![a-z])films?(?![a-z])", re.IGNORECASE)
     assert not [name for name, text in text_files() if said.search(text)]
