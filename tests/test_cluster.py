@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 import trees
-from conftest import call, make_source
+from conftest import call
 from safetensors.numpy import load_file
+from tiny import make_source
 
 from dferlib import InputError
 from dferlib.data import pack as packing

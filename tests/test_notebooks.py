@@ -83,7 +83,7 @@ def is_said(output: nbformat.NotebookNode) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.twice
+@pytest.mark.thorough
 @each_notebook
 def test_a_second_run_says_the_same(notebook: Path, run_of: Callable[[Path], Run], tmp_path: Path) -> None:
     first = run_of(notebook)

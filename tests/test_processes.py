@@ -25,7 +25,7 @@ import sys
 sys.path.insert(0, {tests!r})
 import numpy as np
 import torch
-from conftest import TinyModel, make_source
+from tiny import TinyModel, make_source
 from dferlib.training.processes import rank_and_world_size
 from dferlib.training.config import TrainConfig
 from dferlib.training.evaluation import evaluate
@@ -82,7 +82,7 @@ import sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 import torch
-from conftest import make_source
+from tiny import make_source
 from dferlib.evidence import studies
 from dferlib.training.processes import rank_and_world_size
 from dferlib.training.config import TrainConfig

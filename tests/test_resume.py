@@ -224,7 +224,7 @@ import torch
 import lightning.fabric
 from dferlib.training import loop
 from dferlib.training.config import TrainConfig
-from conftest import TinyModel, make_source
+from tiny import TinyModel, make_source
 
 torch.set_num_threads(1)
 loop.SAVE_STEPS = 1

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import make_source
 from rich.console import Console
+from tiny import make_source
 
 from dferlib import InputError, create_model, list_models
 from dferlib.evidence import complexity, studies
