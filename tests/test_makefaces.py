@@ -1,7 +1,6 @@
 """MakeFaces: the same seed gives the same bytes, nothing is lost when it is killed, and the truth is true."""
 
 import os
-import signal
 import subprocess
 import sys
 import time

@@ -121,7 +121,7 @@ def test_export_captures_the_papers_sizes_too(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list_models())
+@some_models
 def test_the_papers_sizes_learn_from_an_odd_batch_of_shorter_clips(name):
     model = make(name, "paper", frames=4).train()
     clips = make_clips(model, 3)
