@@ -36,11 +36,13 @@ def pytest_configure(config: pytest.Config) -> None:
 class Shared(LoadFileScheduling):
     """How the workers of pytest-xdist share the tests: by file, so that what the tests of a file share is made once.
 
-    Only the chapters are given out one by one.
+    But the chapters are given out one by one, and two files share the built book.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid if "test_notebooks.py::" in nodeid else super()._split_scope(nodeid)
+        if "test_notebooks.py::" in nodeid:
+            return nodeid
+        return super()._split_scope(nodeid.replace("test_reference.py", "test_site.py"))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -48,6 +50,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Shared:
     return Shared(config, log)
 
 
+@pytest.hookimpl(trylast=True)  # when those are gone that nobody asked for
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Where workers share the tests, what takes longest starts first."""
     if not hasattr(config, "workerinput"):
@@ -105,6 +108,14 @@ def run_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Run]:
     return lambda notebook: quick_run(notebook, shared)
 
 
+@pytest.fixture(scope="session")
+def html(tmp_path_factory: pytest.TempPathFactory, run_of: Callable[[Path], Run]) -> Path:
+    """The pages of the whole book."""
+    from pages import whole_book
+
+    return whole_book(tmp_path_factory.mktemp("book"), run_of)
+
+
 def call(*arguments: object) -> int:
     """Run the command line in this process; return its exit status."""
     from dferlib.cli import main
@@ -112,14 +123,6 @@ def call(*arguments: object) -> int:
     with pytest.raises(SystemExit) as status:
         main([str(argument) for argument in arguments])
     return int(status.value.code or 0)
-
-
-@pytest.fixture
-def same_probe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every probe come out the same, for models that the library does not know."""
-    from dferlib.evidence.probes import Probe
-
-    monkeypatch.setattr("dferlib.evidence.probes.probe", lambda config, classes: Probe([1.0], [[0.0] * classes]))
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 from torch import Tensor, nn
 
 from dferlib import EMOTIONS
 from dferlib.data.table import ArraySource, ClipTable
+from dferlib.evidence.probes import Probe
 from dferlib.models import ClipModel, InputSpec
 
 
@@ -51,3 +53,8 @@ def make_model(seed: int = 0, num_classes: int = 7) -> ClipModel:
     """A tiny model with weights from a seed."""
     torch.manual_seed(seed)
     return TinyModel(num_classes)
+
+
+def same_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every probe come out the same, for models that the library does not know."""
+    monkeypatch.setattr("dferlib.evidence.probes.probe", lambda config, classes: Probe([1.0], [[0.0] * classes]))
