@@ -1,8 +1,8 @@
 # Every target sets up .venv by itself. A second call installs nothing, unless a file that names dependencies has changed.
 #   make book    build the book into _build/html
-#   make test    run every test: code style, units, notebooks, the site in a browser
-#   make quick   run the unit tests that take seconds
-#   make twice   run every chapter two times, and compare what it says
+#   make quick   run the tests that take seconds
+#   make test    run the code style and all tests that a change may break: units, notebooks, the site in a browser
+#   make thorough  run all tests there are: every record, every model at every size, every chapter two times
 #   make bench   measure speed and memory
 #   make clean   remove what was built (not .venv, not the cached data)
 # WORKERS is how many processes share the tests, one core and up to 4 GB each: make test WORKERS=4
@@ -18,7 +18,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := book
-.PHONY: book test lint quick twice bench clean
+.PHONY: book test lint quick thorough bench clean
 .DELETE_ON_ERROR:
 
 $(STAMP): requirements.txt constraints.txt pyproject.toml
@@ -45,8 +45,8 @@ lint: $(STAMP)
 quick: $(STAMP)
 	$(PYTEST) -m "not slow and not site"
 
-twice: $(STAMP)
-	$(PYTEST) -m twice
+thorough: $(STAMP) lint
+	$(PYTEST) -m ""
 
 bench: $(STAMP)
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done

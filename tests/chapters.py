@@ -1,7 +1,6 @@
 """Chapters as papermill runs them, each once: one test measures the run, and the site is built from what it leaves."""
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
@@ -47,17 +46,16 @@ class Run:
     left: list[str]
 
 
-def papermill(notebook: Path, output: Path, cache: Path, **parameters: object) -> Run:
+def papermill(notebook: Path, output: Path, **parameters: object) -> Run:
     """Run a notebook where the book runs it, in its own folder, and measure it."""
     command = [sys.executable, "-m", "papermill", "--cwd", str(notebook.parent), "-k", "python3", "--no-progress-bar"]
     command += ["--execution-timeout", str(PATIENCE)]
     for name, value in parameters.items():
         command += ["-p", name, str(value)]
-    environment = {**os.environ, "DFERLIB_CACHE": os.environ.get("DFERLIB_CACHE", str(cache))}
     log, used, before = output.with_suffix(".log"), output.with_suffix(".used"), set(notebook.parent.iterdir())
     with log.open("w") as file:
         gauge = [sys.executable, "-c", GAUGE, str(used), *command, str(notebook), str(output)]
-        subprocess.run(gauge, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file, check=True)
+        subprocess.run(gauge, stdin=subprocess.DEVNULL, stdout=file, stderr=file, check=True)
     made = {output, log, used}
     left = [path.name for path in set(notebook.parent.iterdir()) - before - made]
     return Run(str(output), log.read_text(), left=left, **json.loads(used.read_text()))
@@ -68,10 +66,10 @@ def quick_run(notebook: Path, shared: Path) -> Run:
 
     Args:
         notebook: the chapter.
-        shared: a folder that all workers of this test session have in common; also holds the rendered clips.
+        shared: a folder that all workers of this test session have in common.
     """
     output, done = shared / notebook.name, shared / f"{notebook.stem}.json"
     with FileLock(shared / f"{notebook.stem}.lock"):
         if not done.exists():
-            done.write_text(json.dumps(asdict(papermill(notebook, output, shared / "cache", QUICK=True))))
+            done.write_text(json.dumps(asdict(papermill(notebook, output, QUICK=True))))
         return Run(**json.loads(done.read_text()))

@@ -728,6 +728,7 @@ def test_a_video_that_ends_before_its_header_says_holds_its_last_frame(made):
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_table_of_a_hundred_thousand_clips(tmp_path):
     """A thousand clips in one scene, and 99 scenes that are links to it within the root: the reader must do it all."""
     scenes = [f"{k:02d}" for k in range(100)]

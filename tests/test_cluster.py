@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 import trees
-from conftest import call, make_source
+from conftest import call
 from safetensors.numpy import load_file
+from tiny import make_source
 
 from dferlib import InputError
 from dferlib.data import pack as packing
@@ -75,6 +76,7 @@ def same(one: object, other: object) -> bool:
     return one == other
 
 
+@pytest.mark.thorough  # test_studies.py has the same with processes of its own
 def test_a_study_is_that_of_one_process_though_a_worker_is_killed(address, tmp_path, monkeypatch):
     config = TrainConfig(epochs=1, device="cpu", backbone_lr_scale=0.0)
     rows = {"first": studies.Row("single_frame", {}, config, rates=(1e-3, 1e-2))}

@@ -1,7 +1,6 @@
 """MakeFaces: the same seed gives the same bytes, nothing is lost when it is killed, and the truth is true."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -373,20 +372,22 @@ def test_bad_requests_say_what_is_valid(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
-    reference = MakeFaces("val", "mini", root=tmp_path / "calm", workers=2, progress=False)
-    folder = generator.folder_of(tmp_path / "killed", Version("mini"))
+    folder = generator.folder_of(tmp_path, Version("mini"))
     command = [sys.executable, "-m", "dferlib.cli", "makefaces", "--size", "mini", "--split", "val"]
-    command += ["--workers", "2", "--root"]
-    rng = np.random.default_rng(0)
-    for _ in range(5):
-        process = subprocess.Popen([*command, tmp_path / "killed"], stderr=subprocess.DEVNULL)
-        time.sleep(rng.uniform(3, 10))
-        process.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+    parts = [generator.part_stem(folder, "val", part) for part in range(2)]
+    for files in (0, 1):  # while it renders, and as soon as something is written
+        process = subprocess.Popen([*command, "--workers", "2", "--root", tmp_path], stderr=subprocess.DEVNULL)
+        while not folder.exists():
+            time.sleep(0.01)
+        time.sleep(3)
+        while len(list(folder.rglob("*.*"))) < files:
+            time.sleep(0.01)
+        process.kill()
         process.wait()
-        for stem in (generator.part_stem(folder, "val", part) for part in range(2)):
-            if facts_file(stem).exists():
-                np.load(layer_file(stem, "frames"))  # the facts seal a part: they come last
-    resumed = MakeFaces("val", "mini", root=tmp_path / "killed", workers=1, progress=False)
+        for stem in filter(lambda stem: facts_file(stem).exists(), parts):
+            np.load(layer_file(stem, "frames"))  # the facts seal a part: they come last
+    reference = MakeFaces("val", "mini", progress=False)  # which other tests and the chapters see, too
+    resumed = MakeFaces("val", "mini", root=tmp_path, workers=1, progress=False)
     assert resumed.fingerprint == reference.fingerprint
     resumed.verify()
 

@@ -160,8 +160,13 @@ def accuracy(features: np.ndarray, labels: np.ndarray) -> float:
     return float(cross_val_score(model, features.reshape(len(labels), -1), labels, cv=3).mean())
 
 
+each_task = pytest.mark.parametrize(
+    "task", ["order", *(pytest.param(task, marks=pytest.mark.thorough) for task in DYNAMICS if task != "order")]
+)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("task", list(DYNAMICS))
+@each_task
 def test_time_alone_tells_the_classes_apart(task: str) -> None:
     """On the true action units: a frame, and frames in any order, are at chance; the clip in order is not.
 
@@ -183,7 +188,7 @@ def test_time_alone_tells_the_classes_apart(task: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", list(DYNAMICS))
+@each_task
 def test_every_unit_has_the_same_values_in_both_classes_at_every_moment(task: str) -> None:
     units, labels = drawn(task, 2000, first=1)
     moving = units.std((0, 1)) > 0.02

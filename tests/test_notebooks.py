@@ -83,12 +83,11 @@ def is_said(output: nbformat.NotebookNode) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.twice
+@pytest.mark.thorough
 @each_notebook
 def test_a_second_run_says_the_same(notebook: Path, run_of: Callable[[Path], Run], tmp_path: Path) -> None:
     first = run_of(notebook)
-    cache = Path(first.notebook).parent / "cache"
-    second = papermill(notebook, tmp_path / notebook.name, cache, QUICK=True)
+    second = papermill(notebook, tmp_path / notebook.name, QUICK=True)
     assert first.status == second.status == 0, second.log[-6000:]
     assert texts(first.notebook) == texts(second.notebook)
 
@@ -99,8 +98,8 @@ def test_an_unknown_parameter_is_noticed(tmp_path: Path) -> None:
     cell = nbformat.v4.new_code_cell("QUICK = False", metadata={"tags": ["parameters"]})
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), tmp_path / "in.ipynb")
-    assert "unknown parameter: QUIK" in papermill(tmp_path / "in.ipynb", tmp_path / "a.ipynb", tmp_path, QUIK=True).log
-    assert "unknown parameter" not in papermill(tmp_path / "in.ipynb", tmp_path / "b.ipynb", tmp_path, QUICK=True).log
+    assert "unknown parameter: QUIK" in papermill(tmp_path / "in.ipynb", tmp_path / "a.ipynb", QUIK=True).log
+    assert "unknown parameter" not in papermill(tmp_path / "in.ipynb", tmp_path / "b.ipynb", QUICK=True).log
 
 
 @pytest.mark.slow
@@ -108,7 +107,7 @@ def test_a_run_is_measured_without_the_size_of_the_tests(tmp_path: Path) -> None
     ballast = np.ones(10**8)
     cell = nbformat.v4.new_code_cell("import time\nheld = b'x' * 3 * 10**8\nwhile time.process_time() < 3: pass")
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "in.ipynb")
-    run = papermill(tmp_path / "in.ipynb", tmp_path / "out.ipynb", tmp_path)
+    run = papermill(tmp_path / "in.ipynb", tmp_path / "out.ipynb")
     assert run.status == 0, run.log
     assert 0.3 < run.gigabytes < ballast.nbytes / 1e9
     assert 3 < run.seconds < 30

@@ -111,6 +111,7 @@ def test_it_learns_what_frames_show_and_says_so_in_the_file(tmp_path, monkeypatc
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_rendering_is_kept_and_goes_person_by_person(tmp_path, monkeypatch):
     monkeypatch.setenv("DFERLIB_CACHE", str(tmp_path))
     first = pretrain.render(2, workers=1)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import pytest
 import torch
 from torch import nn
 
+from dferlib.evidence.results import load_runs
+
 ROOT = Path(__file__).parents[1]
 
 CASES = (
@@ -22,10 +25,12 @@ CASES = (
 )
 SCRIPT = """
 import sys
+from pathlib import Path
 sys.path.insert(0, {tests!r})
 import numpy as np
 import torch
-from conftest import TinyModel, make_source
+from tiny import TinyModel, make_source
+from dferlib.evidence import studies
 from dferlib.training.processes import rank_and_world_size
 from dferlib.training.config import TrainConfig
 from dferlib.training.evaluation import evaluate
@@ -41,28 +46,43 @@ for number, changes in enumerate({cases!r}):
     found = evaluate(model, make_source(31, "test"), batch_size=4, device="cpu", features=True)
     file = f"{{folder}}/found{{rank_and_world_size()[0]}}.npz"
     np.savez(file, ids=found.ids, logits=found.logits, features=found.features)
+if {record}:
+    sources = {{s: make_source(n, s, frames=8, side=64) for s, n in (("train", 28), ("val", 14), ("test", 21))}}
+    row = studies.Row("single_frame", config=TrainConfig(epochs=2, batch_size=8, device="cpu"))
+    folder = Path(sys.argv[1]) / "record"
+    run = studies.train_and_record(folder, "run", row, sources, checkpoint=folder)
+    (folder / f"{{rank_and_world_size()[0]}}.txt").write_text("none" if run is None else run.name)
 """
 
 
-def start(folder, processes, cases=(), script=SCRIPT):
+def start(folder, cases=CASES, record=False):
+    """Two processes that run the script."""
     folder.mkdir()
     path = folder.with_suffix(".py")
-    path.write_text(script.format(tests=str(ROOT / "tests"), cases=cases))
-    launch = [sys.executable]
-    if processes > 1:
-        launch += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    path.write_text(SCRIPT.format(tests=str(ROOT / "tests"), cases=cases, record=record))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen([*launch, str(path), str(folder)], env=env, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """What two processes have written: the cases, and a record."""
+    folder = tmp_path_factory.mktemp("processes") / "2"
+    launched = start(folder, record=True)
+    told = launched.communicate()[1]
+    assert launched.returncode == 0, told
+    return folder
+
+
 @pytest.mark.slow
-def test_two_processes_give_what_one_gives(tmp_path):
-    for processes in (1, 2):
-        launched = start(tmp_path / str(processes), processes, CASES)
-        told = launched.communicate()[1]
-        assert launched.returncode == 0, told
+def test_two_processes_give_what_one_gives(shared, tmp_path, monkeypatch):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(tests=str(ROOT / "tests"), cases=CASES, record=False))
+    monkeypatch.setattr(sys, "argv", ["", str(tmp_path)])
+    runpy.run_path(str(script))  # the one process is this
     for number in map(str, range(len(CASES))):
-        one, two = (tmp_path / processes / number for processes in "12")
+        one, two = tmp_path / number, shared / number
         histories = (json.loads((folder / "history.json").read_text())["epochs"] for folder in (one, two))
         for single, shared in zip(*histories, strict=True):
             for key in ("train_loss", "train_accuracy", "val_uar", "val_war"):
@@ -77,44 +97,20 @@ def test_two_processes_give_what_one_gives(tmp_path):
                 np.testing.assert_allclose(found[name], alone[name], atol=near, err_msg=f"{number} {name}")
 
 
-RECORD = """
-import sys
-sys.path.insert(0, {tests!r})
-from pathlib import Path
-import torch
-from conftest import make_source
-from dferlib.evidence import studies
-from dferlib.training.processes import rank_and_world_size
-from dferlib.training.config import TrainConfig
-
-torch.set_num_threads(1)
-sources = {{s: make_source(n, s, frames=8, side=64) for s, n in (("train", 28), ("val", 14), ("test", 21))}}
-row = studies.Row("single_frame", config=TrainConfig(epochs=2, batch_size=8, device="cpu"))
-folder = Path(sys.argv[1])
-run = studies.train_and_record(folder, "run", row, sources, checkpoint=folder)
-(folder / f"{{rank_and_world_size()[0]}}.txt").write_text("none" if run is None else run.name)
-"""
-
-
 @pytest.mark.slow
-def test_of_two_processes_the_first_alone_writes_the_record(tmp_path):
-    from dferlib.evidence.results import load_runs
-
-    launched = start(tmp_path / "run", 2, script=RECORD)
-    errors = launched.communicate()[1]
-    assert launched.returncode == 0, errors
-    told = [(tmp_path / "run" / f"{rank}.txt").read_text() for rank in range(2)]
-    assert told == ["run", "none"]
-    (run,) = load_runs(tmp_path / "run")
+def test_of_two_processes_the_first_alone_writes_the_record(shared):
+    folder = shared / "record"
+    assert [(folder / f"{rank}.txt").read_text() for rank in range(2)] == ["run", "none"]
+    (run,) = load_runs(folder)
     run.check()
     assert run.is_current, "its probe was made by one process"
     assert run.metrics["clips"] == 21 and len(run.record["history"]["epochs"]) == 2
-    assert not list((tmp_path / "run").glob(".*tmp*"))
+    assert not list(folder.glob(".*tmp*"))
 
 
 @pytest.mark.slow
 def test_when_one_process_dies_all_end_and_the_state_is_whole(tmp_path):
-    launcher = start(tmp_path / "run", 2, [{"epochs": 1000}])
+    launcher = start(tmp_path / "run", [{"epochs": 1000}])
     path = tmp_path / "run" / "0" / "last.pt"
     while not path.exists():
         assert launcher.poll() is None

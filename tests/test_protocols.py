@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import trees
-from conftest import make_source
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import make_source
 
 import dferlib.training.cross_validation as protocols
 from dferlib import InputError

@@ -98,7 +98,6 @@ def test_the_recipes_are_these() -> None:
 @pytest.mark.slow
 def test_a_new_model(copy: Path) -> None:
     made("model", copy)
-    assert "'motion_average'" in run(copy, "-c", "import dferlib; print(dferlib.list_models())")
     asked = run(
         copy, "-m", "pytest", "-q", "-p", "no:xdist", "tests/test_models.py", "-k", "motion_average and not paper"
     )

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -117,14 +118,19 @@ def test_a_backbone_that_knows_faces_is_what_eight_epochs_need():
 
 
 @pytest.mark.slow
-def test_the_order_of_frames_matters_at_standard_difficulty():
-    """With the weights that come with the book, on the clips that they have not seen."""
+@pytest.mark.parametrize("size", ["mini", pytest.param("book", marks=pytest.mark.thorough)])
+def test_the_order_of_frames_matters_at_standard_difficulty(size):
+    """With the weights that come with the book, on clips that they have not seen; those of mini are its first ones."""
     model = load_model(RESULTS / "stt_table1" / "stt" / "best.safetensors")
-    clips = MakeFaces("test")
-    in_order, shuffled = (evaluate(model, clips, shuffle_frames=mixed).metrics()["uar"] for mixed in (False, True))
-    recorded = next(run for run in RUNS if (run.path.parent.name, run.name) == ("stt_table1", "stt-seed0"))
-    assert in_order == pytest.approx(recorded.metrics["uar"], abs=0.01), "other machines round differently"
-    assert shuffled <= in_order - 0.03
+    clips = MakeFaces("test", size, progress=False)
+    in_order, shuffled = (evaluate(model, clips, shuffle_frames=mixed) for mixed in (False, True))
+    run = next(run for run in RUNS if (run.path.parent.name, run.name) == ("stt_table1", "stt-seed0"))
+    recorded, count = run.predictions(), len(clips)
+    assert (in_order.ids == recorded.ids[:count]).all()
+    # other machines round differently, the pixels too
+    assert np.median(np.abs(in_order.logits - recorded.logits[:count])) < 0.01
+    assert np.mean(in_order.predicted == recorded.predicted[:count]) > 0.97
+    assert shuffled.metrics()["uar"] <= in_order.metrics()["uar"] - 0.03
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.rglob("*.safetensors")), ids=lambda path: path.parent.name)

@@ -1,43 +1,19 @@
-"""The reference in the book: built alone, with warnings as errors, it describes every public name of the library."""
+"""The reference in the book describes every public name of the library."""
 
 import ast
 import importlib
 import posixpath
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from sphinx.util.inventory import InventoryFile
 
 import dferlib
 
 ROOT = Path(__file__).parents[1]
 LEFT_OUT = ("cli", "baking", "__main__")
-PAGES = sorted(path.stem for path in (ROOT / "book").glob("api*.md"))
 
 pytestmark = pytest.mark.site
-
-
-@pytest.fixture(scope="module")
-def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The pages of the reference, and those that they lead to, as a book of their own."""
-    folder = tmp_path_factory.mktemp("reference")
-    (folder / "book").mkdir()
-    for name in ("_static", "reference.py", "references.bib", "architecture.md", *(f"{page}.md" for page in PAGES)):
-        (folder / "book" / name).symlink_to(ROOT / "book" / name)
-    (folder / "book" / "notation.md").write_text("# Notation\n")
-    shutil.copy(ROOT / "_config.yml", folder)
-    chapters = [{"file": f"book/{name}"} for name in ("notation", *PAGES)]
-    toc = {"format": "jb-book", "root": "book/architecture", "chapters": chapters}
-    (folder / "_toc.yml").write_text(yaml.safe_dump(toc))
-    command = [Path(sys.executable).with_name("jupyter-book"), "build", folder, "--path-output", folder, "--all"]
-    command = [*map(str, command), "-W", "-n", "--keep-going"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    return folder / "_build" / "html"
 
 
 @pytest.fixture(scope="module")

@@ -3,17 +3,15 @@
 import functools
 import re
 import shutil
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import nbformat
 import pytest
-import yaml
-from chapters import NOTEBOOKS, ROOT, Run
+from chapters import ROOT
+from pages import build
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 pytestmark = pytest.mark.site
@@ -55,37 +53,6 @@ PROBE = r"""async () => {
         theme: document.documentElement.dataset.theme,
     };
 }"""
-
-
-def build(source: Path, output: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(source), "--path-output", str(output)]
-    return subprocess.run([*command, "--all", *flags], stdin=subprocess.DEVNULL, capture_output=True, text=True)
-
-
-def with_outputs(run: Run) -> nbformat.NotebookNode:
-    """A chapter as Jupyter Book would have executed it: without the cell of parameters that papermill adds."""
-    notebook = nbformat.read(run.notebook, 4)
-    notebook.cells = [cell for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
-    return notebook
-
-
-@pytest.fixture(scope="module")
-def html(tmp_path_factory: pytest.TempPathFactory, run_of: Callable[[Path], Run]) -> Path:
-    """The whole book. Its chapters were run once for all tests, so here they are pages that already have outputs."""
-    folder = tmp_path_factory.mktemp("book")
-    (folder / "notebooks").mkdir()
-    (folder / "book").symlink_to(ROOT / "book")
-    shutil.copy(ROOT / "_toc.yml", folder)
-    config = yaml.safe_load((ROOT / "_config.yml").read_text())
-    config["execute"]["execute_notebooks"] = "off"
-    (folder / "_config.yml").write_text(yaml.safe_dump(config))
-    for notebook in reversed(NOTEBOOKS):  # another worker may be running them from the first one on
-        run = run_of(notebook)
-        assert run.status == 0, f"{notebook.stem} does not run:\n{run.log[-6000:]}"
-        nbformat.write(with_outputs(run), folder / "notebooks" / notebook.name)
-    done = build(folder, folder, "-W", "-n", "--keep-going")
-    assert done.returncode == 0, f"the book does not build:\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
-    return folder / "_build" / "html"
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pickle
 import re
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import make_source
 from rich.console import Console
+from tiny import make_model, make_source, same_probe
 
 from dferlib import InputError, create_model, list_models
 from dferlib.evidence import complexity, studies
@@ -32,23 +33,43 @@ from dferlib.training.config import TrainConfig
 from dferlib.training.recipes import RECIPES, recipe
 
 
-@pytest.fixture
-def small(monkeypatch, tiny_source, tiny_model, same_probe):
-    """A study of two rows on the tiny data; counts the trainings."""
+def small_study(monkeypatch):
+    """A study of two rows on the tiny data: its clips, and a list that counts the trainings."""
     config = TrainConfig(epochs=1, device="cpu")
     study = Study("Does it work?", {"a": Row("tiny", {}, config), "b": Row("tiny", {}, config)}, seeds=(0, 1))
     monkeypatch.setitem(studies.STUDIES, "small", study)
     monkeypatch.setattr(
         studies.job,
         "create_model",
-        lambda name, num_classes=7, scale="book", **kwargs: tiny_model(seed=torch.initial_seed()),
+        lambda name, num_classes=7, scale="book", **kwargs: make_model(seed=torch.initial_seed()),
     )
+    same_probe(monkeypatch)
     trained = []
     real = studies.job.train
     monkeypatch.setattr(studies.job, "train", lambda *args, **kw: trained.append(args[3]) or real(*args, **kw))
     counts = {"train": 28, "val": 14, "test": 21}
-    sources = {s: tiny_source(n, s, seed=k) for k, (s, n) in enumerate(counts.items())}
-    return sources, trained
+    return {s: make_source(n, s, seed=k) for k, (s, n) in enumerate(counts.items())}, trained
+
+
+@pytest.fixture
+def small(monkeypatch):
+    return small_study(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("small")
+    with pytest.MonkeyPatch.context() as patch:
+        sources, _ = small_study(patch)
+        run_study("small", lambda data: sources, folder, progress=False)
+    return folder
+
+
+@pytest.fixture
+def finished(small, made_once, tmp_path):
+    """The same where it has been run already."""
+    shutil.copytree(made_once, tmp_path, dirs_exist_ok=True)
+    return small
 
 
 @pytest.mark.slow
@@ -67,8 +88,8 @@ def test_every_row_is_tuned_once_and_trained_with_every_seed(small, tmp_path):
     assert (tmp_path / "small" / "a" / "best.safetensors").exists()
 
 
-def test_interrupted_it_goes_on_where_it_stopped(small, tmp_path):
-    sources, trained = small
+def test_interrupted_it_goes_on_where_it_stopped(finished, tmp_path):
+    sources, trained = finished
     first = run_study("small", lambda data: sources, tmp_path, progress=False)
     (tmp_path / "small" / "b-seed1.json").unlink()
     trained.clear()
@@ -78,19 +99,16 @@ def test_interrupted_it_goes_on_where_it_stopped(small, tmp_path):
 
 
 @pytest.mark.slow
-def test_other_data_or_other_code_makes_it_anew(small, tmp_path, tiny_source):
-    sources, trained = small
-    run_study("small", lambda data: sources, tmp_path, progress=False)
-    trained.clear()
+def test_other_data_or_other_code_makes_it_anew(finished, tmp_path, tiny_source):
+    sources, trained = finished
     other = {**sources, "test": tiny_source(21, "test", seed=9)}
     run_study("small", lambda data: other, tmp_path, progress=False)
     assert len(trained) == 2 * (len(RATES) + 2), "rates that were chosen on other clips are chosen anew"
 
 
 @pytest.mark.slow
-def test_a_row_of_another_model_is_made_anew(small, tmp_path, monkeypatch):
-    sources, trained = small
-    run_study("small", lambda data: sources, tmp_path, progress=False)
+def test_a_row_of_another_model_is_made_anew(finished, tmp_path, monkeypatch):
+    sources, trained = finished
     study = studies.STUDIES["small"]
     rows = {**study.rows, "b": replace(study.rows["b"], overrides={"layers": (3,)})}
     monkeypatch.setitem(studies.STUDIES, "small", replace(study, rows=rows))
@@ -104,8 +122,8 @@ def test_a_row_of_another_model_is_made_anew(small, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_run_that_another_study_has_made_is_not_made_again(small, tmp_path, monkeypatch):
-    sources, trained = small
+def test_a_run_that_another_study_has_made_is_not_made_again(finished, tmp_path, monkeypatch):
+    sources, trained = finished
     first = run_study("small", lambda data: sources, tmp_path, progress=False)
     rows = {"same": studies.STUDIES["small"].rows["a"], "other": Row("tiny", {"layers": 3}, TrainConfig(epochs=1))}
     monkeypatch.setitem(studies.STUDIES, "twin", Study("And this?", rows, seeds=(0, 1, 2)))
@@ -131,9 +149,8 @@ def test_a_run_that_another_study_has_made_is_not_made_again(small, tmp_path, mo
 
 
 @pytest.mark.slow
-def test_the_weights_of_a_run_are_not_taken_from_another_study(small, tmp_path, monkeypatch):
-    sources, trained = small
-    run_study("small", lambda data: sources, tmp_path, progress=False)
+def test_the_weights_of_a_run_are_not_taken_from_another_study(finished, tmp_path, monkeypatch):
+    sources, trained = finished
     rows = {"same": studies.STUDIES["small"].rows["a"]}
     monkeypatch.setitem(studies.STUDIES, "twin", Study("And this?", rows, seeds=(0, 1)))
     trained.clear()
@@ -143,9 +160,8 @@ def test_the_weights_of_a_run_are_not_taken_from_another_study(small, tmp_path, 
 
 
 @pytest.mark.slow
-def test_rates_of_another_study_count_when_they_hold_all_that_are_asked_for(small, tmp_path, monkeypatch):
-    sources, trained = small
-    run_study("small", lambda data: sources, tmp_path, progress=False)
+def test_rates_of_another_study_count_when_they_hold_all_that_are_asked_for(finished, tmp_path, monkeypatch):
+    sources, trained = finished
     row = studies.STUDIES["small"].rows["a"]
     rows = {"few": replace(row, rates=RATES[:2]), "more": replace(row, rates=(*RATES, 1.0))}
     monkeypatch.setitem(studies.STUDIES, "twin", Study("And this?", rows, seeds=(0,)))
@@ -157,8 +173,8 @@ def test_rates_of_another_study_count_when_they_hold_all_that_are_asked_for(smal
 
 
 @pytest.mark.slow
-def test_a_row_with_another_rate_is_made_anew(small, tmp_path):
-    sources, trained = small
+def test_a_row_with_another_rate_is_made_anew(finished, tmp_path):
+    sources, trained = finished
     before = run_study("small", lambda data: sources, tmp_path, progress=False)[0].record["config"]["train"]["lr"]
     trained.clear()
     path = tmp_path / "small" / "a-rates.json"

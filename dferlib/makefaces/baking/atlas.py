@@ -1,5 +1,8 @@
 """The skin's atlas: for each texel its place on the head, masks, and how open each vertex is to the sky."""
 
+from functools import cache
+from typing import Any
+
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
@@ -81,7 +84,7 @@ def openness(vertices: np.ndarray, triangles: np.ndarray, obstacles: np.ndarray)
     # Fibonacci's spiral on the unit disc, raised to the hemisphere: evenly spread, weighted by the cosine
     turn, out = np.arange(RAYS) * np.pi * (3 - 5**0.5), (np.arange(RAYS) + 0.5) / RAYS
     sky = np.stack([np.sqrt(out) * np.cos(turn), np.sqrt(out) * np.sin(turn), np.sqrt(1 - out)], 1)
-    return njit(_openness)(
+    return _compiled()(
         vertices.astype(np.float64),
         normals(vertices.astype(np.float64), triangles),
         vertices[obstacles].astype(np.float64),
@@ -89,6 +92,11 @@ def openness(vertices: np.ndarray, triangles: np.ndarray, obstacles: np.ndarray)
         REACH,
         LIFT,
     )
+
+
+@cache
+def _compiled() -> Any:
+    return njit(_openness)  # takes seconds, so once a process
 
 
 def _openness(
