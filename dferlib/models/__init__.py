@@ -88,9 +88,9 @@ def create_model(name: str, num_classes: int = 7, scale: str = "book", **overrid
     for key in overrides:
         choose(f"argument of {name}", key, arguments)
     model = kind(num_classes=num_classes, **settings)
+    part = model if isinstance(model, VolumeModel) else model.backbone
+    part.to(memory_format=torch.channels_last)  # about twice as fast on a CPU
     if "weights" in arguments:
-        if not isinstance(model, VolumeModel):  # the backbone takes frames
-            model.backbone.to(memory_format=torch.channels_last)  # about twice as fast on a CPU
         overrides["weights"] = None  # whoever builds it again has weights to fill in, and must not download any
     model.config = {"name": name, "num_classes": num_classes, "scale": scale, "overrides": overrides}
     return model

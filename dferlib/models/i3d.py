@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from dferlib.errors import InputError
 from dferlib.models.backbones import init_convolutions, spec_of
+from dferlib.models.volume_layers import by_frames
 from dferlib.models.volumes import VolumeModel
 
 Triple = tuple[int, int, int]
@@ -111,6 +112,6 @@ class I3D(VolumeModel):
                 layer = Mixed(inputs, tuple(w * width // 64 for w in widths))
                 layers.append(layer)
                 inputs = layer.out_channels
-        self.backbone = nn.Sequential(*layers)
+        self.backbone = by_frames(nn.Sequential(*layers))
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(inputs, num_classes))
         init_convolutions(self)

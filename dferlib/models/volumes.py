@@ -16,6 +16,7 @@ from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, Conv3DSimpl
 from dferlib.errors import choose
 from dferlib.models.backbones import build_staged, init_convolutions, spec_of
 from dferlib.models.base import ClipModel
+from dferlib.models.volume_layers import VolumeConv, by_frames
 
 
 class VolumeModel(ClipModel):
@@ -30,7 +31,8 @@ class VolumeModel(ClipModel):
     def feature_maps(self, clips: Tensor) -> Tensor:
         """Maps (B, t, C, h, w) of clips (B, F, 3, H, W); t is F over the strides in time."""
         self._check(clips)
-        maps = self.backbone(rearrange(clips, "b f c h w -> b c f h w"))
+        volume = rearrange(clips, "b f c h w -> b c f h w").contiguous(memory_format=torch.channels_last_3d)
+        maps = self.backbone(volume)
         return rearrange(maps, "b c t h w -> b t c h w")
 
     def features_from_maps(self, maps: Tensor) -> Tensor:
@@ -64,7 +66,7 @@ class VideoResNet(VolumeModel):
                 halves = stage > 0 and block == 0
                 stages.append(self.block(inputs, outputs, stride=2 if halves else 1))
                 inputs = outputs
-        self.backbone = nn.Sequential(*stages)
+        self.backbone = by_frames(nn.Sequential(*stages))
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(inputs, num_classes))
         init_convolutions(self)
 
@@ -151,7 +153,7 @@ class C3D(VolumeModel):
                 inputs = factor * width
                 layers += [nn.BatchNorm3d(inputs), nn.ReLU(inplace=True)] if norm else [nn.ReLU(inplace=True)]
             layers.append(nn.MaxPool3d((2 if stage else 1, 2, 2), ceil_mode=True))  # the first leaves time alone
-        self.backbone = nn.Sequential(*layers)
+        self.backbone = by_frames(nn.Sequential(*layers))
         cells = -(-frames // 16) * (-(-size // 32)) ** 2
         self.wide = nn.Sequential(
             nn.Linear(inputs * cells, hidden), nn.ReLU(inplace=True), nn.Dropout(dropout),
@@ -167,7 +169,7 @@ class C3D(VolumeModel):
         return self.wide(rearrange(maps, "b t c h w -> b (t c h w)"))
 
 
-class InflatedConv(nn.Conv3d):
+class InflatedConv(VolumeConv):
     """A k x k convolution made k x k x 3, whose first output is known.
 
     "mean" repeats each window for images three times along time and divides by three (Carreira and Zisserman 2017):
@@ -222,7 +224,7 @@ class InflatedResNet(VolumeModel):
         self.input_spec = spec_of(backbone, size, frames)
         net = build_staged(backbone, weights)
         self._inflate(net, choose("begin", begin, BEGINS))
-        self.backbone = net
+        self.backbone = by_frames(net)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(net.out_channels, num_classes))
 
     def _inflate(self, net: nn.Module, begin: str) -> None:
