@@ -18,11 +18,12 @@ from dferlib.data.transforms import prepare
 from dferlib.models.base import ClipModel, Maps, each_map
 from dferlib.training.clips import MEMORY_BYTES, Clips, middle_frames
 from dferlib.training.config import TrainConfig
+from dferlib.training.evaluation import BATCH_SIZES
 from dferlib.training.loader import Loader
 
 VIEWS = 8  # augmented versions of each training clip
 SOURCES = 4  # whose maps are kept at once: those that were trained on and validated with last
-BATCH = 64  # clips that a backbone looks at together
+BATCH = 64  # clips that are augmented together
 
 
 class KeptMaps:
@@ -88,7 +89,7 @@ def frozen_maps(
                 clips = prepare(plain.take(indices, frames[indices]), model.input_spec)
             else:
                 clips = loader.augmented(indices, (view, start))
-            yield model.feature_maps(clips)
+            yield from map(model.feature_maps, clips.split(BATCH_SIZES[device.type]))
 
     name = f"{_name(model, config)} {device} {'plain' if loader is None else 'augmented'}"
     return KEPT_MAPS.get(source, name=name, make=make, views=1 if loader is None else VIEWS)
