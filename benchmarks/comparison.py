@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from benchmarks.contestants import ENCODER, FRAMES, NEEDED, TIMESFORMER, Contestant
+from benchmarks.contestants import ENCODER, FRAMES, TIMESFORMER, Contestant
 from dferlib.evidence.complexity import PassCost, pass_cost
 from dferlib.evidence.speed import LEAST, Product, Timing, Work, stopwatch, take_turns
 
@@ -55,10 +55,8 @@ def groups(contestants: list[Contestant]) -> dict[str, tuple[float, list[Entry]]
         key=lambda one: LARGE_FIRST.index(one.name) if one.name in LARGE_FIRST else len(LARGE_FIRST),
     )
     works = ("forward", "training")
-    one_clip = [Entry(one, work) for one in contestants if one.name in NEEDED for work in works]
-    one_clip += [Entry(one, work) for work in works for one in contestants if one.name not in NEEDED]
     return {
-        "one clip": (0.42, one_clip),
+        "one clip": (0.42, [Entry(one, work) for work in works for one in contestants]),
         "frames": (0.29, [Entry(one, work, T) for work in works for T in OTHER_FRAMES for one in grow]),
         "batches": (0.18, [Entry(one, work, batch=LARGE_BATCH) for work in works for one in large]),
     }

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 
+import torch
 from torch import Tensor, nn
 from torchvision.models import video
 
@@ -78,7 +79,8 @@ def timesformer_hf(frames: int) -> nn.Module:
 
 def own(name: str) -> Contestant:
     """A model of the library as its paper has it."""
-    spec = create_model(name, scale="paper").input_spec
+    with torch.device("meta"):  # no weights, only to know what it takes
+        spec = create_model(name, scale="paper").input_spec
 
     def make(frames: int) -> nn.Module:
         return create_model(name, scale="paper", **({} if frames == spec.frames else {"frames": frames}))

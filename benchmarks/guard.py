@@ -75,15 +75,19 @@ def _seconds(record: dict[str, Any], place: Place) -> list[float] | None:
     return next((row["seconds"] for row in rows), None)
 
 
-def load_accepted(machine: str, path: Path = ACCEPTED) -> dict[str, float]:
+def load_accepted(machine: str) -> dict[str, float]:
     """The ratios that were accepted last on a machine; none if it is new."""
-    return json.loads(path.read_text()).get(machine, {}) if path.exists() else {}
+    return _everything().get(machine, {})
 
 
-def accept(record: dict[str, Any], path: Path = ACCEPTED) -> None:
+def accept(record: dict[str, Any]) -> None:
     """Let the ratios of a run be those that later ones are compared with; what it has not measured stays."""
-    every, machine = json.loads(path.read_text()) if path.exists() else {}, record["machine"]["name"]
+    every, machine = _everything(), record["machine"]["name"]
     measured = {one.name: round(one.found[0], 4) for one in ratios(record, {}) if one.found}
     every[machine] = {**every.get(machine, {}), **measured}
-    with written_whole(path) as temporary:
+    with written_whole(ACCEPTED) as temporary:
         temporary.write_text(json.dumps(every, indent=1) + "\n")
+
+
+def _everything() -> dict[str, dict[str, float]]:
+    return json.loads(ACCEPTED.read_text()) if ACCEPTED.exists() else {}
