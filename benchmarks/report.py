@@ -10,7 +10,7 @@ from dferlib.book.speeds import Speeds
 def tables(speeds: Speeds) -> list[str]:
     """Each table as text, under what it shows."""
     shown = (
-        ("One clip of 16 frames. Shares: percent of the rate of matrix products. MiB: to train", speeds.models(), 1),
+        ("One clip of 16 frames; shares in percent of the rate of products; MiB to train", speeds.models(True), 1),
         ("Other numbers of frames, and batches", speeds.other_sizes(), 1),
         ("The powers of frames and places that the time of attention grows with", speeds.growth(), 2),
         ("Local + global attention: by which factors it is cheaper than joint attention", speeds.saving(), 2),
@@ -24,7 +24,7 @@ def tables(speeds: Speeds) -> list[str]:
 
 def draw(speeds: Speeds, path: Path) -> None:
     """The chart of chapter 11 as a file."""
-    plots.speeds(*speeds.forwards(), words=("dferlib", "others")).savefig(path)
+    plots.speeds(*speeds.forwards()).savefig(path)
 
 
 def verdicts(found: list[Ratio]) -> list[str]:

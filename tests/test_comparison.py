@@ -295,7 +295,9 @@ def test_the_record_becomes_tables(tmp_path):
         (tmp_path / f"{name}.json").write_text(json.dumps(record))
     speeds = Speeds.load(tmp_path)
     assert speeds.record["machine"]["name"] == "new"
-    models = speeds.models()
+    assert "stt takes 1.00 of the time of the TimeSformer" in speeds.finding()
+    assert "reach 50 to 50 % of the rate" in speeds.finding()
+    models = speeds.models(quartiles=True)
     assert models.loc["stt", "forward, ms"] == 200 and models.loc["stt", "training, share"] == 50
     assert models.loc["stt", "GMAC"] == 1 and models.loc["r3d18", "forward, quartiles"] == "190 to 220"
     assert speeds.ratio("stt", "logo_former") == 1 and speeds.ratio("stt", "nobody") is None
@@ -310,11 +312,11 @@ def test_the_record_becomes_tables(tmp_path):
 def test_the_chart_has_a_dot_and_a_tick_for_each_model():
     speeds = Speeds(made_up())
     times, own = speeds.forwards()
-    figure = plots.speeds(times, set(list(own)[:2]), ("ours", "theirs"))
+    figure = plots.speeds(times, set(list(own)[:2]))
     (panel,) = figure.axes
     assert [tick.get_text() for tick in panel.get_yticklabels()] == list(times)
     dots = {line.get_label(): line.get_xdata().tolist() for line in panel.lines}
-    assert dots["ours"] + dots["theirs"] == [200] * len(times) and len(dots["ours"]) == 2
+    assert dots["dferlib"] + dots["others"] == [200] * len(times) and len(dots["dferlib"]) == 2
     assert dots["at the rate of matrix products"] == [100] * len(times)
 
 

@@ -11,6 +11,13 @@ from dferlib.errors import InputError
 
 MIB = 2**20
 LEAST_PART = 0.03  # of the time of a forward pass, for a kind of operation to be shown
+PAPERS = ("stt", "logo_former", "msstnet", "staner")
+COMPARED = (  # a model, what its time is told in parts of, and how that is called
+    ("stt", "TimeSformer, timesformer-pytorch", "the TimeSformer of timesformer-pytorch"),
+    ("former_dfer", "Former-DFER, torch.nn", "the same in torch.nn"),
+    ("r2plus1d18", "r2plus1d_18, torchvision", "torchvision's"),
+    ("logo_former", "stt", "stt"),
+)
 ONE_CLIP = "one clip"  # the group of rows in which every model takes its turn
 
 
@@ -56,11 +63,32 @@ class Speeds:
         rows = self.row(model, work), self.row(other, work)
         return rows[0]["median"] / rows[1]["median"] if rows[0] and rows[1] else None
 
-    def models(self) -> pd.DataFrame:
+    def finding(self) -> str:
+        """What stands out, in sentences."""
+        said = []
+        for model, other, words in COMPARED:
+            ratio = self.ratio(model, other)
+            if ratio is not None:
+                said.append(f"{model} takes {ratio:.2f} of the time of {words}")
+        shares = {name: row["share"] for name in PAPERS if (row := self.row(name))}
+        said.append(
+            f"{', '.join(shares)} reach {100 * min(shares.values()):.0f} to {100 * max(shares.values()):.0f} % of the "
+            "rate of large matrix products"
+        )
+        others = {row["model"]: row["share"] for row in self.forward_rows() if row["model"] not in shares}
+        if others:
+            last = min(others, key=others.__getitem__)
+            said.append(f"the farthest from it is {last} with {100 * others[last]:.0f} %")
+        return "; ".join(said) + "."
+
+    def models(self, quartiles: bool = False) -> pd.DataFrame:
         """A row a model, with one clip of 16 frames: the quickest first.
 
-        Milliseconds are medians, with quartiles; shares are in percent of the rate of matrix products, by counted
-        operations; memory is that of a forward and a backward pass, as counted.
+        Milliseconds are medians; shares are in percent of the rate of matrix products, by counted operations; memory is
+        that of a forward and a backward pass, as counted.
+
+        Args:
+            quartiles: tell those of the times, too.
         """
         rows: dict[str, dict[str, Any]] = {}
         for row in self.record["rows"]:
@@ -71,13 +99,18 @@ class Speeds:
                     one["GMAC"] = row["operations"] / 2e9
                 one |= {f"{work}, ms": 1000 * row["median"], f"{work}, share": 100 * row["share"]}
                 one[f"{work}, quartiles"] = f"{1000 * row['low']:.0f} to {1000 * row['high']:.0f}"
-        columns = [f"{work}, {what}" for work in ("forward", "training") for what in ("ms", "quartiles", "share")]
+        told = ("ms", "quartiles", "share") if quartiles else ("ms", "share")
+        columns = [f"{work}, {what}" for work in ("forward", "training") for what in told]
         table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
         return table.reindex(columns=["M parameters", "GMAC", *columns, "MiB"]).sort_values("forward, ms")
 
+    def forward_rows(self) -> list[dict[str, Any]]:
+        """Those of forward passes of one clip of 16 frames."""
+        return [row for row in self.record["rows"] if row["group"] == ONE_CLIP and row["work"] == "forward"]
+
     def forwards(self) -> tuple[dict[str, tuple[float, float, float, float]], set[str]]:
         """What `plots.speeds` draws: milliseconds of every forward pass, the quickest first, and the library's own."""
-        rows = [row for row in self.record["rows"] if row["group"] == ONE_CLIP and row["work"] == "forward"]
+        rows = self.forward_rows()
         times: dict[str, tuple[float, float, float, float]] = {}
         for row in sorted(rows, key=lambda row: row["median"]):
             median, low, high = (1000 * row[key] for key in ("median", "low", "high"))

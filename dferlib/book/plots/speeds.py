@@ -9,13 +9,12 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from dferlib.book.plots.style import ACCENT, INK, SECOND, new_figure
 
 
-def speeds(times: dict[str, tuple[float, float, float, float]], own: Collection[str], words: tuple[str, str]) -> Figure:
+def speeds(times: dict[str, tuple[float, float, float, float]], own: Collection[str]) -> Figure:
     """A row a model on a logarithmic axis: a dot for its time, a tick for the least that it could be, a line between.
 
     Args:
         times: by name, in milliseconds: the median, the quartiles, and the least.
-        own: names of those that are drawn full; the others are hollow.
-        words: what the full and the hollow ones are.
+        own: names of the library's models, which are drawn full; those of others are hollow.
     """
     figure, axes = new_figure(7.4, 0.23 * len(times) + 1.0)
     panel, heights = axes[0, 0], np.arange(len(times))
@@ -23,7 +22,7 @@ def speeds(times: dict[str, tuple[float, float, float, float]], own: Collection[
     mine = np.array([name in own for name in times])
     panel.hlines(heights, least, median, color="#CCCCCC", lw=2, zorder=1)
     panel.plot(least, heights, "|", color=INK, ms=9, mew=1.6, label="at the rate of matrix products")
-    for chosen, colour, fill, word in ((mine, ACCENT, ACCENT, words[0]), (~mine, SECOND, "white", words[1])):
+    for chosen, colour, fill, word in ((mine, ACCENT, ACCENT, "dferlib"), (~mine, SECOND, "white", "others")):
         panel.hlines(heights[chosen], low[chosen], high[chosen], color=colour, lw=1.4, zorder=2)
         panel.plot(median[chosen], heights[chosen], "o", color=colour, mfc=fill, ms=5.5, zorder=3, label=word)
     panel.set_yticks(heights, list(times))
