@@ -48,17 +48,19 @@ def measure(device: torch.device, minutes: float) -> dict[str, Any]:
     comparison = Comparison(device)
     comparison.left_out += [{"what": package, "why": "it is not installed"} for package in missing]
     own = [one for one in contestants if one.whose == "dferlib"]
-    stages: dict[str, tuple[float, Callable[[float], Any]]] = {
+    in_turns: dict[str, tuple[float, Callable[[float], Any]]] = {
         name: (share, partial(comparison.run, name, entries)) for name, (share, entries) in groups(contestants).items()
     }
-    stages |= {
+    stages = {
+        "one clip": in_turns.pop("one clip"),
         "paths": (PATHS_SHARE, measure_paths),
         "attention": (GROWTH_SHARE, partial(grow, device)),
         "parts": (PARTS_SHARE, partial(measure_parts, own, comparison)),
+        **in_turns,  # last, because these leave out what there is no time for
     }
     found, shares = {}, sum(share for share, _ in stages.values())
     for name, (share, work) in stages.items():  # what one does not need is left to the others
-        seconds = (60 * minutes - (perf_counter() - begin)) * share / shares
+        seconds = max(0.0, 60 * minutes - (perf_counter() - begin)) * share / shares
         print(f"{name}: {seconds:.0f} s", flush=True)
         found[name] = work(seconds)
         shares -= share
