@@ -184,13 +184,11 @@ class Comparison:
 
 
 def pair_of(contestant: Contestant, frames: int, device: torch.device) -> tuple[nn.Module, nn.Module]:
-    """A model that is asked, and one that is taught; of dferlib's the second has the layout that it is trained in."""
+    """A model that is asked, and one with the same weights that is taught."""
     torch.manual_seed(0)
     asked = contestant.make(frames).to(device).eval()
-    if contestant.whose == "dferlib":
-        return asked, deepcopy(asked).to(memory_format=torch.channels_last).train()
     weights = [*asked.parameters(), *asked.buffers()]
-    return asked, deepcopy(asked, {id(one): one for one in weights}).train()  # no need to hold them twice
+    return asked, deepcopy(asked, {id(one): one for one in weights}).train()
 
 
 def clips_for(entry: Entry) -> Tensor:
