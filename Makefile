@@ -3,7 +3,7 @@
 #   make quick   run the tests that take seconds
 #   make test    run the code style and all tests that a change may break: units, notebooks, the site in a browser
 #   make thorough  run all tests there are: every record, every model at every size, every chapter two times
-#   make bench   measure speed and memory
+#   make bench   measure speed and memory beside other libraries: 15 minutes, on a machine that does nothing else
 #   make clean   remove what was built (not .venv, not the cached data)
 # WORKERS is how many processes share the tests, one core and up to 4 GB each: make test WORKERS=4
 # PYTHON chooses the interpreter that makes .venv: make book PYTHON=python3.12
@@ -14,6 +14,7 @@ WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BENCH := $(VENV)/bench
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -48,8 +49,17 @@ quick: $(STAMP)
 thorough: $(STAMP) lint
 	$(PYTEST) -m ""
 
-bench: $(STAMP)
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+# the libraries that are compared lie on top of .venv, not in it: torchmetrics imports transformers where it finds it,
+# and everything would start seconds later
+$(BENCH)/.installed: $(STAMP)
+	@$(BIN)/python -m venv --without-pip $(BENCH)
+	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+		> "$$($(BENCH)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/venv.pth"
+	$(BIN)/python -m pip --python $(BENCH)/bin/python install --constraint constraints.txt "dferlib[bench]"
+	@touch $@
+
+bench: $(BENCH)/.installed
+	@$(BENCH)/bin/python -m benchmarks
 
 clean:
 	rm -rf _build build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

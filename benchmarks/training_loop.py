@@ -1,6 +1,6 @@
 """What the training loop adds to the bare steps, how fast batches are made, and how long a book-scale epoch takes.
 
-python benchmarks/bench_training.py [MODEL]
+python -m benchmarks.training_loop [MODEL]          (stt if not given)
 
 The loop, the bare forward, backward and step, and the making of batches take turns on the same clips, who is first
 changes from round to round, and what is compared are the medians over pairs: a busy machine slows all of them. The loop

@@ -1,6 +1,6 @@
 """How many frames a second MakeFaces makes: end to end to disk, by stage, the compiled loops against those in torch.
 
-python benchmarks/bench_makefaces.py
+python -m benchmarks.rendering
 
 Rates are by the clock, of several runs the fastest and the median: measure on an idle machine. Milliseconds are
 processor time of one thread, which other work on the machine disturbs little.

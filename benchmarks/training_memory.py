@@ -1,6 +1,6 @@
 """How much memory it takes to train STT as its paper does: float32, bfloat16, with activation checkpointing or without.
 
-python benchmarks/bench_memory.py
+python -m benchmarks.training_memory
 
 The bytes are counted, not allocated (`dferlib.evidence.complexity.training_memory`), so this runs anywhere. How well
 the count fits is measured on a book-scale STT, by what a process really takes while it trains. Writes
@@ -27,6 +27,7 @@ from dferlib.training.recipes import recipe
 
 RECORD = Path(__file__).parents[1] / "results" / "memory" / "stt.json"
 MIB = 2**20
+KEYS = ("weights", "gradients", "states", "activations", "peak", "measured")
 CHECKED = 128  # clips a step of the book-scale model, so that what Python itself takes does not matter
 
 
@@ -73,9 +74,12 @@ def rows(name: str, scale: str, config: TrainConfig) -> list[dict[str, object]]:
     return found
 
 
-KEYS = ("weights", "gradients", "states", "activations", "peak", "measured")
-
-if __name__ == "__main__":
+def main() -> None:
+    """Count, measure and write the record."""
     table = rows("stt", "paper", recipe("stt", "paper")) + rows("stt", "book", TrainConfig(batch_size=CHECKED))
     with written_whole(RECORD) as path:
         path.write_text(json.dumps({"unit": "bytes", "torch": torch.__version__, "rows": table}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
 """How long `dferlib check-data` takes on a set of the size of DFEW, and what it spends the time on.
 
-python benchmarks/bench_check_data.py [CLIPS]          (12,000 if not given: half a million files, some 2 GB of disk)
+python -m benchmarks.check_data [CLIPS]          (12,000 if not given: half a million files, some 2 GB of disk)
 
 The tree is laid out as DFEW is: folders of numbered JPEG files of 224 x 224 pixels, five folds of lists, clips of 11 to
 847 frames, 50 on average. Its frames are noise, and neighbouring frames are one file under several names (hard

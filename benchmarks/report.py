@@ -1,0 +1,40 @@
+"""What `make bench` prints and draws: the tables of chapter 11, its chart, and the ratios."""
+
+from pathlib import Path
+
+from benchmarks.guard import Ratio
+from dferlib.book import plots
+from dferlib.book.speeds import Speeds
+
+
+def tables(speeds: Speeds) -> list[str]:
+    """Each table as text, under what it shows."""
+    shown = (
+        ("One clip of 16 frames; shares in percent of the rate of products; MiB to train", speeds.models(True), 1),
+        ("Other numbers of frames, and batches", speeds.other_sizes(), 1),
+        ("The powers of frames and places that the time of attention grows with", speeds.growth(), 2),
+        ("Local + global attention: by which factors it is cheaper than joint attention", speeds.saving(), 2),
+        ("Where the time of a forward pass goes", speeds.parts(), 0),
+    )
+    return [
+        f"{title}\n{table.to_string(float_format=f'{{:.{digits}f}}'.format, na_rep='-')}"
+        for title, table, digits in shown
+    ]
+
+
+def draw(speeds: Speeds, path: Path) -> None:
+    """The chart of chapter 11 as a file."""
+    plots.speeds(*speeds.forwards()).savefig(path)
+
+
+def verdicts(found: list[Ratio]) -> list[str]:
+    """A line for each ratio."""
+    lines = [f"{'ratio, turn by turn':42} {'now':>7} {'middle half':>16} {'accepted':>9}"]
+    for one in found:
+        now, middle, accepted = "-", "", "-"
+        if one.found:
+            now, middle = f"{one.found[0]:.2f}", "{1:.2f} to {2:.2f}".format(*one.found)
+        if one.accepted is not None:
+            accepted = f"{one.accepted:.2f}"
+        lines.append(f"{one.name:42} {now:>7} {middle:>16} {accepted:>9}  {one.verdict}")
+    return lines
