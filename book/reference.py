@@ -6,10 +6,14 @@ that `dferlib` itself has in place of `{{ names }}`. So a new module or a new na
 
 import importlib
 import pkgutil
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 
 import dferlib
 
@@ -63,9 +67,46 @@ def is_field(_app: Sphinx, _what: str, _name: str, value: Any, _skip: bool, _opt
     return True if type(value).__name__ == "_tuplegetter" else None
 
 
+def outdated(_: Sphinx, env: BuildEnvironment, *__: object) -> list[str]:
+    """The pages to read again where modules have come or gone; what changes within them Sphinx sees by itself."""
+    folder = Path(dferlib.__path__[0])
+    modules = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.py"))
+    before, env.dferlib_modules = getattr(env, "dferlib_modules", modules), modules  # type: ignore[attr-defined]
+    return [] if before == modules else [name for name in env.found_docs if Path(name).name.startswith("api")]
+
+
+@cache
+def titles(env: BuildEnvironment) -> dict[str, Any]:
+    """The tables of contents of all pages, with nothing left in them but titles of pages, and the pages below."""
+    found = {name: toc.deepcopy() for name, toc in env.tocs.items()}
+    for item in (item for toc in found.values() for item in toc if len(item) > 1):
+        if below := list(item.findall(addnodes.toctree)):
+            item[1][:] = below
+        else:
+            item.pop(1)
+    return found
+
+
+def slim_sidebar(app: Sphinx, _page: str, _template: str, context: dict[str, Any], _document: Any) -> None:
+    """Draw the sidebar from titles. Sphinx copies every name of the reference for every page, and throws them away."""
+    draw: Callable[..., str] = context["toctree"]
+
+    def drawn(**options: Any) -> str:
+        whole = app.env.tocs
+        app.env.tocs = titles(app.env)
+        try:
+            return draw(**options)
+        finally:
+            app.env.tocs = whole
+
+    context["toctree"] = drawn
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.connect("source-read", fill)
     app.connect("autodoc-process-docstring", whole_sentences, priority=100)  # before napoleon
     app.connect("autodoc-skip-member", is_field)
+    app.connect("env-get-outdated", outdated)
+    app.connect("html-page-context", slim_sidebar, priority=100)  # before the theme
     return {"parallel_read_safe": True, "parallel_write_safe": True}

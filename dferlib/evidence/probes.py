@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 from dferlib.data.table import ArraySource, ClipTable
 from dferlib.errors import InputError
+from dferlib.evidence.source import BEHAVIOUR, digest_of
 from dferlib.files import cache_dir, written_whole
 from dferlib.models import create_model, list_models
 from dferlib.training.checkpoints import save_model
@@ -51,11 +52,6 @@ SHIPPED = (None, "makefaces", "dlib")  # weights that need no download; a probe 
 # book's records torch 2.11 in place of 2.14 made 3e-6, and AVX2 in place of AVX-512 7e-5, in the network that rounds
 # worst. The least that a change which the tests make does to a record that it concerns is 5e-4.
 TOLERANCE = 3e-4
-# what a probe can depend on
-SOURCE = (
-    *("*.py", "data/**/*.py", "models/**/*.py", "models/**/*.safetensors", "training/**/*.py"),
-    *("evidence/probes.py", "evidence/probe_clips.npz"),
-)
 KEPT_SOURCES = 4  # versions of the library whose probes stay in the cache
 
 
@@ -251,13 +247,9 @@ def _cache_folder() -> Path:
 
     Found once: a process does not change its source.
     """
-    root, digest = Path(__file__).parents[1], hashlib.sha256()
-    for name in ("torch", "torchvision", "numpy", "lightning"):
-        digest.update(version(name).encode())
-    digest.update(platform.processor().encode() + platform.machine().encode())
-    for path in sorted(path for pattern in SOURCE for path in root.glob(pattern)):
-        digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
-    folder = cache_dir() / "probes" / digest.hexdigest()[:16]
+    packages = [version(name) for name in ("torch", "torchvision", "numpy", "lightning")]
+    made_by = [*packages, platform.processor(), platform.machine(), digest_of(BEHAVIOUR, Path(__file__).parents[1])]
+    folder = cache_dir() / "probes" / _digest(json.dumps(made_by).encode())
     others = sorted(folder.parent.glob("*"), key=lambda one: one.stat().st_mtime) if folder.parent.is_dir() else []
     for old in [other for other in others if other != folder][:-KEPT_SOURCES]:
         rmtree(old, ignore_errors=True)

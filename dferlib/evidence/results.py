@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import platform
+import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -67,6 +68,12 @@ class Run:
 
         It is "unknown" where the probe cannot be made, because weights that it starts from are not installed, say.
         """
+        sys.audit("dferlib.state", str(self.path), "")  # whoever builds the book wants to know which records it shows
+        found = self._state()
+        sys.audit("dferlib.state", str(self.path), found)
+        return found
+
+    def _state(self) -> str:
         from dferlib.evidence.probes import agree, probe
 
         try:

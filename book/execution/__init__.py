@@ -1,0 +1,110 @@
+"""Sphinx extension that runs the chapters whose outputs may be others now, and shows all with their outputs.
+
+A run notes what it depends on (`tracker`): files that it read or looked for, folders that it listed, functions of the
+library that it called, states of records that it asked for. Its outputs are kept in `_build/chapters`, with a digest of
+each of these (`needs`), and shown again as long as no digest changes. The others are run side by side (`running`).
+"""
+
+import json
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+
+from dferlib.devices import do_jobs, start_workers
+from execution.chapter import Chapter, stale
+from execution.needs import Present
+from execution.running import run, workers
+
+ROOT = Path(__file__).resolve().parents[2]
+CONSOLE = Console(highlight=False, soft_wrap=True)
+
+
+def is_quick() -> bool:
+    """Whether the chapters are to be short."""
+    return bool(int(os.environ.get("DFERLIB_QUICK", "0")))
+
+
+def chapter(app: Sphinx, document: str) -> Chapter | None:
+    """The chapter that a document is, if it is one."""
+    notebook = Path(app.env.doc2path(document))
+    folder = Path(app.outdir).parent / ("chapters_quick" if is_quick() else "chapters")
+    return Chapter(notebook, folder / f"{notebook.stem}.json") if notebook.suffix == ".ipynb" else None
+
+
+def states(records: list[Path]) -> list[str]:
+    """Whether records are current; see `dferlib.evidence.probes`."""
+    found: dict[Path, str] = {}
+    with start_workers(min(workers(), len(records)), script=False) as pool, CONSOLE.status("") as line:
+        for record, state in do_jobs(pool, state_of, partial(next, iter(records), None), workers()):
+            found[record] = state
+            line.update(f"{len(found)} of {len(records)} records looked at: are they current?")
+    return [found[record] for record in records]
+
+
+def state_of(record: Path) -> str:
+    """Whether a record is current."""
+    from dferlib.evidence.results import Run
+
+    return Run(record, json.loads(record.read_text())).state if record.is_file() else "missing"
+
+
+def refresh(app: Sphinx, env: BuildEnvironment, *_: object) -> list[str]:
+    """Run what must be run; the documents that show other outputs then."""
+    chapters = {one: name for name in sorted(env.found_docs) if (one := chapter(app, name))}
+    todo = stale(chapters, Present(ROOT, states))
+    CONSOLE.print(f"\n{len(chapters) - len(todo)} of {len(chapters)} chapters have their outputs.")
+    for one, reason in todo.items():
+        CONSOLE.print(f"{one.name} {reason}", markup=False)
+    if not todo:
+        return []
+    if any("MakeFaces(" in one.notebook.read_text() for one in todo):  # so that no two chapters make the same clips
+        make = [sys.executable, "-m", "dferlib.cli", "makefaces", "--size", "mini" if is_quick() else "book"]
+        subprocess.run(make, check=True)
+    CONSOLE.print(f"{len(todo)} are run, {workers()} at a time. Ctrl-C stops; what is done is not done again.")
+    failed = run(todo, lambda: Present(ROOT, states), workers(), CONSOLE)
+    if failed:
+        app.statuscode = 1
+        app.connect("build-finished", lambda *_: say(failed))
+    return [chapters[one] for one in todo]
+
+
+def say(failed: dict[str, str]) -> None:
+    """Say at the end which chapters did not run to theirs."""
+    for name, how in failed.items():
+        CONSOLE.print(f"{name} failed in {how}", style="red", markup=False)
+
+
+def fill(app: Sphinx, document: str, source: list[str]) -> None:
+    """Put the outputs into a chapter before it is read."""
+    one = chapter(app, document)
+    if one is not None and one.kept.is_file():
+        source[0] = one.filled(source[0])
+        app.env.note_dependency(os.path.relpath(one.kept, app.srcdir))
+
+
+def begin_anew_after_trouble(app: Sphinx) -> None:
+    """Forget what Sphinx knows of the pages if the last build was stopped or had warnings.
+
+    It would take pages for finished that were read and not written, and would not warn of the same thing again.
+    """
+    mark = Path(app.doctreedir) / "unfinished"
+    if mark.exists():
+        (mark.parent / "environment.pickle").unlink(missing_ok=True)
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+    app.connect("build-finished", lambda app, error: None if error or app._warncount else mark.unlink())
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Called by Sphinx."""
+    begin_anew_after_trouble(app)
+    app.parallel = workers()
+    app.connect("env-get-outdated", refresh)
+    app.connect("source-read", fill)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
