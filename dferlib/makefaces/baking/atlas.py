@@ -96,6 +96,7 @@ def openness(vertices: np.ndarray, triangles: np.ndarray, obstacles: np.ndarray)
 
 @cache
 def _compiled() -> Any:
+    assert njit is not None  # `openness` has said so
     return njit(_openness)  # takes seconds, so once a process
 
 
