@@ -15,8 +15,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH := $(VENV)/bench
-PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 20 --durations-min 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# some containers set it: then each of a hundred processes compiles the library anew
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := book
 .PHONY: book test lint quick thorough bench clean
@@ -35,7 +37,7 @@ book: $(STAMP)
 	@echo "The book is at $(CURDIR)/_build/html/index.html"
 
 test: $(STAMP) lint
-	$(PYTEST)
+	$(PYTEST) --junitxml _build/tests.xml
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
