@@ -75,6 +75,16 @@ def outdated(_: Sphinx, env: BuildEnvironment, *__: object) -> list[str]:
     return [] if before == modules else [name for name in env.found_docs if Path(name).name.startswith("api")]
 
 
+def forget_unused(_: Sphinx, env: BuildEnvironment) -> None:
+    """Show no source that nothing on a page comes from, of other libraries for one.
+
+    viewcode forgets it by itself, but only where pages are read one after the other.
+    """
+    sources = getattr(env, "_viewcode_modules", {})
+    for name in [name for name, entry in sources.items() if entry and not entry[2]]:
+        del sources[name]
+
+
 @cache
 def titles(env: BuildEnvironment) -> dict[str, Any]:
     """The tables of contents of all pages, with nothing left in them but titles of pages, and the pages below."""
@@ -108,5 +118,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", whole_sentences, priority=100)  # before napoleon
     app.connect("autodoc-skip-member", is_field)
     app.connect("env-get-outdated", outdated)
+    app.connect("env-updated", forget_unused)
     app.connect("html-page-context", slim_sidebar, priority=100)  # before the theme
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -105,6 +105,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     begin_anew_after_trouble(app)
     app.parallel = workers()
+    app.extensions["sphinx_multitoc_numbering"].parallel_read_safe = True  # it does not say so, but only acts later
     app.connect("env-get-outdated", refresh)
     app.connect("source-read", fill)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

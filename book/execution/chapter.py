@@ -48,23 +48,22 @@ class Chapter:
             return f"failed in {kept['failed']}"
         if kept["needs"]["cells"] != digest_of_code(json.loads(self.notebook.read_text())):
             return "has other code"
-        others = [
-            need for need in kept["needs"] if need not in ("cells", "behaviour") and not need.startswith("state ")
-        ]
-        return self._changed(others, present)
+        later = ("cells", "behaviour", "state")
+        return self._changed([need for need in kept["needs"] if need.split(" ")[0] not in later], present)
 
-    def why_run_for_states(self, present: Present) -> str:
-        """Which record has another state now, in words; "" if none has."""
-        kept = self.load()
-        records = [need for need in kept["needs"] if need.startswith("state ")]
-        if not records or kept["needs"]["behaviour"] == present.digest("behaviour"):
-            return ""
-        present.ask_states(records)
-        if found := self._changed(records, present):
-            return found
-        kept["needs"]["behaviour"] = present.digest("behaviour")  # so that nobody asks again
-        self.write(kept)
-        return ""
+    def states_to_ask(self, present: Present) -> list[str]:
+        """The states that may be others now."""
+        needs = self.load()["needs"]
+        states = [need for need in needs if need.startswith("state ")]
+        return states if states and needs["behaviour"] != present.digest("behaviour") else []
+
+    def why_run_for(self, states: list[str], present: Present) -> str:
+        """Which of these states is another now, in words; "" if none is."""
+        reason, kept = self._changed(states, present), self.load()
+        if states and not reason:
+            kept["needs"]["behaviour"] = present.digest("behaviour")  # so that nobody asks again
+            self.write(kept)
+        return reason
 
     def _changed(self, needs: list[str], present: Present) -> str:
         kept = self.load()["needs"]
@@ -97,8 +96,9 @@ def digest_of_code(notebook: dict[str, Any]) -> str:
 def stale(chapters: Iterable[Chapter], present: Present) -> dict[Chapter, str]:
     """The chapters that must be run, and why."""
     reasons = {chapter: chapter.why_run(present) for chapter in chapters}
-    same = [chapter for chapter, reason in reasons.items() if not reason]
-    reasons |= {chapter: chapter.why_run_for_states(present) for chapter in same}
+    asking = {chapter: chapter.states_to_ask(present) for chapter, reason in reasons.items() if not reason}
+    present.ask_states(state for states in asking.values() for state in states)  # all at once
+    reasons |= {chapter: chapter.why_run_for(states, present) for chapter, states in asking.items()}
     return {chapter: reason for chapter, reason in reasons.items() if reason}
 
 

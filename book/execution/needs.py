@@ -36,20 +36,17 @@ class Present:
         self.known: dict[str, str] = {}
 
     def ask_states(self, needs: Iterable[str]) -> None:
-        """Ask for all states among some needs at once: records of an old version of the code take a second each."""
-        new = sorted(need for need in needs if need.startswith("state ") and need not in self.known)
+        """Ask for several states at once: of an old version of the library each may take a second."""
+        new = sorted(set(needs) - set(self.known))
         if new:
             answers = self.states([self.root / need.removeprefix("state ") for need in new])
             self.known |= dict(zip(new, answers, strict=True))
 
     def digest(self, need: str) -> str:
-        """What a need is like now."""
+        """What a need is like now; a state must have been asked for."""
         if need not in self.known:
             kind, _, name = need.partition(" ")
-            if kind == "state":
-                self.ask_states([need])
-            else:
-                self.known[need] = getattr(self, f"_{kind}")(name)
+            self.known[need] = getattr(self, f"_{kind}")(name)
         return self.known[need]
 
     def edited_since(self, needs: Iterable[str], seconds: float) -> list[str]:

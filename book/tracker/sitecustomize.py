@@ -13,7 +13,6 @@ Paths are relative to the watched folder. What is not below it is not noted.
 """
 
 import ast
-import builtins
 import os
 import stat
 import sys
@@ -108,6 +107,9 @@ class Loader(SourceFileLoader):
             for part in ast.walk(call):
                 ast.copy_location(part, node.body[-1])
             node.body.insert(0 if ast.get_docstring(node, clean=False) is None else 1, call)
+        first = sum(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in tree.body)
+        first += ast.get_docstring(tree, clean=False) is not None
+        tree.body[first:first] = ast.parse(f"from {__name__} import called as __called__").body
         return compile(tree, self.path, "exec", dont_inherit=True)
 
 
@@ -124,7 +126,7 @@ class Finder:
         return spec
 
 
-builtins.__called__ = Called()  # type: ignore[attr-defined]  # where every module finds it
+called = Called()
 real_stat = os.stat
 for capabilities in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
     capabilities.add(noting_stat)
