@@ -82,12 +82,12 @@ class Comparison:
         self.half = torch.bfloat16 if self.device.type == "cuda" else torch.float32
         self.measure = stopwatch(self.device)
         self.product = Product(self.device, self.half)
-        self.best = take_turns({"": self.product}, 0.5, self.measure)[""].median
+        self.products = take_turns({"": self.product}, 0.5, self.measure)[""].seconds
 
     @property
     def rate(self) -> float:
-        """Floating-point operations a second in matrix products."""
-        return self.product.operations / self.best
+        """Floating-point operations a second in matrix products, of all that were timed."""
+        return self.product.operations / Timing(self.products).median
 
     def count(self, entries: Iterable[Entry]) -> None:
         """Count operations and memory of what has not been counted yet."""
@@ -112,12 +112,13 @@ class Comparison:
                 nets[key] = pair_of(entry.contestant, entry.frames, self.device)
             works[str(entry)] = self.work(entry, nets[key])
         found = take_turns(works, seconds, self.measure, progress=True)
+        self.products += found["product"].seconds
         for entry in kept:
             self.rows.append(self.row(name, entry, found[str(entry)], found["product"]))
 
     def fitting(self, entries: list[Entry], seconds: float) -> list[Entry]:
         """Those entries, in their order, that all repeats can be made of in so many seconds, and that memory holds."""
-        kept, left = [], seconds - (LEAST + 1) * self.best
+        kept, left = [], seconds - (LEAST + 1) * self.product.operations / self.rate
         free = psutil.virtual_memory().available
         if self.device.type == "cuda":
             free = torch.cuda.mem_get_info(self.device)[0]

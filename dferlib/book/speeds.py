@@ -49,7 +49,7 @@ class Speeds:
         copies = rates["copies"][max(rates["copies"], key=int)]
         return (
             f"{machine['processor']}, {machine['threads']} threads, torch {machine['versions']['torch']}, "
-            f"{machine['date']}: {rates['product'] / 1e9:.0f} GFLOP/s in products of large matrices, "
+            f"{machine['date'][:10]}: {rates['product'] / 1e9:.0f} GFLOP/s in products of large matrices, "
             f"{copies / 1e9:.1f} GB/s in large copies. Others had {100 * self.record['others']:.0f} % of the processor."
         )
 
