@@ -94,7 +94,7 @@ def nobody(_: list[Path]) -> list[str]:
 
 def run_in(root: Path, together: int = 1, names: Iterable[str] = CHAPTERS) -> tuple[dict[str, str], str]:
     said, chapters = StringIO(), [one for one in chapters_in(root) if one.name in names]
-    failed = run(chapters, lambda: Present(root, nobody), together, Console(file=said))
+    failed = run(chapters, lambda: Present(root, nobody), together, Console(file=said, width=200))
     return failed, said.getvalue()
 
 
@@ -192,8 +192,8 @@ def test_a_state_that_changes_concerns_who_asked_for_it(root: Path, monkeypatch:
 def test_it_says_what_it_does(done: tuple[Path, str]) -> None:
     lines = done[1].splitlines()
     assert {line for line in lines if "begins" in line} == {f"{name}: begins" for name in CHAPTERS}
-    assert "3 at a time" in lines[0] and "0 of 3 done, about 2 min left" in done[1]
-    assert "1 of 3 done, about" in done[1] and "2 of 3 done, about" in done[1] and lines[-1].endswith("(3 of 3 done)")
+    assert lines[0].startswith("3 at a time") and lines[-1].endswith("(3 of 3 done)")
+    assert all(f"{count} of 3 done, about" in done[1] for count in range(3))
 
 
 @pytest.mark.slow
