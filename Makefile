@@ -1,10 +1,10 @@
 # Every target sets up .venv by itself. A second call installs nothing, unless a file that names dependencies has changed.
-#   make book    build the book into _build/html
+#   make book    build the book into _build/html; run the chapters that have changed, or whose library or records have
 #   make quick   run the tests that take seconds
 #   make test    run the code style and all tests that a change may break: units, notebooks, the site in a browser
 #   make thorough  run all tests there are: every record, every model at every size, every chapter two times
 #   make bench   measure speed and memory beside other libraries: 15 minutes, on a machine that does nothing else
-#   make clean   remove what was built (not .venv, not the cached data)
+#   make clean   remove what was built, the outputs of the chapters, too (not .venv, not the cached data)
 # WORKERS is how many processes share the tests, one core and up to 4 GB each: make test WORKERS=4
 # PYTHON chooses the interpreter that makes .venv: make book PYTHON=python3.12
 
@@ -33,7 +33,7 @@ $(STAMP): requirements.txt constraints.txt pyproject.toml
 	@touch $@
 
 book: $(STAMP)
-	@$(BIN)/jupyter-book build . --all -W -n --keep-going
+	@$(BIN)/jupyter-book build . -W -n --keep-going
 	@echo "The book is at $(CURDIR)/_build/html/index.html"
 
 test: $(STAMP) lint

@@ -1,16 +1,21 @@
-"""Chapters as papermill runs them, each once: one test measures the run, and the site is built from what it leaves."""
+"""Chapters as the book runs them, each once: one test measures the run, and the site is built from what it leaves."""
 
 import json
 import subprocess
 import sys
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from filelock import FileLock
 
+from execution.chapter import Chapter, keep
+from execution.needs import Present
+from execution.running import command, environment
+
 ROOT = Path(__file__).parents[1]
+KEPT = "chapters_quick"  # the folder that the book looks for outputs in
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-PATIENCE = 900  # seconds for one cell, as in _config.yml
 
 # Runs a command and says what it used. A process of its own, because Linux counts the size of the process that starts
 # another one towards the peak of the new one, and pytest is large. The peak is in kilobytes, on macOS in bytes.
@@ -47,16 +52,15 @@ class Run:
 
 
 def papermill(notebook: Path, output: Path, **parameters: object) -> Run:
-    """Run a notebook where the book runs it, in its own folder, and measure it."""
-    command = [sys.executable, "-m", "papermill", "--cwd", str(notebook.parent), "-k", "python3", "--no-progress-bar"]
-    command += ["--execution-timeout", str(PATIENCE)]
-    for name, value in parameters.items():
-        command += ["-p", name, str(value)]
-    log, used, before = output.with_suffix(".log"), output.with_suffix(".used"), set(notebook.parent.iterdir())
+    """Run a notebook as the book runs it, in its own folder, and measure it."""
+    log, used, notes = (output.with_suffix(suffix) for suffix in (".log", ".used", ".notes"))
+    before = set(notebook.parent.iterdir())
+    given = [part for name, value in parameters.items() for part in ("-p", name, str(value))]
     with log.open("w") as file:
-        gauge = [sys.executable, "-c", GAUGE, str(used), *command, str(notebook), str(output)]
-        subprocess.run(gauge, stdin=subprocess.DEVNULL, stdout=file, stderr=file, check=True)
-    made = {output, log, used}
+        gauge = [sys.executable, "-c", GAUGE, str(used), *command(notebook, output), *given]
+        run = {"env": environment(ROOT, notes), "stdin": subprocess.DEVNULL, "stdout": file, "stderr": file}
+        subprocess.run(gauge, check=True, **run)
+    made = {output, log, used, notes}
     left = [path.name for path in set(notebook.parent.iterdir()) - before - made]
     return Run(str(output), log.read_text(), left=left, **json.loads(used.read_text()))
 
@@ -71,5 +75,9 @@ def quick_run(notebook: Path, shared: Path) -> Run:
     output, done = shared / notebook.name, shared / f"{notebook.stem}.json"
     with FileLock(shared / f"{notebook.stem}.lock"):
         if not done.exists():
-            done.write_text(json.dumps(asdict(papermill(notebook, output, QUICK=True))))
+            began, run = time.time(), papermill(notebook, output, QUICK=True)
+            if run.status == 0:
+                kept = shared / KEPT / f"{notebook.stem}.json"
+                keep(Chapter(notebook, kept), output, output.with_suffix(".notes"), began, Present(ROOT, lambda _: []))
+            done.write_text(json.dumps(asdict(run)))
         return Run(**json.loads(done.read_text()))

@@ -156,6 +156,14 @@ def test_nothing_is_loaded_from_elsewhere(html: Path) -> None:
                 if tag.search(path.read_text())}  # fmt: skip
 
 
+def test_a_second_build_finds_nothing_to_do(html: Path) -> None:
+    before = {path: path.stat().st_mtime for path in html.rglob("*.html")}
+    done = build(ROOT, html.parents[1], "-W", "-n", "--keep-going")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 added, 0 changed, 0 removed" in done.stdout
+    assert {path: path.stat().st_mtime for path in html.rglob("*.html")} == before
+
+
 @pytest.mark.parametrize("cell, expected", [("1 + 1", 0), ("1 / 0", 1)], ids=["good cell", "failing cell"])
 def test_failing_cell_fails_the_build(cell: str, expected: int, tmp_path: Path) -> None:
     source = tmp_path / "source"

@@ -59,14 +59,14 @@ def refresh(app: Sphinx, env: BuildEnvironment, *_: object) -> list[str]:
     chapters = {one: name for name in sorted(env.found_docs) if (one := chapter(app, name))}
     todo = stale(chapters, Present(ROOT, states))
     CONSOLE.print(f"\n{len(chapters) - len(todo)} of {len(chapters)} chapters have their outputs.")
-    for one, reason in todo.items():
-        CONSOLE.print(f"{one.name} {reason}", markup=False)
     if not todo:
         return []
+    for reason in dict.fromkeys(todo.values()):
+        names = ", ".join(one.name for one in todo if todo[one] == reason)
+        CONSOLE.print(f"To be run, because {reason}: {names}", markup=False)
     if any("MakeFaces(" in one.notebook.read_text() for one in todo):  # so that no two chapters make the same clips
         make = [sys.executable, "-m", "dferlib.cli", "makefaces", "--size", "mini" if is_quick() else "book"]
         subprocess.run(make, check=True)
-    CONSOLE.print(f"{len(todo)} are run, {workers()} at a time. Ctrl-C stops; what is done is not done again.")
     failed = run(todo, lambda: Present(ROOT, states), workers(), CONSOLE)
     if failed:
         app.statuscode = 1

@@ -43,11 +43,11 @@ class Chapter:
         """Why its outputs may be others now, in words; "" if they are the same. States of records are not looked at."""
         kept = self.load()
         if not kept["needs"]:
-            return "was not run yet"
+            return "it was not run yet"
         if kept["failed"]:
-            return f"failed in {kept['failed']}"
+            return f"it failed in {kept['failed']}"
         if kept["needs"]["cells"] != digest_of_code(json.loads(self.notebook.read_text())):
-            return "has other code"
+            return "its code has changed"
         later = ("cells", "behaviour", "state")
         return self._changed([need for need in kept["needs"] if need.split(" ")[0] not in later], present)
 
@@ -67,7 +67,7 @@ class Chapter:
 
     def _changed(self, needs: list[str], present: Present) -> str:
         kept = self.load()["needs"]
-        return next((f"depends on {in_words(need)}" for need in needs if present.digest(need) != kept[need]), "")
+        return next((f"{in_words(need)} has changed" for need in needs if present.digest(need) != kept[need]), "")
 
     def write(self, kept: dict[str, Any]) -> None:
         """Keep this instead."""

@@ -20,7 +20,7 @@ from tracker.definitions import WHOLE, functions
 
 MISSING = "missing"
 BUILT = ("_build", "__pycache__")
-WORDS = {"file": "{}", "list": "what is in {}", "code": "{}", "state": "the state of {}", "versions": "the packages"}
+WORDS = {"file": "{}", "list": "what is in {}", "code": "{}", "state": "the state of {}", "versions": "a package"}
 
 
 class Present:

@@ -100,6 +100,7 @@ def run(chapters: Iterable[Chapter], present: Callable[[], Present], together: i
         By name, what failed in those that did not run to their end.
     """
     board = Board(list(chapters), together, console)
+    console.print(f"{together} at a time. Ctrl-C stops; what is done is not done again. {board.rest([])}")
     waiting = sorted(board.expected, key=board.expected.__getitem__)
     running: list[Run] = []
     try:
@@ -138,6 +139,7 @@ class Board:
         name, self.taken[one.chapter] = one.chapter.name, one.seconds
         if failed:
             self.failed[name] = failed
+            self.expected[one.chapter] = one.seconds  # tells nothing of how fast the others are
         words = f"[red]failed[/red] after {span(one.seconds)}, {escape(failed)}" if failed else span(one.seconds)
         self.console.print(f"{name}: {words} ({self.rest([])})", soft_wrap=True)
 
