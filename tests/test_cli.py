@@ -345,17 +345,30 @@ def test_a_record_is_made_again_by_its_name(tiny_world, tmp_path, monkeypatch, c
 
 
 @pytest.mark.slow
-def test_bench_tells_cost_and_speed_and_refuses_what_it_does_not_know(capsys):
-    assert call("bench", "frame_average", "--rounds", "1", "--device", "cpu", "--set", "batch_size=2") == 0
-    shown = capsys.readouterr().out
+def test_bench_tells_cost_and_speed_and_refuses_what_it_does_not_know(capsys, monkeypatch):
+    monkeypatch.setattr("dferlib.evidence.speed.SIDES", {"cpu": 64})
+    monkeypatch.setattr("dferlib.models.list_models", lambda: ["single_frame", "frame_average"])
+    asked = ("--seconds", "1", "--device", "cpu", "--set", "batch_size=2")
+    assert call("bench", "frame_average", *asked) == 0
+    one = capsys.readouterr().out
+    assert call("bench", *asked) == 0
+    every = capsys.readouterr().out
     cost = complexity(create_model("frame_average"))
-    assert f"{cost.parameters:,} parameters, {cost.gmac:.3f} GMAC" in shown
-    words = [line.split() for line in shown.splitlines()]
-    for line in words[-2:]:  # "predicts R clips a second, M ms a batch", of two clips
-        rate, batch = (float(word) for word in line if word.replace(".", "").isdigit())
-        assert rate * batch == pytest.approx(2000, rel=0.05)
-    fails(capsys, "bench", "sst", words=["unknown model 'sst'", "stt"])
-    fails(capsys, "bench", "stt", "--set", "batch=3", words=["unknown setting 'batch'"])
+    for shown, models in ((one, 1), (every, 2)):
+        assert f"frame_average, book scale: {cost.parameters:,} parameters, {cost.gmac:.3f} GMAC" in shown
+        assert shown.count("memory to train batches of 2") == models
+        measured = [line.split() for line in shown.splitlines() if line.startswith(("predict ", "train "))]
+        assert [(words[0], words[1]) for words in measured] == [
+            ("predict", "1"),
+            ("predict", "2"),
+            ("train", "2"),
+        ] * models
+        for words in measured:  # work, clips, ms a clip, low to high, clips a second, share, repeats
+            took, low, high, rate = (float(words[k]) for k in (2, 3, 5, 6))
+            assert low <= took <= high and took * rate == pytest.approx(1000, rel=0.1)
+            assert int(words[-1]) >= 3
+    fails(capsys, "bench", "sst", words=["unknown model 'sst'", "frame_average"])
+    fails(capsys, "bench", "frame_average", "--set", "batch=3", words=["unknown setting 'batch'"])
 
 
 @pytest.mark.parametrize(
