@@ -164,17 +164,30 @@ def test_a_second_build_finds_nothing_to_do(html: Path) -> None:
     assert {path: path.stat().st_mtime for path in html.rglob("*.html")} == before
 
 
-@pytest.mark.parametrize("cell, expected", [("1 + 1", 0), ("1 / 0", 1)], ids=["good cell", "failing cell"])
-def test_failing_cell_fails_the_build(cell: str, expected: int, tmp_path: Path) -> None:
-    source = tmp_path / "source"
+def tiny_book(source: Path, cell: str, prose: str = "") -> None:
+    """A book of one page and one chapter."""
     source.mkdir()
     shutil.copy(ROOT / "_config.yml", source)
     (source / "book").symlink_to(ROOT / "book")
     (source / "_toc.yml").write_text("format: jb-book\nroot: start\nchapters:\n  - file: chapter\n")
-    (source / "start.md").write_text("# Start\n")
+    (source / "start.md").write_text(f"# Start\n\n{prose}\n")
     cells = [nbformat.v4.new_markdown_cell("# Chapter"), nbformat.v4.new_code_cell(cell)]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), source / "chapter.ipynb")
-    done = build(source, tmp_path)
+
+
+@pytest.mark.parametrize("cell, expected", [("1 + 1", 0), ("1 / 0", 1)], ids=["good cell", "failing cell"])
+def test_failing_cell_fails_the_build(cell: str, expected: int, tmp_path: Path) -> None:
+    tiny_book(tmp_path / "source", cell)
+    done = build(tmp_path / "source", tmp_path)
     assert min(done.returncode, 1) == expected, done.stdout + done.stderr
     assert ("ZeroDivisionError" in done.stdout + done.stderr) == bool(expected)
+
+
+def test_a_warning_is_given_again(tmp_path: Path) -> None:
+    """Though the page has not changed."""
+    tiny_book(tmp_path / "source", "1 + 1", "[A page](missing.md)")
+    first, second = (build(tmp_path / "source", tmp_path, "-W", "--keep-going") for _ in range(2))
+    assert first.returncode == second.returncode == 1
+    assert "missing.md" in first.stderr and "missing.md" in second.stderr
+    assert "1 of 1 chapters have their outputs" in second.stdout

@@ -104,7 +104,8 @@ def begin_anew_after_trouble(app: Sphinx) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     begin_anew_after_trouble(app)
-    app.parallel = workers()
+    if sys.platform == "linux":  # elsewhere a process with torch in it cannot be forked
+        app.parallel = workers()
     app.extensions["sphinx_multitoc_numbering"].parallel_read_safe = True  # it does not say so, but only acts later
     app.connect("env-get-outdated", refresh)
     app.connect("source-read", fill)

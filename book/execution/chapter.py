@@ -125,7 +125,7 @@ def keep(chapter: Chapter, output: Path, notes: Path, began: float, present: Pre
     needs |= dict.fromkeys(present.edited_since(found, began), "edited meanwhile")
     cells = [cell["outputs"] for cell in code_cells(notebook)]
     failed = failure(notebook) or trouble
-    seconds = round(time.time() - began, 1)
+    seconds = chapter.load()["seconds"] if failed else round(time.time() - began, 1)
     chapter.write({"needs": needs, "cells": cells, "seconds": seconds, "failed": failed})
     return failed
 
