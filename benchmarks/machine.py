@@ -61,7 +61,7 @@ class Others:
     """How much of the processor others have, from when this is made."""
 
     def __init__(self) -> None:
-        self.load = os.getloadavg()[0]
+        self.load = psutil.getloadavg()[0]
         self.begin = self._seconds()
 
     @staticmethod
