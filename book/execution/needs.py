@@ -79,9 +79,8 @@ class Present:
 
     def _versions(self, _: str) -> str:
         names = {re.split(r"[^\w.-]", wanted)[0] for wanted in requires("dferlib") or ()}
-        return ", ".join(
-            [f"Python {platform.python_version()}", *(f"{name} {installed(name)}" for name in sorted(names))]
-        )
+        found = (f"{name} {installed}" for name in sorted(names) if (installed := version_of(name)))
+        return ", ".join([f"Python {platform.python_version()}", *found])
 
 
 def in_words(need: str) -> str:
@@ -145,12 +144,12 @@ def parts(path: Path, _: int) -> dict[str, str]:
     return found
 
 
-def installed(name: str) -> str:
-    """The version of a package."""
+def version_of(name: str) -> str:
+    """The version of a package; "" if it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:
-        return MISSING
+        return ""
 
 
 def read_notes(path: Path, root: Path) -> dict[str, str]:
