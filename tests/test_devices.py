@@ -23,6 +23,7 @@ def given(jobs):
 
 
 def threads_of(_):
+    time.sleep(1)  # so that one process, ready first, cannot do all jobs before the other is
     return os.getpid(), torch.get_num_threads(), os.environ.get("CUDA_VISIBLE_DEVICES")
 
 

@@ -84,9 +84,9 @@ def test_two_processes_give_what_one_gives(shared, tmp_path, monkeypatch):
     for number in map(str, range(len(CASES))):
         one, two = tmp_path / number, shared / number
         histories = (json.loads((folder / "history.json").read_text())["epochs"] for folder in (one, two))
-        for single, shared in zip(*histories, strict=True):
+        for single, double in zip(*histories, strict=True):
             for key in ("train_loss", "train_accuracy", "val_uar", "val_war"):
-                assert shared[key] == pytest.approx(single[key], abs=1e-4), (number, key)
+                assert double[key] == pytest.approx(single[key], abs=1e-4), (number, key)
         alone = np.load(one / "found0.npz")
         for rank in range(2):  # each process has every clip once, in order, however uneven their shares
             found = np.load(two / f"found{rank}.npz")
