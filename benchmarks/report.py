@@ -10,7 +10,7 @@ from dferlib.book.speeds import Speeds
 def tables(speeds: Speeds) -> list[str]:
     """Each table as text, under what it shows."""
     shown = (
-        ("One clip of 16 frames; shares in percent of the rate of products; MiB to train", speeds.models(True), 1),
+        ("One clip of 16 frames; shares in percent of the rate of matrix products", speeds.models(True), 1),
         ("Other numbers of frames, and batches", speeds.other_sizes(), 1),
         ("The powers of frames and places that the time of attention grows with", speeds.growth(), 2),
         ("Local + global attention: by which factors it is cheaper than joint attention", speeds.saving(), 2),

@@ -307,6 +307,8 @@ def test_the_record_becomes_tables(tmp_path):
     assert speeds.parts().loc[("stt", "pooling"), "% of the best"] == 50
     with pytest.raises(InputError):
         Speeds.load(tmp_path, "cuda")
+    drifting = slower(made_up(), ("stt", "forward"), [1, 1, 3, 3])  # in the last two turns it was slow alone
+    assert Speeds(drifting).ratio("stt", "logo_former") == pytest.approx(2)
 
 
 def test_the_chart_has_a_dot_and_a_tick_for_each_model():

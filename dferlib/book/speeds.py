@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dferlib.errors import InputError
@@ -59,12 +60,14 @@ class Speeds:
         return next((row for row in rows if (row["model"], row["work"]) == (model, work)), None)
 
     def ratio(self, model: str, other: str, work: str = "forward") -> float | None:
-        """The time of a model in parts of another's, if both were measured."""
+        """The time of a model in parts of another's, if both were measured: the median over the turns."""
         rows = self.row(model, work), self.row(other, work)
-        return rows[0]["median"] / rows[1]["median"] if rows[0] and rows[1] else None
+        if not (rows[0] and rows[1]):
+            return None
+        return float(np.median(np.divide(rows[0]["seconds"], rows[1]["seconds"])))
 
     def finding(self) -> str:
-        """What stands out, in sentences."""
+        """What stands out, a line for each."""
         said = []
         for model, other, words in COMPARED:
             ratio = self.ratio(model, other)
@@ -79,7 +82,7 @@ class Speeds:
         if others:
             last = min(others, key=others.__getitem__)
             said.append(f"the farthest from it is {last} with {100 * others[last]:.0f} %")
-        return "; ".join(said) + "."
+        return "\n".join(said)
 
     def models(self, quartiles: bool = False) -> pd.DataFrame:
         """A row a model, with one clip of 16 frames: the quickest first.
@@ -94,7 +97,7 @@ class Speeds:
         for row in self.record["rows"]:
             if row["group"] == ONE_CLIP:
                 one, work = rows.setdefault(row["model"], {}), row["work"]
-                one |= {"M parameters": row["parameters"] / 1e6, "MiB": row["peak"] / MIB}
+                one |= {"M parameters": row["parameters"] / 1e6, "training, MiB": row["peak"] / MIB}
                 if work == "forward":
                     one["GMAC"] = row["operations"] / 2e9
                 one |= {f"{work}, ms": 1000 * row["median"], f"{work}, share": 100 * row["share"]}
@@ -102,7 +105,7 @@ class Speeds:
         told = ("ms", "quartiles", "share") if quartiles else ("ms", "share")
         columns = [f"{work}, {what}" for work in ("forward", "training") for what in told]
         table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
-        return table.reindex(columns=["M parameters", "GMAC", *columns, "MiB"]).sort_values("forward, ms")
+        return table.reindex(columns=["M parameters", "GMAC", *columns, "training, MiB"]).sort_values("forward, ms")
 
     def forward_rows(self) -> list[dict[str, Any]]:
         """Those of forward passes of one clip of 16 frames."""
