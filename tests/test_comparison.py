@@ -357,7 +357,8 @@ def test_the_records_of_the_tree_are_what_the_chapter_reads(path):
     assert set(NEEDED[:5]) <= set(speeds.models().index)
     assert (speeds.models()["forward, share"].dropna() > 0).all()
     assert not speeds.growth().isna().any(axis=None)
-    assert len(speeds.saving()) and len(speeds.parts()) and str(speeds)
+    speeds.parts()  # for which there may have been no time
+    assert len(speeds.saving()) and str(speeds) and speeds.finding()
     for row in speeds.record["rows"]:
         assert len(row["seconds"]) == row["repeats"] >= speed.LEAST
         assert row["low"] <= row["median"] <= row["high"]
