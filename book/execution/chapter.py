@@ -1,6 +1,7 @@
 """A chapter and the outputs that are kept of it."""
 
 import json
+import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -119,6 +120,7 @@ def keep(chapter: Chapter, output: Path, notes: Path, began: float, present: Pre
     """
     notebook = json.loads(output.read_text())
     found = read_notes(notes, present.root)
+    found.pop(f"list {os.path.relpath(chapter.notebook.parent, present.root)}", None)  # Python looks there for modules
     needs = {"cells": digest_of_code(notebook)}
     needs |= {need: present.digest(need) for need in ("versions", "behaviour")}
     needs |= {need: state or present.digest(need) for need, state in found.items()}

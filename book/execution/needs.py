@@ -51,8 +51,13 @@ class Present:
 
     def edited_since(self, needs: Iterable[str], seconds: float) -> list[str]:
         """Those that were changed after a time, in seconds since the epoch."""
-        paths = {need: self.root / need.partition(" ")[2].partition(":")[0] for need in needs}
-        return [need for need, path in paths.items() if path.is_file() and path.stat().st_mtime > seconds]
+        return [need for need in needs if self._edited(need) > seconds]
+
+    def _edited(self, need: str) -> float:
+        kind, _, name = need.partition(" ")
+        path = self.root / name.partition(":")[0]
+        some = files(path) if kind == "code" and path.is_dir() else [path]
+        return max((one.stat().st_mtime for one in some if one.exists()), default=0.0)
 
     def _file(self, name: str) -> str:
         path = self.root / name
