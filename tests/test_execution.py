@@ -232,7 +232,9 @@ def test_what_is_edited_during_a_run_counts_as_other(name: str, root: Path) -> N
 def test_it_can_be_stopped_and_goes_on(root: Path) -> None:
     shutil.rmtree(root / "_build")
     write_chapter(root, "asks", ["import time\ntime.sleep(600)"])
-    code = "import sys, test_execution as t; from pathlib import Path; t.run_in(Path(sys.argv[1]), 2)"
+    # the tests may run where Ctrl-C is ignored, as it is in what a script starts with &
+    code = "import signal, sys, test_execution; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code += "; test_execution.run_in(test_execution.Path(sys.argv[1]), 2)"
     paths = [root, Path(__file__).parent, Path(__file__).parents[1] / "book", Path(__file__).parents[1]]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
     process = subprocess.Popen([sys.executable, "-c", code, str(root)], env=environment, stderr=subprocess.PIPE)

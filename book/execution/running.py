@@ -73,7 +73,7 @@ class Run:
 
     def stop(self) -> None:
         """End it and its kernel."""
-        os.killpg(self.process.pid, signal.SIGINT)
+        os.killpg(self.process.pid, signal.SIGTERM)
         try:
             self.process.wait(GRACE)
         except subprocess.TimeoutExpired:
