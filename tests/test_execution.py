@@ -240,11 +240,11 @@ def test_it_can_be_stopped_and_goes_on(root: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", code, str(root)], env=environment, stderr=subprocess.PIPE)
     others = [one for one in chapters_in(root) if one.name != "asks"]
     deadline = time.monotonic() + 120
-    while not all(one.kept.is_file() for one in others):
+    began: list[psutil.Process] = []
+    while not (began and all(one.kept.is_file() for one in others)):  # the long one may be the last to begin
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
-    began = psutil.Process(process.pid).children(recursive=True)
-    assert began
+        began = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
     assert b"KeyboardInterrupt" in process.communicate(timeout=30)[1]
     left = psutil.wait_procs(began, timeout=30)[1]
