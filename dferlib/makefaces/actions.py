@@ -49,12 +49,30 @@ VARIANTS: dict[str, list[dict[str, float]]] = {
         {"AU6": 1.0, "AU12": 0.85, "AU25": 0.85, "AU10": 0.3, "AU26": 0.35},
         {"AU6": 1.0, "AU12": 1.0, "AU25": 0.85, "AU10": 0.5, "AU26": 0.5},
         {"AU6": 0.8, "AU12": 0.9},
+        # polite: the mouth smiles more than the eyes
+        {"AU6": 0.3, "AU12": 0.85, "AU25": 0.7, "AU10": 0.25},
+        {"AU6": 0.4, "AU12": 0.85},
+        # laughing, with the eyes squeezed
+        {"AU6": 1.0, "AU7": 0.5, "AU12": 0.95, "AU25": 1.0, "AU26": 0.75, "AU43": 0.4},
     ],
     # the brows must slant: a strong AU4 would pull them level again and make sadness look like anger
     "sadness": [
         {"AU1": 1.0, "AU4": 0.3, "AU15": 0.9, "AU43": 0.35},
         {"AU1": 1.0, "AU4": 0.35, "AU15": 0.75, "AU17": 0.85, "AU7": 0.35, "AU20": 0.2},
         {"AU1": 1.0, "AU4": 0.2, "AU15": 0.9, "AU17": 0.6, "AU43": 0.3},
+        # crying: everything round the eyes and the mouth draws together, and the brows still slant
+        {"AU1": 0.9, "AU4": 0.6, "AU6": 0.6, "AU7": 0.6, "AU43": 0.5, "AU15": 0.7, "AU17": 0.8, "AU20": 0.3},
+        {
+            "AU1": 0.8,
+            "AU4": 0.7,
+            "AU6": 0.8,
+            "AU7": 0.7,
+            "AU43": 0.6,
+            "AU10": 0.35,
+            "AU15": 0.6,
+            "AU20": 0.6,
+            "AU25": 0.6,
+        },
     ],
     "anger": [
         {"AU4": 1.0, "AU5": 0.75, "AU7": 0.5, "AU10": 0.65, "AU25": 1.0, "AU26": 0.55, "AU9": 0.25, "AU20": 0.3},
@@ -82,6 +100,8 @@ VARIANTS: dict[str, list[dict[str, float]]] = {
         {"AU12": 0.5, "AU14": 1.0, "AU10": 0.4, "AU7": 0.3},
     ],
 }
+# chance of tears in a clip: people cry when they are sad, and some laugh until they do
+TEARS = {"sadness": 0.35, "happiness": 0.07, "fear": 0.07, "anger": 0.05}
 # units that contempt shows on one side of the face only
 ONE_SIDED = ("AU10", "AU12", "AU14")
 

@@ -1,9 +1,9 @@
-"""What the camera and the file do to the frames: smear, blur, few pixels, noise, compression, lost frames.
+"""What the camera and the file do to the frames: smear, blur, few pixels, noise, tone, compression, lost frames.
 
 The steps follow the light's way through a real chain. While the shutter is open the camera moves (smear) and the lens
 is out of focus (blur). The sensor may have fewer pixels than the frame (shrink) and adds noise. The codec compresses
 what the sensor gave, the player enlarges it again, and a frame that got lost on the way shows the one before it once
-more.
+more. In between, the camera develops what the sensor gave: it sharpens, and has its own idea of contrast and colour.
 """
 
 import io
@@ -21,6 +21,8 @@ READ_NOISE = 0.02  # the light, white being 1, at which shot noise is as strong 
 DARK = 0.25  # darker values get the noise of this one: cameras smooth the dark, or dark faces would drown in noise
 COARSE_AT = 0.08  # noise this strong is smoothed over its neighbours completely, as cameras do in the dark
 CODES = 255  # the largest value of a byte
+SHARPEN_WIDTH = 1 / 64  # of the side: the standard deviation of the blur that sharpening takes away
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # shares of red, green and blue in a grey value
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,11 @@ class CameraStrengths:
         quality: range of the JPEG quality, 1 to 100, or None for no compression.
         shrink: range of how many times fewer pixels a side the sensor has than the frame.
         dropped: chance of each frame but the first to get lost.
+        sharpen: range of how much of the difference from a blurred frame is added to it.
+        contrast: range of the factor on the distance of each value from the clip's mean.
+        gamma: range of the exponent of every value.
+        saturation: range of the factor on the distance of each value from grey.
+        grey: chance that the clip has no colour.
     """
 
     blur: tuple[float, float] = (0.0, 0.0)
@@ -42,6 +49,11 @@ class CameraStrengths:
     quality: tuple[int, int] | None = None
     shrink: tuple[float, float] = (1.0, 1.0)
     dropped: float = 0.0
+    sharpen: tuple[float, float] = (0.0, 0.0)
+    contrast: tuple[float, float] = (1.0, 1.0)
+    gamma: tuple[float, float] = (1.0, 1.0)
+    saturation: tuple[float, float] = (1.0, 1.0)
+    grey: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +67,7 @@ class Camera:
         quality: JPEG quality, 1 to 100, or None for no compression.
         shrink: how many times fewer pixels a side the sensor has than the frame.
         dropped: (F,) bool, frames that show the one before them.
+        sharpen, contrast, gamma, saturation: see `CameraStrengths`; a saturation of 0 is a grey clip.
     """
 
     blur: float
@@ -63,6 +76,10 @@ class Camera:
     quality: int | None
     shrink: float
     dropped: np.ndarray
+    sharpen: float = 0.0
+    contrast: float = 1.0
+    gamma: float = 1.0
+    saturation: float = 1.0
 
     @property
     def shown(self) -> np.ndarray:
@@ -90,6 +107,12 @@ def sample_camera(strengths: CameraStrengths, frames: int, size: int, rng: np.ra
     if strengths.quality is not None:
         low, high = strengths.quality
         quality = round(low + best * (high - low))
+    sharpen, contrast, gamma, saturation = (
+        rng.uniform(*bounds)
+        for bounds in (strengths.sharpen, strengths.contrast, strengths.gamma, strengths.saturation)
+    )
+    if rng.random() < strengths.grey:
+        saturation = 0.0
     return Camera(
         blur=blur * size,
         smear=shake * strengths.smear * size,
@@ -97,6 +120,10 @@ def sample_camera(strengths: CameraStrengths, frames: int, size: int, rng: np.ra
         quality=quality,
         shrink=shrink,
         dropped=lost,
+        sharpen=sharpen,
+        contrast=contrast,
+        gamma=gamma,
+        saturation=saturation,
     )
 
 
@@ -119,7 +146,7 @@ def apply_camera(frames: Tensor, camera: Camera, rng: np.random.Generator) -> Te
     small = max(1, round(size / camera.shrink))
     if small < size:
         seen = F.interpolate(torch.from_numpy(seen), (small, small), mode="bilinear", antialias=True).numpy()
-    seen = _noisy(seen, camera.noise, rng)
+    seen = _developed(_noisy(seen, camera.noise, rng), camera)
     coded = (seen.clip(0, 1) * CODES).round().astype(np.uint8)
     if camera.quality is not None:
         coded = np.stack([_compressed(frame, camera.quality) for frame in coded])
@@ -184,6 +211,23 @@ def _grain(shape: tuple[int, ...], coarse: float, rng: np.random.Generator) -> n
     share = coarse / 9
     variance = (1 - coarse + share) ** 2 + 8 * share**2
     return (white[..., 1:-1, 1:-1] * np.float32(1 - coarse) + box * np.float32(share)) / np.float32(variance**0.5)
+
+
+def _developed(seen: np.ndarray, camera: Camera) -> np.ndarray:
+    """Change sharpness, tone and colour of frames (F, 3, S, S), as one camera does in all frames of a clip."""
+    if camera.sharpen > 0:
+        width = SHARPEN_WIDTH * seen.shape[-1]
+        soft = gaussian_filter1d(gaussian_filter1d(seen, width, -1, truncate=3), width, -2, truncate=3)
+        seen = seen + np.float32(camera.sharpen) * (seen - soft)
+    if camera.gamma != 1:
+        seen = seen.clip(0, 1) ** np.float32(camera.gamma)
+    if camera.saturation != 1:
+        grey = np.tensordot(LUMA, seen, (0, 1))[:, None]
+        seen = grey + np.float32(camera.saturation) * (seen - grey)
+    if camera.contrast != 1:
+        middle = seen.mean()
+        seen = middle + np.float32(camera.contrast) * (seen - middle)
+    return seen
 
 
 def _compressed(frame: np.ndarray, quality: int) -> np.ndarray:

@@ -21,11 +21,16 @@ CLIP_FACTS = (
     "talking",
     "movements",
     "blinks",
+    "tears",
     "in_front",
     "blur",
     "noise",
     "quality",
     "shrink",
+    "sharpen",
+    "contrast",
+    "gamma",
+    "saturation",
 )
 FRAME_FACTS = (
     *("units", "expression", "earlier", "phase", "pose", "gaze", "landmarks"),

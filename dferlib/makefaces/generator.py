@@ -37,6 +37,7 @@ FRAMES_A_PROCESS = 1500  # a process that begins, imports and loads the head tak
 HALF_WIDTH = 0.085  # metres from the middle of the frame to its edge: a tight crop, as the papers' sets have
 TURN, SWAY = (0.17, 0.07, 0.04), (0.08, 0.05, 0.035)  # radians of yaw, pitch, roll: between clips and within one
 LARGEST_TURN = 0.6
+LOWERED, TILTED = (0.12, 0.35), (0.08, 0.22)  # radians: pitch and roll of a head that hangs
 MOTION_UNIT = 1e-4  # metres: motion maps are stored in tenths of a millimetre
 
 
@@ -47,7 +48,7 @@ def source_hash() -> str:
     folder = Path(__file__).parent
     for item in sorted(folder.rglob("*")):
         where = item.relative_to(folder)
-        if item.suffix in (".py", ".npz") and where.parts[0] != "baking":  # whose result is among the assets
+        if item.suffix in (".py", ".npz") and where.parts[0] not in ("baking", "realism"):  # their results are assets
             digest.update(where.as_posix().encode() + item.read_bytes())
     return digest.hexdigest()[:10]
 
@@ -66,6 +67,9 @@ def sample_pose(frames: int, knobs: Knobs, rng: np.random.Generator) -> np.ndarr
     """(F, 3) yaw, pitch and roll in radians: how the head is held, and how it moves meanwhile."""
     t = np.linspace(0, 1, frames)[:, None]
     held = rng.normal(0, TURN) * knobs.turn
+    lowered, tilted, side = rng.uniform(*LOWERED), rng.uniform(*TILTED), rng.choice([-1, 1])
+    if rng.random() < knobs.hanging:
+        held += (0, lowered, side * tilted)
     sway = rng.normal(0, SWAY) * knobs.sway * np.sin(t * rng.uniform(2, 7, 3) + rng.uniform(0, 6, 3))
     return np.clip(held + sway, -LARGEST_TURN, LARGEST_TURN).astype(np.float32)
 
@@ -77,6 +81,7 @@ def render_clip(
     knobs: Knobs,
     rng: np.random.Generator,
     half_width: float = HALF_WIDTH,
+    tears: float = 0.0,
 ) -> tuple[np.ndarray, dict[str, np.ndarray | float | str]]:
     """Render one clip of a person: light, framing, what comes in front of the face, the camera and its file.
 
@@ -87,6 +92,7 @@ def render_clip(
         knobs: how hard.
         rng: the source of every draw.
         half_width: metres on the face from the middle of the frame to its edge.
+        tears: how wet the cheeks are, 0 to 1.
 
     Returns:
         (F, 3, S, S) uint8, and what is true of it, see `MakeFaces.truth`.
@@ -97,7 +103,7 @@ def render_clip(
     from dferlib.makefaces.scene import sample_scene
 
     scene = sample_scene(rng, len(pose), actor.size, half_width, misaligned=knobs.misaligned, flicker=knobs.flicker)
-    done = actor.render(weights, pose, scene)
+    done = actor.render(weights, pose, scene, tears)
     frames, hidden = done.frames, torch.zeros_like(done.face)
     kind = sample_occluder_kind(knobs, rng)
     if kind in possible_kinds(actor.person):
@@ -141,6 +147,7 @@ def camera_truth(camera: Camera) -> dict[str, np.ndarray | float]:
         "quality": 100.0 if camera.quality is None else float(camera.quality),
         "shrink": camera.shrink,
         "dropped": camera.dropped,
+        **{name: getattr(camera, name) for name in ("sharpen", "contrast", "gamma", "saturation")},
     }
 
 
@@ -168,7 +175,8 @@ def make_clip(
     """
     performance = sample_performance(version, label, rng)
     pose = sample_pose(version.spec.frames, version.knobs, rng)
-    frames, seen = render_clip(actor, shape_weights(performance, actor.action_index), pose, version.knobs, rng)
+    weights = shape_weights(performance, actor.action_index)
+    frames, seen = render_clip(actor, weights, pose, version.knobs, rng, tears=performance.tears)
     return frames, {**vars(performance), **seen}
 
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dferlib.makefaces.proportions import draw_shape
+
 ANCESTRIES = ("african", "asian", "caucasian")
-AGES = ("child", "young", "old")  # the corners of the mesh's age axis, at 1/3, 2/3 and 1
-WEIGHTS = ("minweight", "averageweight", "maxweight")
 
 # colours are linear RGB reflectances
 SKIN_TONES = np.array(
@@ -37,12 +37,6 @@ EYE_COLOURS = np.array(
 )
 LIPSTICKS = np.array([[0.55, 0.06, 0.08], [0.5, 0.12, 0.16], [0.42, 0.05, 0.14]])
 
-# local changes that move whole parts sideways or pull the neck about: they make monsters, not people
-_LEFT_OUT = (
-    *("head-trans", "neck-trans", "neck-double", "nose-trans-out", "nose-trans-in"),
-    *("mouth-trans-out", "mouth-trans-in", "mouth-trans-forward", "mouth-trans-backward"),
-)
-
 
 @dataclass(frozen=True)
 class Identity:
@@ -68,6 +62,7 @@ class Identity:
     moustache: bool
     brow_density: float
     brow_width: float
+    lash_density: float
     lipstick: float
     lip_colour: np.ndarray
     lip_tone: float
@@ -105,51 +100,12 @@ class Identity:
         }
 
 
-def _tent(x: float, centre: float, width: float) -> float:
-    return max(0.0, 1 - abs(x - centre) / width)
-
-
-def _shape(
-    names: tuple[str, ...], female: float, age: float, weight: float, ancestry: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    """Weights of the identity shapes: a blend of the corner bodies, plus signed local changes, alike left and right."""
-    sex = {"male": 1 - female, "female": female}
-    ages = {name: _tent(age, (i + 1) / 3, 1 / 3) for i, name in enumerate(AGES)}
-    heavy = {name: _tent(weight, i / 2, 1 / 2) for i, name in enumerate(WEIGHTS)}
-    share = dict(zip(ANCESTRIES, ancestry, strict=True))
-    out = np.zeros(len(names), dtype=np.float32)
-    amount: dict[str, float] = {}  # of each kind of change
-    ends: dict[str, list[str]] = {}  # its two directions, in the order met
-    for k, name in enumerate(names):
-        kind, rest = name[:2], name[2:]
-        if kind == "u:":
-            s, a, w = rest.split("-")
-            out[k] = sex[s] * ages[a] * heavy[w]
-        elif kind == "r:":
-            r, s, a = rest.split("-")
-            out[k] = share[r] * sex[s] * ages[a]
-        elif kind == "l:":
-            change = rest.removeprefix("l-").removeprefix("r-")
-            if change.startswith(_LEFT_OUT):
-                continue
-            stem, end = change.rsplit("-", 1)
-            if stem not in amount:
-                # larger spreads give caricatures
-                amount[stem] = rng.normal(0, 0.26 if stem.startswith(("head", "chin", "ear")) else 0.19)
-                ends[stem] = []
-            if end not in ends[stem]:
-                ends[stem].append(end)
-            sign = 1 if ends[stem].index(end) == 0 else -1
-            out[k] = np.clip(sign * amount[stem], 0, 0.75)
-    return out
-
-
 def _hair_colours(tone: float, old: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """(3,) the colour of the hair and (3,) of the brows, which grey later and are seldom fair."""
     chances = [0.32, 0.26, 0.16, 0.10, 0.10, 0.06] if tone < 0.45 else [0.82, 0.18, 0, 0, 0, 0]
     hair = HAIR_COLOURS[rng.choice(6, p=chances)] * rng.uniform(0.8, 1.25)
     grey = float(np.clip(rng.normal(1.3 * old - 0.45, 0.25), 0, 1)) if old > 0.3 else 0.0
-    brows = hair * (0.75 if hair[0] < 0.3 else 0.5)
+    brows = hair * (0.4 if hair[0] < 0.3 else 0.28)
     return hair + (GREY * rng.uniform(0.6, 1.3) - hair) * grey, brows + (0.5 * GREY - brows) * 0.4 * grey
 
 
@@ -164,7 +120,7 @@ def sample_identity(rng: np.random.Generator, shape_names: tuple[str, ...]) -> I
     female = 0.5 + 0.5 * np.sign(lean) * abs(lean) ** 0.35  # mostly clearly one or the other
     age, weight = rng.uniform(0.55, 1.0), float(np.clip(rng.normal(0.5, 0.2), 0, 1))
     ancestry = rng.dirichlet([0.55] * 3)
-    shape = _shape(shape_names, female, age, weight, ancestry, rng)
+    shape = draw_shape(shape_names, female, age, weight, ancestry, rng)
     male, old = female < 0.5, max(0.0, (age - 0.66) * 3)
     tone = float(np.clip(ancestry @ np.array([0.80, 0.34, 0.20]) + rng.normal(0, 0.12), 0.02, 1))
     hair, brows = _hair_colours(tone, old, rng)
@@ -192,8 +148,9 @@ def sample_identity(rng: np.random.Generator, shape_names: tuple[str, ...]) -> I
         hair_wave=rng.uniform(0, 1),
         beard=beard,
         moustache=bool(rng.random() < (0.85 if beard > 0.5 else 0.5)),
-        brow_density=rng.uniform(0.7, 1.05),
+        brow_density=rng.uniform(0.8, 1.1),
         brow_width=rng.uniform(0.75, 1.35) if male else rng.uniform(0.5, 1.0),
+        lash_density=rng.uniform(0.5, 0.9) if male else rng.uniform(0.65, 1.0),
         lipstick=rng.uniform(0.3, 0.9) if not male and rng.random() < 0.45 else 0.0,
         lip_colour=LIPSTICKS[rng.integers(3)],
         lip_tone=rng.uniform(0.6, 1.2),

@@ -21,6 +21,7 @@ class Knobs:
         talking: share in which the person talks, whatever the class.
         turn: factor on how far heads are turned.
         sway: factor on how far they move within a clip.
+        hanging: share in which the head is lowered and tilted, whatever the class.
         misaligned: spread of the crop's error in metres on the face.
         flicker: how much the light changes within a clip, 0 to 1.
         glasses: share in which the person wears glasses.
@@ -36,6 +37,7 @@ class Knobs:
     talking: float = 0.6
     turn: float = 1.0
     sway: float = 1.0
+    hanging: float = 0.0
     misaligned: float = 0.003
     flicker: float = 0.0
     glasses: float = 0.0
@@ -48,8 +50,9 @@ class Knobs:
 DIFFICULTIES = {
     "easy": Knobs(intensity=(0.6, 1.0), movements=0.5, talking=0.4, turn=0.8, sway=0.8),
     "standard": Knobs(
-        intensity=(0.4, 0.9),
+        intensity=(0.35, 0.9),
         carry_over=0.3,
+        hanging=0.12,
         sway=1.25,
         flicker=0.25,
         glasses=0.2,
@@ -57,7 +60,17 @@ DIFFICULTIES = {
         hand=0.08,
         hair=0.08,
         camera=CameraStrengths(
-            blur=(0, 0.007), smear=0.01, noise=(0.005, 0.03), quality=(50, 95), shrink=(1, 1.25), dropped=0.03
+            blur=(0, 0.007),
+            smear=0.01,
+            noise=(0.005, 0.03),
+            quality=(50, 95),
+            shrink=(1, 1.25),
+            dropped=0.03,
+            sharpen=(0.2, 1.8),
+            contrast=(0.75, 1.2),
+            gamma=(0.85, 1.25),
+            saturation=(0.45, 1.15),
+            grey=0.08,
         ),
     ),
     "hard": Knobs(
@@ -67,6 +80,7 @@ DIFFICULTIES = {
         talking=0.7,
         turn=1.25,
         sway=1.4,
+        hanging=0.18,
         misaligned=0.004,
         flicker=0.4,
         glasses=0.25,
@@ -74,7 +88,17 @@ DIFFICULTIES = {
         hand=0.15,
         hair=0.14,
         camera=CameraStrengths(
-            blur=(0.002, 0.011), smear=0.015, noise=(0.01, 0.035), quality=(25, 70), shrink=(1, 1.5), dropped=0.08
+            blur=(0.002, 0.011),
+            smear=0.015,
+            noise=(0.01, 0.035),
+            quality=(25, 70),
+            shrink=(1, 1.5),
+            dropped=0.08,
+            sharpen=(0.0, 2.0),
+            contrast=(0.65, 1.4),
+            gamma=(0.75, 1.4),
+            saturation=(0.3, 1.3),
+            grey=0.12,
         ),
     ),
 }

@@ -17,6 +17,7 @@ from dferlib.makefaces.actions import (
     IDLE,
     MOUTHINGS,
     ONE_SIDED,
+    TEARS,
     UNITS,
     VARIANTS,
 )
@@ -87,6 +88,7 @@ class Performance(Course):
         talking: whether the person talks.
         movements: how many short movements that mean nothing there are.
         blinks: how many blinks.
+        tears: how wet the eyes and the cheeks below them are, 0 to 1.
     """
 
     units: np.ndarray
@@ -95,6 +97,7 @@ class Performance(Course):
     talking: bool
     movements: int
     blinks: int
+    tears: float
 
 
 def smoothstep(x: np.ndarray) -> np.ndarray:
@@ -188,6 +191,7 @@ def _finish_performance(
     rng: np.random.Generator,
     knobs: Knobs,
     one_sided: bool = False,
+    crying: float = 0.0,
 ) -> Performance:
     """Add to the expression what is there in every clip: everyday movements, gaze, asymmetry."""
     talking, movements, blinks = _add_everyday_motion(units, times, rng, knobs)
@@ -204,6 +208,7 @@ def _finish_performance(
         talking=talking,
         movements=movements,
         blinks=blinks,
+        tears=float(rng.uniform(0.4, 1)) if rng.random() < crying else 0.0,
     )
 
 
@@ -251,7 +256,9 @@ def perform(
         earlier_emotion=before,
         timing=timing.astype(np.float32),
     )
-    return _finish_performance(course, units, times, rng, knobs, one_sided=emotion == "contempt")
+    return _finish_performance(
+        course, units, times, rng, knobs, one_sided=emotion == "contempt", crying=TEARS.get(emotion, 0.0)
+    )
 
 
 def _cycle(task: str, turns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ make them look alive.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -94,13 +94,14 @@ class Actor:
         return on_scalp + hair_offset(template, person) * self.rig.hanging[:, None]
 
     @torch.no_grad()
-    def render(self, actions: np.ndarray, pose: np.ndarray, scene: Scene) -> Rendered:
+    def render(self, actions: np.ndarray, pose: np.ndarray, scene: Scene, tears: float = 0.0) -> Rendered:
         """Draw F frames.
 
         Args:
             actions: (F, 52) weights of the blend shapes.
             pose: (F, 3) yaw, pitch and roll of the head in radians.
             scene: light, background and framing.
+            tears: how wet the cheeks are, 0 to 1.
 
         Returns:
             The frames and what is true of each of their pixels.
@@ -114,7 +115,7 @@ class Actor:
         normal = loops.normals(world, triangles)
         found = loops.rasterise(points, triangles, samples, self.rig.two_sided)
         seen = loops.barycentric(points, triangles, found)
-        light = loops.illuminate(world, normal, eye, self.material, self._lamps(turn, scene), seen.corners)
+        light = loops.illuminate(world, normal, eye, self._wet(tears), self._lamps(turn, scene), seen.corners)
         light[..., :3] *= mouth_light(act, self.action_index, self.rig.in_mouth)
         truth = torch.stack([moved, self.rig.face.expand_as(moved)], -1)
         carried = loops.interpolate(torch.cat([light, truth], -1).flatten(0, 1), seen.corners, seen.weights)
@@ -184,6 +185,20 @@ class Actor:
             strength=(0.09 + 0.08 * rig.lips) * rig.skin * skin * (1 - facial_hair(rig.template, self.person)),
             sharpness=14 + 26 * rig.lips,
             hair=0.72 * self.scalp[:, None] * _vector(self.person.hair_colour, self.device),
+        )
+
+    def _wet(self, tears: float) -> Material:
+        """The material with tears under the eyes: wet skin mirrors light, and sharply."""
+        if not tears:
+            return self.material
+        x, y, z = self.rig.template[:, 0].abs(), self.rig.template[:, 1], self.rig.template[:, 2]
+        pooled = torch.exp(-(((x - 0.031) / 0.014) ** 2 + ((z - 0.7215) / 0.004) ** 2))
+        run = torch.exp(-(((x - 0.029) / 0.006) ** 2)) * smoothstep(z, 0.665, 0.69) * smoothstep(-z, -0.724, -0.718)
+        wet = tears * torch.maximum(pooled, run) * (y < -0.06) * self.rig.skin
+        return replace(
+            self.material,
+            strength=torch.lerp(self.material.strength, torch.full_like(wet, 0.9), wet),
+            sharpness=torch.lerp(self.material.sharpness, torch.full_like(wet, 60.0), wet),
         )
 
     def _lamps(self, pose: Tensor, scene: Scene) -> Lamps:

@@ -11,6 +11,7 @@ from dferlib.makefaces.patterns import value_noise
 CAMERA_DISTANCE = 1.1  # metres from the face
 LARGEST_MISS = 0.02  # metres: eyes and mouth stay inside the frame
 SUPERSAMPLE = 2  # samples along each side of a pixel
+BLOTS = (0.06, 1.0)  # of the background's pattern: how large, in sides of the frame
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,13 @@ def sample_scene(
 
 
 def _background(samples: int, rng: np.random.Generator) -> Tensor:
-    """(samples, samples, 3): two muted colours that flow into each other."""
+    """(samples, samples, 3): two muted colours that flow into each other, softly or in blots, as walls and rooms do."""
     colours = []
     for _ in range(2):
-        grey = rng.uniform(0.03, 0.5)
+        grey = rng.uniform(0.03, 0.8)
         colours.append(torch.from_numpy(grey + (rng.uniform(0.02, 0.6, 3) - grey) * 0.35).float())
-    pattern = value_noise(samples, samples, int(rng.integers(60, 140)), rng, 2) * rng.uniform(0.3, 1.5)
+    cells = round(samples * np.exp(rng.uniform(*np.log(BLOTS))))
+    pattern = value_noise(samples, samples, max(2, cells), rng, 2) * rng.uniform(0.3, 4.0)
     pattern = torch.sigmoid(pattern + torch.linspace(-1, 1, samples)[:, None] * rng.uniform(-1, 1))
     return torch.lerp(
         colours[0].expand(samples, samples, 3), colours[1].expand(samples, samples, 3), pattern[..., None]

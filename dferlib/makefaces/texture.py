@@ -12,13 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dferlib.makefaces.assets import EARS, EYELIDS, LIPS, atlas_at
+from dferlib.makefaces.assets import EARS, EYELIDS, LIPS, Part, atlas_at, load_head
 from dferlib.makefaces.hair import hair_mask
 from dferlib.makefaces.identity import Identity
 from dferlib.makefaces.patterns import rgb, seamless, smoothstep, value_noise
 from dferlib.makefaces.wrinkles import resting_wrinkles, wrinkle_maps
 
 BROW_ENDS = (0.011, 0.054)  # metres from the middle of the face
+EYE_HEIGHT = 0.7276  # metres, of the corners of the eyes
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,9 @@ class _BaseTexture:
     blood: Tensor  # (h, w) where blood shows through the skin
     under_eyes: Tensor  # (h, w)
     lids: Tensor  # (h, w) where eye shadow goes
+    lashes: Tensor  # (h, w) the line at the margin of the lids, where lashes grow and throw their shadow
+    crease: Tensor  # (h, w) the fold of the upper lid
+    nostrils: Tensor  # (h, w)
     freckled: Tensor  # (h, w)
     jaw: Tensor  # (h, w) where a beard grows
     moustache: Tensor  # (h, w)
@@ -48,6 +52,36 @@ def _jaw(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
     sideburns = smoothstep(x, 0.048, 0.067) * smoothstep(-z, -0.728, -0.692) * smoothstep(-y, 0.045, 0.055)
     bare = 0.5 * torch.exp(-((x / 0.012) ** 2 + ((z - 0.645) / 0.005) ** 2))
     return (chin + sideburns * smoothstep(y, -0.105, -0.085)) * (1 - bare)
+
+
+def _lash_line(place: Tensor) -> Tensor:
+    """(h, w) 0 to 1 near the margins of the lids, on which the skin ends; the upper one is darker and wider."""
+    head = load_head()
+    triangles = head.triangles[head.part == Part.SKIN]
+    edges, count = (
+        triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2).sort(1).values.unique(dim=0, return_counts=True)
+    )
+    ends = edges[count == 1]
+    ends = ends[(head.masks[ends, EYELIDS] > 0.5).all(1)]
+    steps = torch.linspace(0, 1, 5)[:, None, None]
+    margin = torch.lerp(head.vertices[ends[:, 0]], head.vertices[ends[:, 1]], steps).reshape(-1, 3)
+    out = torch.zeros(place.shape[:2])
+    near = (place[..., 1] < -0.1) & ((place[..., 2] - EYE_HEIGHT).abs() < 0.015) & (place[..., 0].abs() < 0.055)
+    distance, which = torch.cdist(place[near], margin).min(1)
+    upper = (margin[which, 2] > EYE_HEIGHT).float()
+    out[near] = (0.45 + 0.55 * upper) * torch.exp(-((distance / (0.0007 + 0.0006 * upper)) ** 2))
+    return out
+
+
+def _crease(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
+    """(h, w) the fold of the upper lid: a line that follows its margin some millimetres higher."""
+    line = EYE_HEIGHT + 0.0090 - 0.0035 * ((x - 0.033) / 0.013) ** 2
+    return (
+        torch.exp(-(((z - line) / 0.0011) ** 2))
+        * smoothstep(x, 0.019, 0.024)
+        * smoothstep(-x, -0.049, -0.044)
+        * (y < -0.1)
+    )
 
 
 @lru_cache(maxsize=2)
@@ -79,10 +113,13 @@ def _base_texture(shrink: int) -> _BaseTexture:
         + 0.5 * masks[..., EARS],
         under_eyes=spot(0.031, 0.7185, 0.016, 0.006),
         lids=spot(0.031, 0.7375, 0.017, 0.006),
+        lashes=_lash_line(place),
+        crease=_crease(x, y, z),
+        nostrils=torch.exp(-((((x - 0.0097) / 0.0036) ** 2 + ((z - 0.6872) / 0.0017) ** 2) ** 2)) * (y < -0.145),
         freckled=(spot(0.035, 0.695, 0.03, 0.02) + spot(0, 0.70, 0.02, 0.02)).clamp(0, 1),
         jaw=_jaw(x, y, z) * (1 - masks[..., LIPS] - masks[..., EARS]).clamp(min=0),
         moustache=torch.exp(-(((z - 0.6755) / 0.0062) ** 4)) * smoothstep(-x, -0.034, -0.026) * (y < -0.1),
-        brows=((y < -0.1) & ((z - 0.751).abs() < 0.016) & (x < 0.062)).nonzero(as_tuple=True),
+        brows=((y < -0.1) & ((z - 0.747).abs() < 0.020) & (x < 0.062)).nonzero(as_tuple=True),
     )
 
 
@@ -118,6 +155,9 @@ def _paint_skin(c: _Canvas) -> None:
     rings = 0.25 + 0.4 * person.old
     c.darken((0.22 * rings, 0.30 * rings, 0.25 * rings), g.under_eyes)
     c.darken((0.12, 0.20, 0.18), g.masks[EYELIDS])
+    c.darken((0.35, 0.42, 0.42), g.crease)
+    c.darken((0.82, 0.88, 0.88), g.lashes * person.lash_density)
+    c.darken((0.70, 0.82, 0.82), g.nostrils)
     if person.eye_shadow is not None:
         strength, tint = float(person.eye_shadow[0]), rgb(person.eye_shadow[1:])
         c.cover(c.colour * tint[:, None, None], g.lids * strength)
@@ -150,7 +190,7 @@ def _along_brow(x: Tensor) -> Tensor:
 def brow_height(x: Tensor) -> Tensor:
     """Height of the brow's middle line on the template head, `x` metres from the middle of the face."""
     t = _along_brow(x).clamp(0, 1)
-    return 0.7485 + 0.0065 * torch.sin(t * 2.3) - 0.0035 * t**2
+    return 0.7465 + 0.0065 * torch.sin(t * 2.3) - 0.0070 * t**2
 
 
 def _paint_brows(c: _Canvas) -> None:

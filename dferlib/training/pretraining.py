@@ -121,20 +121,35 @@ def render(people: int, workers: int) -> Examples:
 
 
 def augment(frames: Tensor, targets: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Crop each frame at random, mirror half of them (targets too), change brightness and contrast."""
+    """Crop each frame at random, mirror half of them (targets too), and change what says nothing about the face."""
     n = len(frames)
     corner = torch.randint(STORED_SIZE - CROP + 1, (n, 2), generator=random)
     crops = torch.stack([f[:, y : y + CROP, x : x + CROP] for f, (y, x) in zip(frames, corner.tolist(), strict=True)])
     mirrored = torch.rand(n, generator=random) < 0.5
     crops[mirrored] = crops[mirrored].flip(-1)
     targets = torch.where(mirrored[:, None], targets * MIRROR, targets)
-    gain = 0.75 + 0.5 * torch.rand(n, 1, 1, 1, generator=random)
-    shift = 0.6 * torch.rand(n, 1, 1, 1, generator=random) - 0.3
-    return standardise(crops) * gain + shift, targets
+    return standardise(disguise(crops, random)), targets
+
+
+def disguise(crops: Tensor, random: torch.Generator) -> Tensor:
+    """Other tone, colour, sharpness and grain, a fifth without colour: (N, 3, H, W) uint8 to float from 0 to 255."""
+
+    def draw(low: float, high: float, channels: int = 1) -> Tensor:
+        return low + (high - low) * torch.rand(len(crops), channels, 1, 1, generator=random)
+
+    x = crops.float() / 255
+    x = x ** draw(0.75, 1.35)
+    x = x + draw(-0.5, 1.0) * (x - nn.functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False))
+    middle = x.mean((1, 2, 3), keepdim=True)
+    x = middle + draw(0.7, 1.4) * (x - middle) + draw(-0.12, 0.12) + draw(-0.06, 0.06, channels=3)
+    grey = draw(0, 1) < 0.2
+    x = torch.where(grey, x.mean(1, keepdim=True), x)
+    grain = torch.empty_like(x[:, :1]).normal_(generator=random)
+    return 255 * (x + draw(0, 0.03) * grain).clamp(0, 1)
 
 
 def standardise(frames: Tensor) -> Tensor:
-    """uint8 to the backbone's input."""
+    """Values from 0 to 255 to the backbone's input."""
     return (frames.float() / 255 - FACE_MEAN[0]) / FACE_STD[0]
 
 

@@ -1,0 +1,132 @@
+"""The proportions of a face: local changes of its shape, drawn so that a face at rest measures what people's do.
+
+A person's local changes are drawn freely first. Their fifteen distances (`realism.distances`) follow from them almost
+linearly. Then distances are drawn as people have them, all together, and the changes moved to these by the smallest
+step there is, in units of their spread. So the distances agree with people's in mean, spread and correlation, and
+everything that they do not decide stays free.
+
+`assets/proportions.npz` holds what this needs, from rendered people and from photographs of 25 others:
+`python -m dferlib.makefaces.realism --fit` writes it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+AGES = ("child", "young", "old")  # the corners of the mesh's age axis, at 1/3, 2/3 and 1
+WEIGHTS = ("minweight", "averageweight", "maxweight")
+LARGEST = 1.0  # of a local change: what its author drew
+
+# local changes that move whole parts sideways or pull the neck about: they make monsters, not people
+LEFT_OUT = (
+    *("head-trans", "neck-trans", "neck-double", "nose-trans-out", "nose-trans-in"),
+    *("mouth-trans-out", "mouth-trans-in", "mouth-trans-forward", "mouth-trans-backward"),
+)
+
+
+@dataclass(frozen=True)
+class Proportions:
+    """What decides the fifteen distances of a rendered face, and how people's are distributed.
+
+    P local changes, T traits, G groups of people.
+
+    Attributes:
+        response: (P, 15) how each distance answers to each local change.
+        expected: (T, 15) what each of the traits adds.
+        step: (P, 15) the smallest local changes that make each distance larger by one, and no other.
+        mean: (G, 15) people's distances: of all, and what each group adds; see `groups`.
+        factor: (15, 15) times fifteen normal numbers: what to add for one of them.
+    """
+
+    response: np.ndarray
+    expected: np.ndarray
+    step: np.ndarray
+    mean: np.ndarray
+    factor: np.ndarray
+
+    def apply(self, free: np.ndarray, traits: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """(P,) the freely drawn changes, moved to the distances of somebody drawn from people."""
+        wanted = groups @ self.mean + self.factor @ rng.normal(size=self.factor.shape[1])
+        return free + self.step @ (wanted - traits @ self.expected - free @ self.response)
+
+
+@lru_cache(maxsize=1)
+def load_proportions() -> Proportions | None:
+    """The packaged ones; None where there are none, before they are first fitted."""
+    file = Path(str(files("dferlib.makefaces") / "assets" / "proportions.npz"))
+    if not file.exists():
+        return None
+    with np.load(file, allow_pickle=False) as data:
+        return Proportions(**{field.name: data[field.name] for field in fields(Proportions)})
+
+
+def tent(x: float, centre: float, width: float) -> float:
+    """1 at the centre, 0 from `width` on."""
+    return max(0.0, 1 - abs(x - centre) / width)
+
+
+def traits_of(female: float, age: float, weight: float, ancestry: np.ndarray) -> np.ndarray:
+    """(T,) what else decides a face's distances: sex, age, weight and ancestry, and sex together with the others."""
+    old, heavy = max(0.0, (age - 2 / 3) * 3), weight - 0.5
+    child = tent(age, 1 / 3, 1 / 3)
+    alone = [1.0, old, child, heavy, heavy**2, *ancestry[:2], ancestry[0] * ancestry[1]]
+    return np.array([*alone, *(female * value for value in alone)])
+
+
+def groups_of(female: float, ancestry: np.ndarray) -> np.ndarray:
+    """(G,) the groups that a person counts as: everybody, men, of African and of Asian ancestry."""
+    return np.array([1.0, 1 - female, *ancestry[:2]])
+
+
+def changes_of(shape_names: tuple[str, ...]) -> dict[str, str]:
+    """The P kinds of local change, each by the names of its two directions, in the order of the shapes.
+
+    Left and right go together. The two directions of a kind stand one behind the other.
+    """
+    change = dict.fromkeys(name[2:].removeprefix("l-").removeprefix("r-") for name in shape_names if name[:2] == "l:")
+    kept = [name for name in change if not name.startswith(LEFT_OUT)]
+    return dict(zip(kept[::2], kept[1::2], strict=True))
+
+
+def spreads(changes: Iterable[str]) -> np.ndarray:
+    """(P,) the spread of each local change where it is drawn freely; larger ones give caricatures."""
+    return np.array([0.26 if change.startswith(("head", "chin", "ear")) else 0.19 for change in changes])
+
+
+def draw_shape(
+    names: tuple[str, ...], female: float, age: float, weight: float, ancestry: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """(K,) weights of the identity shapes: a blend of the corner bodies, plus local changes, alike left and right."""
+    changes, known = changes_of(names), load_proportions()
+    amounts = rng.normal(0, spreads(changes))
+    if known is not None:
+        traits, groups = traits_of(female, age, weight, ancestry), groups_of(female, ancestry)
+        amounts = known.apply(amounts, traits, groups, rng)
+    amount = dict(zip(changes, amounts.clip(-LARGEST, LARGEST), strict=True))
+    amount |= {other: -amount[one] for one, other in changes.items()}
+    sex = {"male": 1 - female, "female": female}
+    ages = {name: tent(age, (i + 1) / 3, 1 / 3) for i, name in enumerate(AGES)}
+    heavy = {name: tent(weight, i / 2, 1 / 2) for i, name in enumerate(WEIGHTS)}
+    share = dict(zip(("african", "asian", "caucasian"), ancestry, strict=True))
+    out = np.zeros(len(names), dtype=np.float32)
+    for k, name in enumerate(names):
+        kind, rest = name[:2], name[2:]
+        if kind == "u:":
+            s, a, w = rest.split("-")
+            out[k] = sex[s] * ages[a] * heavy[w]
+        elif kind == "r:":
+            r, s, a = rest.split("-")
+            out[k] = share[r] * sex[s] * ages[a]
+        elif kind == "l:":
+            out[k] = max(0.0, amount.get(rest.removeprefix("l-").removeprefix("r-"), 0.0))
+    return out
+
+
+def amounts_of(shape: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    """(P,) the local changes in a person's shape (K,): what `draw_shape` put in."""
+    row = {name[2:].removeprefix("l-").removeprefix("r-"): k for k, name in enumerate(names)}
+    return np.array([float(shape[row[one]] - shape[row[other]]) for one, other in changes_of(names).items()])

@@ -1,0 +1,72 @@
+"""The fit of rendered people to real ones: how their distances answer to their shape, and where people's lie.
+
+Both are linear models by least squares. Few people were photographed, so what a group of them adds is drawn towards
+nothing (ridge regression), and their covariance towards an even one (Ledoit and Wolf 2004). What is drawn is meant for
+people who are not among them: their spread is that of a prediction, not of the sample.
+
+The model is not quite linear, and shapes have their limits. So the fit is repeated on people drawn from the one before,
+and what these miss of the mean and the covariance is added to what is drawn.
+"""
+
+import numpy as np
+import pandas as pd
+from sklearn.covariance import LedoitWolf
+
+from dferlib.makefaces.assets import load_head
+from dferlib.makefaces.identity import Identity
+from dferlib.makefaces.proportions import Proportions, amounts_of, changes_of, groups_of, spreads, traits_of
+
+GROUP_RIDGE = 1.0  # in units of a person: a group of four is believed by four fifths
+LEAST = 0.02  # of the largest: directions in which distances answer less to the shape are left alone
+
+
+def fit(
+    people: list[Identity],
+    rendered: np.ndarray,
+    photographed: pd.DataFrame,
+    real: np.ndarray,
+    before: Proportions | None = None,
+) -> Proportions:
+    """Find what `Proportions` holds.
+
+    Args:
+        people: N rendered people.
+        rendered: (N, 15) their distances.
+        photographed: the groups of M photographed people: the columns of `photographs.read_people`.
+        real: (M, 15) their distances.
+        before: what the rendered people were drawn from; None if they were drawn freely.
+    """
+    names = load_head().shape_names
+    amounts = np.stack([amounts_of(person.shape, names) for person in people])
+    traits = np.stack([traits_of(p.female, p.age, p.weight, p.ancestry) for p in people])
+    both = np.concatenate([amounts, traits], 1)
+    coefficients, *_ = np.linalg.lstsq(both, rendered, rcond=None)
+    response, expected = np.split(coefficients, [amounts.shape[1]])
+    mean, covariance = people_of(photographed, real)
+    if before is None:  # what the shape does not decide is there anyway
+        error = rendered - both @ coefficients
+        covariance -= error.T @ error / (len(people) - both.shape[1])
+    else:
+        groups = np.stack([groups_of(p.female, p.ancestry) for p in people])
+        drawn, *_ = np.linalg.lstsq(groups, rendered, rcond=None)
+        about = rendered - groups @ drawn
+        mean = before.mean + mean - drawn
+        covariance += before.factor @ before.factor.T - about.T @ about / (len(people) - groups.shape[1])
+    values, vectors = np.linalg.eigh(covariance)
+    variance = spreads(changes_of(names))[:, None] ** 2
+    step = variance * response @ np.linalg.pinv(response.T @ (variance * response), rcond=LEAST**2, hermitian=True)
+    return Proportions(response, expected, step, mean, factor=vectors * np.sqrt(values.clip(min=0)))
+
+
+def people_of(photographed: pd.DataFrame, real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean distances (G, 15) of people, of all and of each group more, and the covariance (15, 15) about these."""
+    groups = photographed[["male", "african", "asian"]].to_numpy()
+    design = np.concatenate([np.ones((len(groups), 1)), groups], 1)
+    solved = np.linalg.solve(design.T @ design + np.diag([0.0] + [GROUP_RIDGE] * groups.shape[1]), design.T)
+    mean, freedom = solved @ real, len(real) - np.trace(design @ solved)
+    about = real - design @ mean
+    scale = about.std(0)
+    shrunk = LedoitWolf(assume_centered=True).fit(about / scale).covariance_
+    # of a new person: t distributed with so much freedom, about a mean that is itself uncertain
+    predictive = freedom / (freedom - 2) * (1 + 1 / len(real))
+    return mean, shrunk * np.outer(scale, scale) * len(real) / freedom * predictive
