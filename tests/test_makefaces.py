@@ -227,11 +227,16 @@ cameras = st.builds(
     quality=st.none() | ranges(1, 100).map(lambda two: (round(two[0]), round(two[1]))),
     shrink=ranges(1, 4),
     dropped=st.floats(0, 0.9),
+    sharpen=ranges(0, 2),
+    contrast=ranges(0.5, 2),
+    gamma=ranges(0.5, 2),
+    saturation=ranges(0, 2),
+    grey=st.floats(0, 1),
 )
 any_knobs = st.builds(
     Knobs,
     intensity=ranges(0, 1),
-    **dict.fromkeys(("carry_over", "talking", "flicker", "glasses", "sunglasses", "hand", "hair"), shares),
+    **dict.fromkeys(("carry_over", "talking", "hanging", "flicker", "glasses", "sunglasses", "hand", "hair"), shares),
     **dict.fromkeys(("movements", "turn", "sway"), factors),
     misaligned=st.floats(0, 0.01),
     camera=cameras,
@@ -275,7 +280,7 @@ def test_any_knobs_and_any_person_make_a_clip_whose_truth_is_in_its_ranges(
     eyes_and_mouth = truth["landmarks"][:, 36:]
     assert (eyes_and_mouth > 0).all() and (eyes_and_mouth < 24).all(), "the face is not inside the image"
     assert not truth["dropped"][0]
-    for name in ("blur", "noise", "quality", "shrink", "light", "offset", "smear"):
+    for name in ("blur", "noise", "quality", "shrink", "contrast", "tears", "light", "offset", "smear"):
         assert np.isfinite(truth[name]).all(), name
 
 

@@ -45,6 +45,11 @@ def test_a_camera_without_faults_only_rounds(images: Tensor) -> None:
         ("noise", 0.01, 0.04),
         ("quality", 80, 10),
         ("shrink", 1.3, 3.0),
+        ("sharpen", 0.5, 2.0),
+        ("contrast", 1.1, 1.6),
+        ("contrast", 0.9, 0.5),
+        ("gamma", 1.1, 1.6),
+        ("saturation", 0.8, 0.1),
     ],
 )
 def test_more_strength_changes_more(images: Tensor, name: str, weak: object, strong: object) -> None:
@@ -52,6 +57,32 @@ def test_more_strength_changes_more(images: Tensor, name: str, weak: object, str
         apply_camera(images, still(5, **change), rng()).float() for change in ({}, {name: weak}, {name: strong})
     )
     assert 0 < (little - clean).square().mean() < (much - clean).square().mean() / 1.5
+
+
+def test_tone_and_colour_are_what_their_numbers_say(images: Tensor) -> None:
+    soft = 0.3 + 0.4 * images  # nothing is cut off at black or white
+    plain = apply_camera(soft, still(5), rng()).double()
+
+    def shot(**change: float) -> Tensor:
+        return apply_camera(soft, still(5, **change), rng()).double()
+
+    assert float(shot(contrast=1.3).std() / plain.std()) == pytest.approx(1.3, rel=0.01)
+    assert float(shot(contrast=1.3).mean()) == pytest.approx(float(plain.mean()), abs=0.1)
+    torch.testing.assert_close(shot(gamma=1.2), (255 * (plain / 255) ** 1.2), rtol=0, atol=1.1)
+    grey = shot(saturation=0.0)
+    assert torch.equal(grey[:, 0], grey[:, 1]) and torch.equal(grey[:, 0], grey[:, 2])
+    luma = (plain * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1)
+    torch.testing.assert_close(grey[:, 0], luma, rtol=0, atol=1.1)
+    steps = [clip.diff(dim=-1).abs().amax() for clip in (plain, shot(sharpen=1.0))]
+    assert steps[1] > 1.1 * steps[0]
+    assert float(shot(sharpen=1.0).mean()) == pytest.approx(float(plain.mean()), abs=0.5)
+
+
+def test_a_share_of_clips_has_no_colour() -> None:
+    strengths = CameraStrengths(saturation=(0.5, 1.5), grey=0.25)
+    drawn = np.array([sample_camera(strengths, 1, 8, np.random.default_rng(k)).saturation for k in range(2000)])
+    assert (drawn == 0).mean() == pytest.approx(0.25, abs=0.04)
+    assert drawn[drawn > 0].min() >= 0.5
 
 
 @pytest.mark.parametrize("sigma", [0.01, 0.03, 0.08])

@@ -3,7 +3,8 @@
 The steps follow the light's way through a real chain. While the shutter is open the camera moves (smear) and the lens
 is out of focus (blur). The sensor may have fewer pixels than the frame (shrink) and adds noise. The codec compresses
 what the sensor gave, the player enlarges it again, and a frame that got lost on the way shows the one before it once
-more. In between, the camera develops what the sensor gave: it sharpens, and has its own idea of contrast and colour.
+more. In between, the camera develops the frame: it sharpens, and has its own idea of contrast and colour. The noise is
+that of the developed frame, since cameras sharpen edges and smooth grain.
 """
 
 import io
@@ -146,7 +147,7 @@ def apply_camera(frames: Tensor, camera: Camera, rng: np.random.Generator) -> Te
     small = max(1, round(size / camera.shrink))
     if small < size:
         seen = F.interpolate(torch.from_numpy(seen), (small, small), mode="bilinear", antialias=True).numpy()
-    seen = _developed(_noisy(seen, camera.noise, rng), camera)
+    seen = _noisy(_developed(seen, camera), camera.noise, rng)
     coded = (seen.clip(0, 1) * CODES).round().astype(np.uint8)
     if camera.quality is not None:
         coded = np.stack([_compressed(frame, camera.quality) for frame in coded])

@@ -63,6 +63,7 @@ class Identity:
     brow_density: float
     brow_width: float
     lash_density: float
+    folding: float  # how deep expressions fold the skin
     lipstick: float
     lip_colour: np.ndarray
     lip_tone: float
@@ -150,6 +151,7 @@ def sample_identity(rng: np.random.Generator, shape_names: tuple[str, ...]) -> I
         moustache=bool(rng.random() < (0.85 if beard > 0.5 else 0.5)),
         brow_density=rng.uniform(0.8, 1.1),
         brow_width=rng.uniform(0.75, 1.35) if male else rng.uniform(0.5, 1.0),
+        folding=rng.uniform(0.15, 1.0),
         lash_density=rng.uniform(0.5, 0.9) if male else rng.uniform(0.65, 1.0),
         lipstick=rng.uniform(0.3, 0.9) if not male and rng.random() < 0.45 else 0.0,
         lip_colour=LIPSTICKS[rng.integers(3)],

@@ -21,6 +21,7 @@ class Knobs:
         talking: share in which the person talks, whatever the class.
         turn: factor on how far heads are turned.
         sway: factor on how far they move within a clip.
+        held: share of the expressions that are there before the clip begins and stay until it ends.
         hanging: share in which the head is lowered and tilted, whatever the class.
         misaligned: spread of the crop's error in metres on the face.
         flicker: how much the light changes within a clip, 0 to 1.
@@ -37,6 +38,7 @@ class Knobs:
     talking: float = 0.6
     turn: float = 1.0
     sway: float = 1.0
+    held: float = 0.0
     hanging: float = 0.0
     misaligned: float = 0.003
     flicker: float = 0.0
@@ -52,6 +54,7 @@ DIFFICULTIES = {
     "standard": Knobs(
         intensity=(0.35, 0.9),
         carry_over=0.3,
+        held=0.12,
         hanging=0.12,
         sway=1.25,
         flicker=0.25,
@@ -62,7 +65,7 @@ DIFFICULTIES = {
         camera=CameraStrengths(
             blur=(0, 0.007),
             smear=0.01,
-            noise=(0.005, 0.03),
+            noise=(0.003, 0.02),
             quality=(50, 95),
             shrink=(1, 1.25),
             dropped=0.03,
@@ -80,6 +83,7 @@ DIFFICULTIES = {
         talking=0.7,
         turn=1.25,
         sway=1.4,
+        held=0.12,
         hanging=0.18,
         misaligned=0.004,
         flicker=0.4,
@@ -90,7 +94,7 @@ DIFFICULTIES = {
         camera=CameraStrengths(
             blur=(0.002, 0.011),
             smear=0.015,
-            noise=(0.01, 0.035),
+            noise=(0.008, 0.03),
             quality=(25, 70),
             shrink=(1, 1.5),
             dropped=0.08,

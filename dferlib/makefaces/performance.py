@@ -245,6 +245,8 @@ def perform(
             _add_expression(units, times, before, first, rng.uniform(*knobs.intensity), rng)
         strength = float(rng.uniform(*knobs.intensity))
         shape = _draw_timing(emotion, LATER if two else APEX, seconds, rng)
+        if rng.random() < knobs.held and not two:
+            shape = (-shape[1], shape[1], seconds, shape[3])
         expression, phase = envelope(times, *shape).astype(np.float32), phase_of(times, *shape)
         timing = np.array(shape)
         _add_expression(units, times, emotion, shape, strength, rng)

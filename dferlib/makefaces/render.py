@@ -219,7 +219,7 @@ class Actor:
     def _albedo(self, seen: Samples, size: int, actions: Tensor) -> Tensor:
         """(K, 3) the colour of each sample before light."""
         person, rig, vertices = self.person, self.rig, len(self.rest)
-        strengths = wrinkle_strengths(actions, self.action_index) * (0.34 + 0.14 * person.old)
+        strengths = wrinkle_strengths(actions, self.action_index) * person.folding * (0.5 + 0.2 * person.old)
         colour = self.loops.skin_albedo(self.atlas, rig.uv, self.painted, seen, size, strengths)
         other = self.loops.select(seen.triangle, self.painted < 0)
         _, triangle, corners, weights = seen.of(other)

@@ -40,6 +40,7 @@ FRAMINGS = {"tight": HALF_WIDTH, "loose": 0.125}  # metres from the middle of th
 FRAMES_PER_LIGHT = 3
 CROP = 56
 STORED_SIZE = stored_size(CROP)
+STRETCH = 0.14  # of a crop's width and height, each by itself
 EPOCHS, BATCH, RATE, DECAY = 16, 64, 2e-3, 0.05
 TARGETS = (*UNITS, "yaw", "pitch", "roll", "gaze right", "gaze up")
 MIRROR = torch.tensor([-1.0 if t in ("yaw", "roll", "gaze right") else 1.0 for t in TARGETS])
@@ -121,23 +122,27 @@ def render(people: int, workers: int) -> Examples:
 
 
 def augment(frames: Tensor, targets: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Crop each frame at random, mirror half of them (targets too), and change what says nothing about the face."""
+    """Crop each frame at random, stretched by up to `STRETCH`; mirror half, and their targets; disguise them."""
     n = len(frames)
-    corner = torch.randint(STORED_SIZE - CROP + 1, (n, 2), generator=random)
-    crops = torch.stack([f[:, y : y + CROP, x : x + CROP] for f, (y, x) in zip(frames, corner.tolist(), strict=True)])
     mirrored = torch.rand(n, generator=random) < 0.5
-    crops[mirrored] = crops[mirrored].flip(-1)
     targets = torch.where(mirrored[:, None], targets * MIRROR, targets)
+    size = CROP / STORED_SIZE * (1 + STRETCH * (2 * torch.rand(n, 2, generator=random) - 1))  # half a side: 1
+    place = (2 * torch.rand(n, 2, generator=random) - 1) * (1 - size).clamp(min=0)
+    where = torch.zeros(n, 2, 3)
+    where[:, [0, 1], [0, 1]], where[:, :, 2] = size, place
+    where[mirrored, 0] *= torch.tensor([-1.0, 1.0, 1.0])
+    grid = nn.functional.affine_grid(where, [n, 3, CROP, CROP], align_corners=False)
+    crops = nn.functional.grid_sample(frames.float(), grid, align_corners=False, padding_mode="border")
     return standardise(disguise(crops, random)), targets
 
 
 def disguise(crops: Tensor, random: torch.Generator) -> Tensor:
-    """Other tone, colour, sharpness and grain, a fifth without colour: (N, 3, H, W) uint8 to float from 0 to 255."""
+    """Other tone, colour, sharpness and grain, a fifth without colour: (N, 3, H, W), values from 0 to 255."""
 
     def draw(low: float, high: float, channels: int = 1) -> Tensor:
         return low + (high - low) * torch.rand(len(crops), channels, 1, 1, generator=random)
 
-    x = crops.float() / 255
+    x = crops / 255
     x = x ** draw(0.75, 1.35)
     x = x + draw(-0.5, 1.0) * (x - nn.functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False))
     middle = x.mean((1, 2, 3), keepdim=True)

@@ -1,0 +1,247 @@
+"""The measures of faces, the photographs, and the fit of rendered people to real ones."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from dferlib import InputError
+from dferlib.makefaces.assets import load_head
+from dferlib.makefaces.identity import sample_identity
+from dferlib.makefaces.proportions import (
+    Proportions,
+    amounts_of,
+    changes_of,
+    groups_of,
+    load_proportions,
+    spreads,
+    traits_of,
+)
+from dferlib.makefaces.realism import comparing, fitting
+from dferlib.makefaces.realism.distances import DISTANCES, face_distances
+from dferlib.makefaces.realism.light import BANDS, MEASURES, SIDE, light_measures
+from dferlib.makefaces.realism.photographs import MEASURED, find_all, read_people, read_photographs
+from dferlib.makefaces.realism.rendered import landmarks_at_rest, passport, who
+from dferlib.video.faces.aligning import template
+
+LONDON = Path(__file__).parents[2] / "shared" / "real" / "london"
+NAMES = load_head().shape_names
+
+
+def column(name: str) -> int:
+    return DISTANCES.index(name)
+
+
+# distances ----------------------------------------------------------------------------------------------------------
+
+
+@given(angle=st.floats(-3, 3), scale=st.floats(0.1, 50), right=st.floats(-90, 90), down=st.floats(-90, 90))
+def test_distances_do_not_depend_on_where_how_large_and_how_tilted_a_face_is(angle, scale, right, down) -> None:
+    points = template()
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    moved = points @ turn.T + (right, down)
+    np.testing.assert_allclose(face_distances(moved[None]), face_distances(points[None]), atol=1e-6)
+
+
+def test_distances_are_what_their_names_say() -> None:
+    points = np.zeros((68, 2))
+    points[36:42] = [(-1.2, 0), (-1.1, -0.2), (-0.9, -0.2), (-0.8, 0), (-0.9, 0.2), (-1.1, 0.2)]  # an eye round (-1, 0)
+    points[42:48] = points[36:42] + np.array([2, 0])
+    points[17:22], points[22:27] = (-1, -0.8), (1, -0.8)
+    points[21, 0], points[22, 0] = -0.4, 0.4
+    points[33], points[31], points[35] = (0, 1.4), (-0.4, 1.3), (0.4, 1.3)
+    points[48], points[54] = (-0.8, 2.2), (0.8, 2.2)
+    points[51], points[62], points[66], points[57] = (0, 1.9), (0, 2.1), (0, 2.1), (0, 2.4)
+    points[8], points[2], points[14] = (0, 3.6), (-2, 1), (2, 1)
+    found = dict(zip(DISTANCES, face_distances(points[None])[0], strict=True))  # the eye centres are 2 apart
+    wanted = {
+        **dict.fromkeys(("inner brow above lid", "middle brow above lid", "outer brow above lid"), 0.3),
+        **{"gap between brows": 0.4, "eye opening": 0.2, "eye width": 0.2, "nose base": 0.7, "nose width": 0.4},
+        **{"mouth corners": 1.1, "mouth width": 0.8, "upper lip height": 0.1, "lower lip height": 0.15},
+        **{"mouth corners below lip line": 0.05, "chin": 1.8, "jaw width": 2.0},
+    }
+    assert found == pytest.approx(wanted)
+
+
+# light --------------------------------------------------------------------------------------------------------------
+
+
+def test_an_even_frame_has_its_grey_value_everywhere_and_no_gradient() -> None:
+    found = dict(zip(MEASURES, light_measures(np.full((1, SIDE, SIDE, 3), 90, np.uint8))[0], strict=True))
+    for name in ("mean", "5th percentile", "95th percentile", *(m for m in MEASURES if m.startswith("darkest"))):
+        assert found[name] == pytest.approx(90)
+    assert found["standard deviation"] == found["gradient, mean"] == pytest.approx(0, abs=1e-9)
+    assert found["red over green"] == found["blue over green"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("band", range(len(BANDS)))
+def test_a_wave_shows_in_the_band_of_its_frequency(band: int) -> None:
+    low, high = BANDS[band]
+    wave = 128 + 60 * np.sin(2 * np.pi * (low + high) / 2 * np.arange(SIDE) / SIDE)
+    frame = np.broadcast_to(wave[None, :, None], (SIDE, SIDE, 3)).round().astype(np.uint8)
+    powers = light_measures(frame[None])[0, [MEASURES.index(m) for m in MEASURES if m.startswith("power")]]
+    assert powers.argmax() == band
+
+
+@pytest.mark.parametrize(
+    ("part", "marks"), [("brows", (19, 24)), ("eyes", (38, 43)), ("nostrils", (32, 34)), ("lips", (57,))]
+)
+def test_what_is_dark_is_found_at_its_place(part: str, marks: tuple[int, ...]) -> None:
+    frame = np.full((SIDE, SIDE, 3), 200, np.uint8)
+    for x, y in (template()[list(marks)] * SIDE).astype(int):
+        frame[y - 1 : y + 2, x - 2 : x + 3] = 20
+    found = dict(zip(MEASURES, light_measures(frame[None])[0], strict=True))
+    assert found[f"darkest twentieth of the {part}"] < 100
+    others = {"brows", "nostrils", "lips"} - {part}  # the box of the eyes comes near to the brows
+    assert all(found[f"darkest twentieth of the {other}"] == 200 for other in others)
+
+
+# photographs --------------------------------------------------------------------------------------------------------
+
+
+def test_photographs_are_read_by_the_number_of_the_person(tmp_path: Path) -> None:
+    for number in ("07", "003"):
+        Image.new("RGB", (8, 6), (int(number), 0, 0)).save(tmp_path / f"{number}_neutral.jpg", quality=100)
+    (tmp_path / "people.csv").write_text(
+        "face_id,face_age,face_gender,face_eth\n003,20,female,black\n07,30,male,east_asian\n"
+    )
+    photos = read_photographs(tmp_path)
+    assert list(photos) == ["003", "07"] and photos["003"].shape == (6, 8, 3)
+    people = read_people(tmp_path)
+    assert people.loc["07"].to_dict() == {"age": 30, "male": 1, "african": 0, "asian": 1}
+    assert people.loc["003"].to_dict() == {"age": 20, "male": 0, "african": 1, "asian": 0}
+    with pytest.raises(InputError, match="no photographs called NUMBER_smiling"):
+        read_photographs(tmp_path, "smiling")
+
+
+# shapes -------------------------------------------------------------------------------------------------------------
+
+
+def test_each_local_change_has_two_directions_that_undo_each_other() -> None:
+    head, changes = load_head(), changes_of(NAMES)
+    row = {name[2:].removeprefix("l-").removeprefix("r-"): k for k, name in enumerate(NAMES)}
+    assert len(changes) == len(set(changes) | set(changes.values())) / 2 > 80
+    against = []
+    for one, other in changes.items():
+        assert one.rsplit("-", 1)[0] == other.rsplit("-", 1)[0]
+        a, b = (head.shapes[row[name]].flatten() for name in (one, other))
+        against.append(float(a @ b / (a.norm() * b.norm())))
+    assert np.mean(np.array(against) < -0.5) > 0.9  # forward is the opposite of backward, and not of up
+
+
+def test_local_changes_can_be_read_back_from_a_persons_shape() -> None:
+    person = who(3)
+    amounts = amounts_of(person.shape, NAMES)
+    assert np.abs(amounts).max() <= 1 and np.abs(amounts).min() > 0
+    row = {name: k for k, name in enumerate(NAMES)}
+    for (one, other), amount in zip(changes_of(NAMES).items(), amounts, strict=True):
+        for side in ("l:", "l:l-", "l:r-"):
+            if f"{side}{one}" in row:
+                pair = person.shape[row[f"{side}{one}"]], person.shape[row[f"{side}{other}"]]
+                assert pair == (max(amount, 0), max(-amount, 0))
+
+
+# the fit ------------------------------------------------------------------------------------------------------------
+
+
+def linear_world(count: int, seed: int) -> tuple[Proportions, np.ndarray, np.ndarray, np.ndarray]:
+    """Proportions of a made-up linear world; amounts, traits and groups of people in it."""
+    rng = np.random.default_rng(seed)
+    changes = len(changes_of(NAMES))
+    people = [sample_identity(np.random.default_rng([seed, k]), NAMES) for k in range(count)]
+    traits = np.stack([traits_of(p.female, p.age, p.weight, p.ancestry) for p in people])
+    groups = np.stack([groups_of(p.female, p.ancestry) for p in people])
+    known = load_proportions()
+    assert known is not None
+    free = rng.normal(0, spreads(changes_of(NAMES)), (count, changes))
+    return known, free, traits, groups
+
+
+def test_whoever_is_drawn_has_the_distances_that_were_drawn_in_a_linear_world() -> None:
+    known, free, traits, groups = linear_world(400, seed=5)
+    drawn = np.stack(
+        [known.apply(*row, np.random.default_rng(k)) for k, row in enumerate(zip(free, traits, groups, strict=True))]
+    )
+    distances = drawn @ known.response + traits @ known.expected
+    about = distances - groups @ known.mean
+    covariance = known.factor @ known.factor.T
+    scale = np.sqrt(np.diag(covariance))
+    np.testing.assert_allclose(about.mean(0) / scale, 0, atol=0.2)
+    np.testing.assert_allclose(np.cov(about.T) / np.outer(scale, scale), covariance / np.outer(scale, scale), atol=0.25)
+
+
+def test_the_step_changes_one_distance_and_is_the_smallest_that_does() -> None:
+    known = load_proportions()
+    assert known is not None
+    np.testing.assert_allclose(known.step.T @ known.response, np.eye(15), atol=1e-4)
+    weight = 1 / spreads(changes_of(NAMES))
+    rng = np.random.default_rng(0)
+    elsewhere = rng.normal(size=len(known.step))
+    elsewhere -= known.step @ (elsewhere @ known.response)  # changes no distance
+    for k in range(15):
+        longer = known.step[:, k] + 0.1 * elsewhere
+        assert np.square(known.step[:, k] * weight).sum() <= np.square(longer * weight).sum()
+
+
+def test_the_fit_finds_the_world_that_made_the_distances() -> None:
+    rng = np.random.default_rng(2)
+    people = [sample_identity(np.random.default_rng([9, k]), NAMES) for k in range(400)]
+    amounts = np.stack([amounts_of(p.shape, NAMES) for p in people])
+    traits = np.stack([traits_of(p.female, p.age, p.weight, p.ancestry) for p in people])
+    response, expected = rng.normal(size=(amounts.shape[1], 15)), rng.normal(size=(traits.shape[1], 15))
+    rendered = amounts @ response + traits @ expected + rng.normal(0, 1e-3, (400, 15))
+    groups = pd.DataFrame(rng.integers(0, 2, (300, 3)).astype(float), columns=["male", "african", "asian"])
+    wanted = rng.normal(size=(4, 15))
+    real = np.concatenate([np.ones((300, 1)), groups], 1) @ wanted + rng.normal(0, 0.3, (300, 15))
+    found = fitting.fit(people, rendered, groups, real)
+    np.testing.assert_allclose(found.response, response, atol=0.01)
+    np.testing.assert_allclose(found.mean, wanted, atol=0.2)
+    np.testing.assert_allclose(found.factor @ found.factor.T, 0.09 * np.eye(15), atol=0.03)
+
+
+def test_few_people_of_a_group_are_believed_in_part() -> None:
+    groups = pd.DataFrame({"male": [0.0] * 20, "african": [0.0] * 16 + [1.0] * 4, "asian": [0.0] * 20})
+    real = np.repeat((groups[["african"]]).to_numpy(), 15, 1) + np.random.default_rng(0).normal(0, 0.01, (20, 15))
+    mean, covariance = fitting.people_of(groups, real)
+    believed = 4 * 16 / 20 / (4 * 16 / 20 + fitting.GROUP_RIDGE)  # ridge regression with a free constant
+    np.testing.assert_allclose(mean[2], believed, atol=0.02)
+    assert (np.linalg.eigvalsh(covariance) > 0).all()
+
+
+def test_means_and_spreads_are_held_against_their_bounds() -> None:
+    rng = np.random.default_rng(0)
+    real, same = rng.normal(3, 2, (500, 3)), rng.normal(3, 2, (500, 3))
+    table = comparing.compare(("a", "b", "c"), real, same * (1, 1, 1.6) + (0, 1, -1.8))
+    assert comparing.within(table).tolist() == [True, False, False]
+    assert table["apart"].to_numpy() == pytest.approx([0, 0.5, 0], abs=0.15)
+    assert table["ratio"].to_numpy() == pytest.approx([1, 1, 1.6], rel=0.1)
+    assert comparing.correlation_gap(real, same) < 0.1
+    alike = np.repeat(real[:, :1], 3, 1) + 1e-3 * same
+    assert comparing.correlation_gap(real, alike) == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.slow
+def test_faces_at_rest_measure_what_peoples_do(tmp_path: Path) -> None:
+    """The promise, on few people: a mean of 40 is known to a sixth of a standard deviation."""
+    if not LONDON.is_dir():
+        pytest.skip("the photographs of real people are not here")
+    pytest.importorskip("dlib", reason="dlib is not installed")
+    photos = read_photographs(LONDON)
+    real = face_distances(find_all(dict(list(photos.items())[:MEASURED])).points)
+    points = [found for k in range(5000, 5040) if (found := landmarks_at_rest(k)) is not None]
+    table = comparing.compare(DISTANCES, real, face_distances(np.stack(points)))
+    assert len(points) >= 38
+    assert table["apart"].abs().max() < 0.25 + 3 / 40**0.5, table
+    assert table["ratio"].between(0.5, 1.8).all(), table
+    comparing.write({"distances": table}, tmp_path / "out")
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"distances.csv", "realism.png"}
+
+
+def test_a_passport_shows_the_whole_head_from_the_front() -> None:
+    frame = passport(1)
+    assert frame.shape == (448, 448, 3) and frame.dtype == np.uint8
+    assert (np.abs(frame[:5].astype(int) - frame[0, 0]) < 12).all(), "there is room above the hair"
