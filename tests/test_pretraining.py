@@ -71,7 +71,7 @@ def test_augmentation_turns_what_a_mirror_turns():
     targets = torch.ones(200, len(TARGETS))
     frames, turned = pretrain.augment(ramp, targets, torch.Generator().manual_seed(0))
     assert frames.shape == (200, 3, 56, 56)
-    mirrored = (frames[..., -1] < frames[..., 0]).flatten(1).all(1)
+    mirrored = frames[..., -20:].mean((1, 2, 3)) < frames[..., :20].mean((1, 2, 3))  # whatever the tone and the grain
     assert 60 < int(mirrored.sum()) < 140
     for k, name in enumerate(TARGETS):
         sign = -1.0 if name in ("yaw", "roll", "gaze right") else 1.0

@@ -35,7 +35,7 @@ from dferlib.makefaces.knobs import DIFFICULTIES, Knobs
 from dferlib.makefaces.render import Actor
 from dferlib.models.backbones import FACE_MEAN, FACE_STD, SlimResNet
 
-PEOPLE, HELD_OUT = 3000, 100
+PEOPLE, HELD_OUT = 2960, 100
 FRAMINGS = {"tight": HALF_WIDTH, "loose": 0.125}  # metres from the middle of the frame to its edge
 FRAMES_PER_LIGHT = 3
 CROP = 56
@@ -215,7 +215,7 @@ def write(backbone: SlimResNet, path: Path, about: dict[str, str]) -> None:
     """Write the backbone's weights, and beside them what is said about them."""
     tensors = {name: tensor.contiguous() for name, tensor in backbone.state_dict().items()}
     with written_whole(path) as temporary:
-        save_file(tensors, temporary, metadata={"made_by": "dferlib/models/weights/pretrain.py", **about})
+        save_file(tensors, temporary, metadata={"made_by": "dferlib/training/pretraining.py", **about})
 
 
 def main() -> None:

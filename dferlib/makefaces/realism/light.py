@@ -70,7 +70,7 @@ def _powers(grey: np.ndarray) -> list[float]:
     window = np.hanning(SIDE)
     power = np.abs(np.fft.fft2((grey - grey.mean()) * window[:, None] * window)) ** 2
     cycles = np.hypot(*np.meshgrid(*[np.fft.fftfreq(SIDE) * SIDE] * 2))
-    return [float(np.log10(power[(cycles >= low) & (cycles < high)].mean())) for low, high in BANDS]
+    return [float(np.log10(1e-9 + power[(cycles >= low) & (cycles < high)].mean())) for low, high in BANDS]
 
 
 def _face() -> np.ndarray:
