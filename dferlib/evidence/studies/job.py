@@ -7,7 +7,7 @@ from time import perf_counter
 
 import torch
 
-from dferlib.data.table import ClipSource
+from dferlib.data.table import ClipSource, lacks
 from dferlib.errors import InputError
 from dferlib.evidence.results import Run, device_name, save_run
 from dferlib.evidence.studies.clips import Clips, fingerprints
@@ -129,6 +129,7 @@ def train_and_record(
         config={"model": model_config(row, scale), **training_config(folder, row), "data": row.data},
         seed=row.config.seed,
         data=fingerprints(sources),
+        lacks={split: told for split, source in sources.items() if (told := lacks(source))},
         predictions=predictions,
         history=history,
         device=device_name(row.config.device),
