@@ -13,6 +13,7 @@ from dferlib.data.protocols import public_splits
 from dferlib.data.sets import CREMAD
 from dferlib.data.table import ArraySource, ClipTable
 from dferlib.evidence.statistics import compare
+from dferlib.evidence.studies import Row, train_and_record
 from dferlib.training.config import TrainConfig
 from dferlib.training.evaluation import Predictions, evaluate
 from dferlib.training.loop import train
@@ -93,6 +94,17 @@ def test_training_and_validation_are_matched_by_name(tmp_path: Path):
     assert histories[0] == histories[1]
     with pytest.raises(InputError, match="contempt; the model has neutral besides"):
         train(make_model(), source, renamed(judge, OTHERS), CONFIG, progress=False)
+
+
+def test_test_clips_of_other_classes_are_told_before_anything_is_learnt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    learnt: list[object] = []
+    monkeypatch.setattr("dferlib.evidence.studies.job.train", lambda *_, **__: learnt.append(1))
+    sources = {"train": make_source(14), "val": make_source(14), "test": renamed(make_source(14), OTHERS)}
+    with pytest.raises(InputError, match="contempt; the model has neutral besides"):
+        train_and_record(tmp_path, "run", Row("single_frame", config=CONFIG), sources, progress=False)
+    assert not learnt
 
 
 def test_a_model_that_knows_its_classes_does_not_learn_others_in_their_place():

@@ -131,7 +131,7 @@ class Subsets:
 class Benchmark(Subsets, ABC):
     """One split of a data set that lies on disk as its makers, or those who prepared it, gave it away.
 
-    Nothing is read outside of the folder, nothing is written, and images are opened only by `read`.
+    Nothing is read outside of the folder and of `links`, nothing is written, and images are opened only by `read`.
 
     Args:
         root: the folder of the data set; one or two folders that an archive put around it do no harm.

@@ -151,7 +151,7 @@ class Root:
             if name.lower().endswith((".zip", ".rar", ".7z", ".tar", ".gz")):
                 return f"; unpack {name} first"
             if not self._is_inside(os.path.join(self.path, name)):
-                return f"; {name} is a symbolic link out of it, which is followed with --follow-links alone"
+                return f"; {name} is a symbolic link out of it, which needs --follow-links"
         return ""
 
 
