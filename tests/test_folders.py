@@ -51,7 +51,7 @@ def test_a_clip_that_is_shorter_than_its_list_says_is_used_and_told(
     assert len(data) == 4 and data.table.frames.tolist() == [16, 13, 16, 16]
     assert data.read(1).shape == (13, 3, 128, 128)
     assert kinds(data.problems) == ["length"] and "should have 16 frames" in data.problems[0].text
-    assert "4 clips; 1 problems" in caplog.text
+    assert "4 clips; see `problems`, 1 in all: clip '00006' should have 16 frames" in caplog.text
     assert data.lacks == "1 of its clips are of another length than listed"
     assert DFEW(short).lacks == "" and lacks(DFEW(short).hold_out()[1]) == ""
     found = check_data("DFEW", short).problems

@@ -183,7 +183,7 @@ class Benchmark(Subsets, ABC):
         self.lacks = shortfall(self.OFFICIAL, fold, split, Counter(clip.split for clip in self.listed), self.table)
         if strict:
             self._refuse_what_is_wrong()
-        left = f"; {len(self.problems)} problems, see `problems`" if self.problems else ""
+        left = f"; see `problems`, {len(self.problems)} in all: {self.problems[0].text}" if self.problems else ""
         lists = f" with labels from {self.lists}" if self.lists else ""
         where = f"fold {fold}, split {split!r}" if self.FOLDS > 1 else f"split {split!r}"
         what = f"layout {self.layout!r}{lists} in {self.root.path}"
