@@ -46,8 +46,8 @@ NOTES = {
     "a … lies outside 0 to": "Labels are numbers of classes, and begin with 0.",
     "… comes out otherwise": "On the same processor and versions the same comes out, to the last bit. Elsewhere some "
     "answers differ; if they do on the same machine, what the library computes has changed since.",
-    "the probe of … failed": "A few training steps tell whether a record is current. They have failed; the last line of "
-    "their error follows.",
+    "the probe of … failed": "A few training steps tell whether a record is current. They have failed; the last line "
+    "of their error follows.",
     "…: … is written as": "The record was edited or damaged: restore it, or make it again.",
     "the runs are of different clips": "Compare runs of one study.",
     "the runs tell other classes apart": "Compare runs of one task.",

@@ -69,7 +69,7 @@ def test_each_note_belongs_to_a_message() -> None:
 
 def test_all_wordings_are_found(tmp_path: Path) -> None:
     (tmp_path / "video").mkdir()
-    (tmp_path / "video" / "made.py").write_text('''
+    (tmp_path / "video" / "made.py").write_text("""
 PACKAGE = "dlib"
 def why(x):
     if x:
@@ -84,14 +84,14 @@ def open(path, count):
         raise InputError(why(count))
     number = count + 1
     raise InputError(f"{PACKAGE} has {count + number}: it 'must' be {number:.1f} or more") from None
-''')
-    assert [message.text for message in troubles.messages(tmp_path)] == [
+""")
+    assert {message.text for message in troubles.messages(tmp_path)} == {
         "… is empty: copy it again; … more",
         "… is gone: copy it again; … more",
         "… is cold",
         "nobody knows",
         "dlib has …: it 'must' be … or more",
-    ]
+    }
     assert {message.section for message in troubles.messages(tmp_path)} == {"videos"}
 
 
