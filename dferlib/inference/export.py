@@ -1,6 +1,7 @@
 """A trained model as an ONNX file, which runs where there is no torch and no dferlib."""
 
 import json
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -38,14 +39,16 @@ def export_onnx(checkpoint: Path | str, path: Path | str) -> float:
         raise InputError(f'exporting needs {" and ".join(lacking)}, not installed: pip install "dferlib[onnx]"')
     model, path = load_model(checkpoint), Path(path)
     spec = model.input_spec
-    program = torch.onnx.export(
-        model,
-        (random_clips(TRACED, spec),),
-        input_names=["clips"],
-        output_names=["logits"],
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what torch says of its own code and of recurrent layers
+        program = torch.onnx.export(
+            model,
+            (random_clips(TRACED, spec),),
+            input_names=["clips"],
+            output_names=["logits"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            verbose=False,
+        )
     assert program is not None  # only the old exporter gives none
     about = {"classes": model.classes, "mean": spec.mean, "std": spec.std}
     program.model.metadata_props.update({name: json.dumps(value) for name, value in about.items()})
