@@ -1,10 +1,12 @@
 """Sphinx extension that fills the pages of the reference: a section for each module, found when the book is built.
 
 A page `book/api_WING.md` gets every module of the wing in place of `{{ modules }}`, and `book/api.md` gets the names
-that `dferlib` itself has in place of `{{ names }}`. So a new module or a new name is on its page by itself.
+that `dferlib` itself has in place of `{{ names }}`. So a new module or a new name is on its page by itself. The page
+`book/when_it_goes_wrong.md` gets every message of the library, see `troubles`.
 """
 
 import importlib
+import os
 import pkgutil
 from collections.abc import Callable
 from functools import cache
@@ -16,6 +18,7 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
 import dferlib
+import troubles
 
 GROUND = ("dferlib.errors", "dferlib.files", "dferlib.devices", "dferlib.emotions")
 NO_PAGE = ("dferlib.makefaces.baking", "dferlib.cli")  # whoever bakes assets reads the code; `--help` is for the other
@@ -45,13 +48,17 @@ def names() -> str:
     return "\n".join(["```{eval-rst}", ".. autosummary::", "   :nosignatures:", "", *lines, "```"])
 
 
-def fill(_: Sphinx, document: str, source: list[str]) -> None:
+def fill(app: Sphinx, document: str, source: list[str]) -> None:
     """Put what is generated in place of its name in curly brackets."""
     page = Path(document).name
     if page == "api":
         source[0] = source[0].replace("{{ names }}", names())
     elif page.startswith("api_"):
         source[0] = source[0].replace("{{ modules }}", "\n".join(map(section, modules_of(page))))
+    elif page == "when_it_goes_wrong":
+        source[0] = troubles.filled(source[0])
+        for file in troubles.LIBRARY.rglob("*.py"):  # the page is read again when one of them has changed
+            app.env.note_dependency(os.path.relpath(file, app.srcdir))
 
 
 def whole_sentences(_app: Sphinx, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
@@ -72,7 +79,8 @@ def outdated(_: Sphinx, env: BuildEnvironment, *__: object) -> list[str]:
     folder = Path(dferlib.__path__[0])
     modules = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.py"))
     before, env.dferlib_modules = getattr(env, "dferlib_modules", modules), modules  # type: ignore[attr-defined]
-    return [] if before == modules else [name for name in env.found_docs if Path(name).name.startswith("api")]
+    generated = ("api", "when_it_goes_wrong")
+    return [] if before == modules else [name for name in env.found_docs if Path(name).name.startswith(generated)]
 
 
 def forget_unused(_: Sphinx, env: BuildEnvironment) -> None:

@@ -38,13 +38,17 @@ _HOME = {
     "predict_video": "dferlib.inference.predictor",
     "predict_faces": "dferlib.inference.predictor",
     "annotate_video": "dferlib.inference.annotating",
-    "PackedClips": "dferlib.data.pack",
+    "export_onnx": "dferlib.inference.export",
+    "PackedClips": "dferlib.data.packed",
+    "match_classes": "dferlib.data.classes",
 }
 
 if TYPE_CHECKING:  # the same names for type checkers and editors
-    from dferlib.data.pack import PackedClips
+    from dferlib.data.classes import match_classes
+    from dferlib.data.packed import PackedClips
     from dferlib.data.sets import AFEW, CREMAD, DFEW, MAFW, CKPlus, FERV39k, OuluCASIA
     from dferlib.inference.annotating import annotate_video
+    from dferlib.inference.export import export_onnx
     from dferlib.inference.predictor import predict_faces, predict_video
     from dferlib.makefaces import MakeFaces
     from dferlib.models import attention_maps, create_model, feature_maps, list_models

@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -16,6 +16,7 @@ from concurrent.futures import (
 from contextlib import contextmanager
 from multiprocessing import current_process, parent_process
 from multiprocessing.context import SpawnContext, SpawnProcess
+from multiprocessing.process import BaseProcess
 from threading import Lock, Thread
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -106,8 +107,8 @@ def start_workers(count: int, executor: Executor | None = None, script: bool = T
         script: whether the processes know what the running script defines. Such a script needs a main guard.
 
     Raises:
-        InputError: a process was killed or could not begin. The others are stopped, as they are by whatever else ends
-            the block.
+        InputError: a process was killed or could not begin, whichever it was. The others are stopped, as they are by
+            whatever else ends the block.
     """
     if executor is None and (count <= 1 or current_process().daemon):
         executor = _Here()
@@ -120,7 +121,9 @@ def start_workers(count: int, executor: Executor | None = None, script: bool = T
         if isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker":  # the second is dask's
             if executor is None:
                 pool.shutdown()
-            raise InputError(context.what_happened()) from error
+            # an executor of the standard library has no public way to ask for its processes
+            started = context.started or list((getattr(executor, "_processes", None) or {}).values())
+            raise InputError(_what_happened(started)) from error
         if isinstance(error, CancelledError):
             raise InputError("the cluster gave up its jobs: start it again, and run the same again to go on") from error
         raise
@@ -199,17 +202,20 @@ class _Processes(SpawnContext):
             if process.pid is not None:
                 process.kill()
 
-    def what_happened(self) -> str:
-        """Why there are no processes any more."""
-        if any((process.exitcode or 0) > 0 for process in self.started):
-            return (
-                "a new process could not begin, for the reason above: a script that starts processes does so under "
-                'if __name__ == "__main__":, because each of them reads it again'
-            )
+
+def _what_happened(processes: Sequence[BaseProcess]) -> str:
+    """Why there are no processes any more. One that a signal has ended has a negative exit code."""
+    for process in processes:
+        process.join(1)  # they are ending
+    if any(process.exitcode is not None and process.exitcode >= 0 for process in processes):
         return (
-            "a process was killed, perhaps for want of memory, and the others were stopped: run the same again to go "
-            "on, with fewer processes if memory is short"
+            "a new process could not begin, for the reason above; if that speaks of bootstrapping: a script that "
+            'starts processes does so under if __name__ == "__main__":, because each of them reads it again'
         )
+    return (
+        "a process was killed, perhaps for want of memory, and the others were stopped: run the same again to go "
+        "on, with fewer processes if memory is short"
+    )
 
 
 _one = Lock()

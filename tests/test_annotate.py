@@ -8,8 +8,9 @@ import av
 import numpy as np
 import pytest
 import torch
+from conftest import call
 
-from dferlib import EMOTIONS, annotate_video, predict_faces, predict_video
+from dferlib import EMOTIONS, annotate_video, create_model, list_models, predict_faces, predict_video, save_model
 from dferlib.cli import main
 from dferlib.errors import InputError
 from dferlib.inference.annotating import MAX_SIDE, annotate
@@ -95,7 +96,6 @@ def test_a_cropped_video_needs_no_detector(video: Path, checkpoint: Path, monkey
 
 @pytest.mark.slow
 def test_the_heat_is_grad_cam_of_each_window(video: Path, checkpoint: Path, two_people: None) -> None:
-    pytest.importorskip("pytorch_grad_cam", reason="grad-cam is not installed")
     from dferlib import load_model
     from dferlib.data.transforms import prepare
     from dferlib.evidence.explain import grad_cam
@@ -205,3 +205,33 @@ def test_several_videos_have_one_bar(
 ) -> None:
     write_timelines([video, video], checkpoint, tmp_path / "out")
     assert "videos: 100%" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def face(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Half a second of something that moves in the middle, 64 pixels wide."""
+    path = tmp_path_factory.mktemp("face") / "face.mp4"
+    y, x = np.mgrid[:64, :64]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=12)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        for k in range(6):
+            pixels = np.stack([4 * x, 4 * y, 120 + 100 * (np.hypot(x - 20 - 4 * k, y - 32) < 9)], -1).astype(np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list_models())
+def test_the_command_draws_the_heat_of_every_model(name: str, face: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    save_model(create_model(name), tmp_path / "m.safetensors")
+    where = ["--checkpoint", tmp_path / "m.safetensors", "--out", tmp_path, "--device", "cpu"]
+    command = ["predict", face, "--cropped", *where]
+    drawn = {}
+    for options in (["--annotate"], ["--annotate", "--heat"]):
+        assert call(*command, *options) == 0
+        drawn[len(options)] = [frame.astype(int) for _, frame in read_video(tmp_path / "face.annotated.mp4")]
+    assert len(drawn[1]) == len(drawn[2]) == 6
+    assert max(np.abs(one - other).max() for one, other in zip(drawn[1], drawn[2], strict=True)) > 40

@@ -178,7 +178,7 @@ def test_the_list_of_former_dfer_must_agree_with_the_folders(tmp_path, official)
     trees.dfew_former_lists(tmp_path)
     assert check_data("DFEW", tmp_path).problems == []
     trees.image(tmp_path / "Clip/clip_224x224/00004/6.jpg", 5)
-    only(check_data("DFEW", tmp_path), "inconsistent", "'00004' should have 5 frames", "holds 6")
+    only(check_data("DFEW", tmp_path), "length", "'00004' should have 5 frames", "holds 6")
 
 
 def test_the_command_prints_facts_and_ends_with_0(made, official, capsys):

@@ -148,8 +148,8 @@ def test_a_setting_that_cannot_be_is_told(tiny_world, tmp_path, capsys, setting,
 def test_a_public_data_set_is_trained_and_tested_by_its_folds(tiny_world, tmp_path, capsys, monkeypatch):
     calls = []
 
-    def splits(name, root, fold, size):
-        calls.append((name, root, fold, size))
+    def splits(name, root, fold, size, layout, links):
+        calls.append((name, root, fold, size, layout, tuple(links)))
         return {split: makefaces.MakeFaces(split) for split in ("train", "val", "test")}
 
     monkeypatch.setattr("dferlib.data.protocols.public_splits", splits)
@@ -157,7 +157,12 @@ def test_a_public_data_set_is_trained_and_tested_by_its_folds(tiny_world, tmp_pa
     assert call("train", "tiny", "--epochs", 1, "--out", tmp_path / "run", *where) == 0
     assert json.loads((tmp_path / "run" / "run.json").read_text())["config"]["data"] == {"name": "DFEW", "fold": 3}
     assert call("evaluate", tmp_path / "run" / "best.safetensors", *where) == 0
-    assert calls == [("DFEW", tmp_path, 3, 16)] * 2  # frames of 16 pixels for a model that takes 14
+    assert calls == [("DFEW", tmp_path, 3, 16, None, ())] * 2  # frames of 16 pixels for a model that takes 14
+    other = [*where, "--layout", "jpg_224", "--follow-links", tmp_path]
+    assert call("train", "tiny", "--epochs", 1, "--out", tmp_path / "other", *other) == 0
+    assert calls[2:] == [("DFEW", tmp_path, 3, 16, "jpg_224", (tmp_path,))]
+    data = json.loads((tmp_path / "other" / "run.json").read_text())["config"]["data"]
+    assert data == {"name": "DFEW", "fold": 3, "layout": "jpg_224"}
     capsys.readouterr()
     fails(capsys, "train", "tiny", "--data", "DFEW", "--out", tmp_path, words=["where is DFEW?", "--root"])
 

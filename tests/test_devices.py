@@ -110,6 +110,32 @@ def test_a_script_without_a_main_guard_is_told_why_it_needs_one(tmp_path):
     assert 'under if __name__ == "__main__":' in told.splitlines()[-1]
 
 
+OWN = """
+import multiprocessing, sys
+from concurrent.futures import ProcessPoolExecutor
+from dferlib.data.pack import pack
+def fail():
+    raise RuntimeError("no licence")
+pool = ProcessPoolExecutor(2, multiprocessing.get_context({method!r}), {begin})
+pack("DFEW", sys.argv[1], sys.argv[2], 16, progress=False, executor=pool)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "begin", "reason"),
+    [("spawn", None, "finished its bootstrapping phase"), ("fork", "fail", "RuntimeError: no licence")],
+)
+def test_processes_of_an_executor_that_cannot_begin_are_not_taken_for_killed(tmp_path, made, method, begin, reason):
+    path = tmp_path / "script.py"
+    path.write_text(OWN.format(method=method, begin=begin))
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, path, made["DFEW"], tmp_path / "out"]
+    told = subprocess.run(command, env=env, text=True, capture_output=True).stderr
+    assert reason in told and "could not begin, for the reason above" in told.splitlines()[-1]
+    assert 'under if __name__ == "__main__":' in told.splitlines()[-1] and "memory" not in told
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGKILL])
 def test_a_script_whose_processes_do_not_read_it_works_and_ends_at_once_with_them(tmp_path, way):

@@ -1,6 +1,8 @@
 """Every chapter, as it lies in git and as papermill runs it."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +32,19 @@ def test_has_the_four_parameters(notebook: Path) -> None:
     assert len(tagged) == 1
     assigned = [node.targets for node in ast.walk(ast.parse(tagged[0])) if isinstance(node, ast.Assign)]
     assert {target.id for targets in assigned for target in targets if isinstance(target, ast.Name)} == PARAMETERS
+
+
+@each_notebook
+def test_says_first_how_to_install_what_is_missing(notebook: Path, tmp_path: Path) -> None:
+    """On the page the cell is not shown. Without `site`, Python finds nothing that is installed."""
+    both = (nbformat.read(path, 4).cells for path in (notebook, NOTEBOOKS[0]))
+    first, other = (next(cell for cell in cells if cell.cell_type == "code") for cells in both)
+    assert first.source == other.source
+    assert first.metadata.tags == ["remove-cell"]
+    command = [sys.executable, "-I", "-S", "-c", first.source]
+    done = subprocess.run(command, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith("ModuleNotFoundError: dferlib is missing. In a cell, here or on Colab, type: %pip install")
 
 
 @each_notebook

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperArgument, TyperCommand
 
-from dferlib.cli.options import SPLITS, Dask, DataSeed, Difficulty, Root, Size
+from dferlib.cli.options import SPLITS, Dask, DataSeed, Difficulty, Layout, Links, Root, Size
 from dferlib.errors import InputError
 
 app = typer.Typer()
@@ -54,7 +54,8 @@ def makefaces(
 def check_data(
     name: DataSet,
     root: Annotated[Path, typer.Argument(help="The folder of the data set.")],
-    layout: Annotated[str | None, typer.Option(help="Which layout, where the folder holds several.")] = None,
+    layout: Layout = None,
+    follow_links: Links = None,
     every_frame: Annotated[bool, typer.Option("--every-frame", help="Decode every image: much slower.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="List every problem, not 20 of each kind.")] = False,
 ) -> None:
@@ -64,7 +65,7 @@ def check_data(
     """
     from dferlib.data.check import check_data as check
 
-    report = check(name, root, layout, every_frame)
+    report = check(name, root, layout, every_frame, links=follow_links or ())
     print("\n".join(report.facts))
     if report.problems:
         print("\n".join(report.lines(None if everything else 20)), file=sys.stderr)
@@ -80,7 +81,8 @@ def pack(
     out: Annotated[Path, typer.Argument(help="The folder of the packed store.")],
     size: Annotated[int, typer.Option(help="Side of the frames in pixels: 8/7 of what the model takes.")] = 128,
     align: Annotated[bool, typer.Option("--align", help="Find the face, turn it upright and cut it out.")] = False,
-    layout: Annotated[str | None, typer.Option(help="Which layout, where the folder holds several.")] = None,
+    layout: Layout = None,
+    follow_links: Links = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a core if not given.")] = None,
     dask: Dask = None,
 ) -> None:
@@ -89,14 +91,16 @@ def pack(
     What cannot be read is left out and listed in skipped.txt. Train with `dferlib train MODEL --data OUT --fold 1`.
     The workers of a dask cluster must see the data set at the same path; the store is written here.
     """
-    from dferlib.data.pack import SKIPPED
     from dferlib.data.pack import pack as run
+    from dferlib.data.packed import SKIPPED
     from dferlib.devices import cluster
 
     with cluster(dask) as (executor, places):
-        packed = run(name, root, out, size, align, layout, workers or places, True, executor)
+        packed = run(name, root, out, size, align, layout, workers or places, True, executor, follow_links or ())
     folds = packed.about["folds"]
     print(f"{len(packed)} clips of {packed.name} in {out}, fold{'s' if len(folds) > 1 else ''} {folds[0]}", end="")
     print(f" to {folds[-1]}" if len(folds) > 1 else "")
+    if packed.lacks:
+        print(f"INCOMPLETE, and each record made from it will say so: {packed.lacks}", file=sys.stderr)
     if packed.skipped:
         print(f"{len(packed.skipped)} things are wrong with it: {out / SKIPPED} lists them", file=sys.stderr)

@@ -110,7 +110,8 @@ def results(
 
     That is found out by a few training steps for each kind of run: a minute or two, once for each version of the code.
 
-    `select=test` marks one whose epoch was chosen on the test clips: its numbers are no results.
+    `select=test` marks one whose epoch was chosen on the test clips: its numbers are no results. INCOMPLETE marks one
+    whose data set was not whole; the record says what was not there.
     """
     from tqdm import tqdm
 
@@ -135,7 +136,7 @@ def results(
             f"{name:{width}} {model['name']:14} {model['scale']:6} {record['seed']:4}"
             f" {record['history']['best_epoch']:5} {metrics['clips']:6}"
             f" {100 * metrics['uar']:6.1f} {100 * metrics['war']:6.1f}  {state}"
-            f"{' select=test' if run.chosen_on_test else ''}"
+            f"{' select=test' if run.chosen_on_test else ''}{' INCOMPLETE' if run.incomplete else ''}"
         )
     if check:
         print(f"checked {len(runs)}: every metric is what the logits give")

@@ -16,6 +16,20 @@ Data = Annotated[
     str, typer.Option(help="MakeFaces; with --root a public data set, such as DFEW; or a folder that `pack` wrote.")
 ]
 Fold = Annotated[int | None, typer.Option(min=1, help="Which fold; of MakeFaces, its own split if not given.")]
+Layout = Annotated[str | None, typer.Option(help="Which layout, where the folder of a public data set holds several.")]
+Links = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--follow-links", metavar="FOLDER", help="Follow symbolic links that lead into it; may be given often."
+    ),
+]
+Map = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=NAME",
+        help="A class of the data, and that of the model that it counts as; NAME= leaves it out. May be given often.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Dask = Annotated[
     str | None,

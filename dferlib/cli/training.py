@@ -5,7 +5,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dferlib.cli.options import SPLITS, Data, DataSeed, Device, Fold, Root, Scale, Settings, Size
+from dferlib.cli.options import (
+    SPLITS,
+    Data,
+    DataSeed,
+    Device,
+    Fold,
+    Layout,
+    Links,
+    Map,
+    Root,
+    Scale,
+    Settings,
+    Size,
+)
 from dferlib.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,7 +40,9 @@ def train(
     size: Size = "book",
     data_seed: DataSeed = 0,
     root: Root = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the results; runs/MODEL-SEED if not given.")] = None,
+    layout: Layout = None,
+    follow_links: Links = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results, else runs/MODEL-SEED.")] = None,
     loss: Annotated[str | None, typer.Option(help="cross_entropy, label_smoothing, compact, center, ...")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate of everything but the backbone.")] = None,
     backbone_lr_scale: Annotated[float | None, typer.Option(help="Part of it for the backbone; 0 freezes it.")] = None,
@@ -55,15 +70,15 @@ def train(
     side = create_model(model, scale=scale).input_spec.size  # a wrong name is told before any clip is rendered
     folder = make_folder(out or Path("runs") / f"{model}-{seed}")
     with make_fabric(device, config.precision).rank_zero_first():  # the first process makes them, all others find them
-        sources = _splits(data, fold, size, data_seed, root, side)
+        sources = _splits(data, fold, size, data_seed, root, side, layout=layout, links=follow_links)
     about = {} if data == "MakeFaces" and fold is None else {"name": data, "fold": fold or 1}
-    row = Row(model, {}, config, about)
+    row = Row(model, {}, config, about | ({} if layout is None else {"layout": layout}))
     run = train_and_record(folder, "run", row, sources, scale, folder, True, resume, tensorboard)
-    if run is None:  # another process of torchrun has it
-        return
-    _print_chosen_epoch(run.record["history"], config)
-    _print_metrics(run.predictions(), "test")
-    print(f"checkpoint {folder / CHECKPOINT}, record {run.path}, {run.record['seconds']:.0f} s")
+    if run is not None:  # another process of torchrun has it
+        _print_chosen_epoch(run.record["history"], config)
+        _print_lacks(sources)
+        _print_metrics(run.predictions(), "test")
+        print(f"checkpoint {folder / CHECKPOINT}, record {run.path}, {run.record['seconds']:.0f} s")
 
 
 @app.command(epilog="Example: dferlib evaluate runs/stt-0/best.safetensors --size book")
@@ -75,9 +90,16 @@ def evaluate(
     size: Size = "book",
     data_seed: DataSeed = 0,
     root: Root = None,
+    layout: Layout = None,
+    follow_links: Links = None,
+    map: Map = None,
     device: Device = "auto",
 ) -> None:
-    """Test a checkpoint: UAR, WAR, the recall of each class, the confusion matrix."""
+    """Test a checkpoint: UAR, WAR, the recall of each class, the confusion matrix.
+
+    Classes are matched by their names. A class that the model does not know needs --map.
+    """
+    from dferlib.data.classes import match_classes
     from dferlib.errors import choose
     from dferlib.training.checkpoints import load_model, read_metadata
     from dferlib.training.evaluation import evaluate as test
@@ -85,28 +107,72 @@ def evaluate(
     model = load_model(checkpoint)
     per_segment = read_metadata(checkpoint)["metadata"].get("train", {}).get("per_segment", 1)
     choose("split", split, SPLITS)
-    clips = _splits(data, fold, size, data_seed, root, model.input_spec.size, (split,))[split]
+    side = model.input_spec.size
+    found = _splits(data, fold, size, data_seed, root, side, (split,), layout=layout, links=follow_links)[split]
+    clips = match_classes(found, model.classes, names := _names(map or []))
+    _print_lacks({split: clips})
+    _print_classes(found, clips, names)
     _print_metrics(test(model, clips, device=device, per_segment=per_segment, progress=True), split)
 
 
 def _splits(
-    data: str, fold: int | None, size: str, seed: int, root: Path | None, side: int, wanted: tuple[str, ...] = SPLITS
+    data: str,
+    fold: int | None,
+    size: str,
+    seed: int,
+    root: Path | None,
+    side: int,
+    wanted: tuple[str, ...] = SPLITS,
+    *,
+    layout: str | None,
+    links: list[Path] | None,
 ) -> dict[str, "ClipSource"]:
     """The clips of each wanted split, for a model that takes frames of a side."""
+    if (root is None or data == "MakeFaces") and (layout is not None or links):
+        raise InputError("--layout and --follow-links are for the folder of a public data set, given as --root")
     if data != "MakeFaces":
-        from dferlib.data.pack import is_packed
+        from dferlib.data.packed import is_packed
         from dferlib.data.protocols import public_splits
         from dferlib.data.transforms import stored_size
 
         if root is None and not is_packed(data):
             raise InputError(f"where is {data}? Give its folder as --root, or one that `dferlib pack` wrote as --data")
-        return public_splits(data, root, fold or 1, stored_size(side))
+        return public_splits(data, root, fold or 1, stored_size(side), layout, links or ())
     from dferlib.makefaces import MakeFaces
 
     clips = {split: MakeFaces(split, size, seed, fold=fold, root=root) for split in wanted}
     for source in clips.values():
         source.verify()  # before hours are spent on clips that a disk has spoilt
     return {**clips}
+
+
+def _names(settings: list[str]) -> dict[str, str | None]:
+    """What each class counts as, of "NAME=NAME" and "NAME="."""
+    pairs = [setting.partition("=") for setting in settings]
+    if lacking := [name for name, sign, _ in pairs if not sign]:
+        raise InputError(f"--map {lacking[0]}: write {lacking[0]}=NAME, or {lacking[0]}= to leave the class out")
+    return {name: other or None for name, _, other in pairs}
+
+
+def _print_lacks(sources: dict[str, "ClipSource"]) -> None:
+    """Say what is not as it should be in each split; the record has it, too."""
+    from dferlib.data.table import lacks
+
+    for split, source in sources.items():
+        if told := lacks(source):
+            print(f"{split} is INCOMPLETE: {told}")
+
+
+def _print_classes(source: "ClipSource", clips: "ClipSource", names: dict[str, str | None]) -> None:
+    """Say by which names the classes of the data were matched with those of the model."""
+    if clips is source:
+        return
+    told = [f"{name} counts as {other}" for name, other in names.items() if other]
+    if gone := [name for name, other in names.items() if other is None]:
+        told.append(f"{', '.join(gone)} left out with {len(source) - len(clips)} clips")
+    if empty := [name for name in clips.classes if name not in {names.get(own, own) for own in source.classes}]:
+        told.append(f"no clips of {', '.join(empty)}")
+    print(f"classes matched by name{': ' if told else ''}{'; '.join(told)}")
 
 
 def _print_chosen_epoch(history: dict[str, Any], config: "TrainConfig") -> None:

@@ -1,4 +1,4 @@
-"""Commands that put a trained model to use on a video."""
+"""Commands that put a trained model to use: on a video, or where there is no torch."""
 
 from pathlib import Path
 from typing import Annotated
@@ -29,3 +29,19 @@ def predict(
     from dferlib.inference.writing import write_timelines
 
     write_timelines(videos, checkpoint, out, device=device, most=faces, cropped=cropped, annotate=annotate, heat=heat)
+
+
+@app.command(epilog="Example: dferlib export runs/stt-0/best.safetensors --onnx stt.onnx")
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="A file that `dferlib train` wrote.")],
+    onnx: Annotated[Path, typer.Option(metavar="FILE", help="The file to write.")],
+) -> None:
+    """Write a model as an ONNX file, which runs without torch and without dferlib.
+
+    It takes any number of clips at a time. Before it is written, onnxruntime must give the same logits as torch, to
+    one part in ten thousand.
+    """
+    from dferlib.inference.export import export_onnx
+
+    difference = export_onnx(checkpoint, onnx)
+    print(f"{onnx}: its logits are {difference:.0e} of the largest away from torch's, or less")

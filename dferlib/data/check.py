@@ -2,9 +2,10 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from dferlib.data.sets import BENCHMARKS, Benchmark, Problem
-from dferlib.data.sets.files import inspect
+from dferlib.data.sets.files import Root, frame_names, frame_number, is_video, read_image
 from dferlib.errors import InputError, choose
 
 
@@ -40,7 +41,12 @@ class Report:
 
 
 def check_data(
-    name: str, root: Path | str, layout: str | None = None, every_frame: bool = False, progress: bool = True
+    name: str,
+    root: Path | str,
+    layout: str | None = None,
+    every_frame: bool = False,
+    progress: bool = True,
+    links: Iterable[Path | str] = (),
 ) -> Report:
     """Read all folds of a data set and compare it with itself and with the official figures.
 
@@ -50,6 +56,7 @@ def check_data(
         layout: which layout, where the folder holds several.
         every_frame: decode every image, not one of each clip.
         progress: show a bar.
+        links: folders elsewhere into which symbolic links may lead.
 
     Returns:
         What is there and what is wrong. An incomplete copy is wrong: `problems` says what it lacks.
@@ -65,7 +72,7 @@ def check_data(
     sources: list[Benchmark] = []
     for fold in range(1, kind.FOLDS + 1):
         try:
-            sources.append(kind(root, fold, split, layout=layout, strict=False))
+            sources.append(kind(root, fold, split, layout=layout, strict=False, links=links))
         except InputError as error:
             if not sources:
                 raise
@@ -151,3 +158,48 @@ def _facts(sources: list[Benchmark], rows: pd.DataFrame) -> list[str]:
         title = f"fold {source.fold}" if first.FOLDS > 1 else "splits"
         lines.append(f"{title:9} {', '.join(splits)}")
     return lines
+
+
+def inspect(root: Root, path: str, first: int | None, every_frame: bool) -> list[Problem]:
+    """Look for gaps and files that cannot be read in a clip of frames whose numbers begin with `first`, if given.
+
+    Every image is tried for its beginning and end, which finds what is empty, cut short or no image. The middle one,
+    or every one on request, is decoded too, which takes a hundred times as long.
+    """
+    if is_video(path):
+        return []  # it was read through when its frames were counted
+    names = frame_names(root, root.inside(path))  # no name in it leads out of the root
+    numbers = [frame_number(name) or 0 for name in names]
+    problems = []
+    if first is not None and numbers[0] > first:
+        problems.append(Problem("missing", f"{path}: the first frame is {names[0]}, it must be number {first}"))
+    if missing := numbers[-1] - numbers[0] + 1 - len(numbers):
+        last = next(k for k, (one, two) in enumerate(pairwise(numbers)) if two > one + 1)
+        which = f"{missing} frames are missing, the first after {names[last]}"
+        problems.append(Problem("missing", f"{path}: {which}"))
+    for k, name in enumerate(names):
+        file = f"{path}/{name}"
+        if not _looks_whole(file):
+            problems.append(Problem("unreadable", f"{file}: empty, cut short or no image"))
+        elif every_frame or k == len(names) // 2:
+            try:
+                read_image(file, 8)
+            except InputError:
+                problems.append(Problem("unreadable", f"{file}: damaged, it cannot be decoded"))
+    return problems
+
+
+def _looks_whole(path: str) -> bool:
+    try:
+        with Path(path).open("rb", buffering=0) as file:  # a buffer would read far more than is looked at
+            head = file.read(8)
+            length = file.seek(0, os.SEEK_END)
+            file.seek(max(0, length - 64))
+            tail = file.read()
+    except OSError:
+        return False
+    if head.startswith(b"\xff\xd8"):
+        return b"\xff\xd9" in tail  # some writers pad the end
+    if head.startswith(b"\x89PNG"):
+        return b"IEND" in tail
+    return head.startswith(b"BM")

@@ -8,10 +8,11 @@ where it was, and ends with the same files.
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from dferlib.data.packed import LANDMARKS, MANIFEST, SKIPPED, TABLE, PackedClips, part_stem, read_manifest
 from dferlib.data.sets import BENCHMARKS, Benchmark
-from dferlib.data.sets.base import Subsets
+from dferlib.data.sets.base import LISTED
 from dferlib.data.sets.files import (
     Root,
     frame_names,
@@ -33,7 +35,6 @@ from dferlib.data.sets.files import (
     read_landmarks,
 )
 from dferlib.data.store import ClipStore, PartArrays, facts_file, write_part
-from dferlib.data.table import ClipTable
 from dferlib.devices import AT_ONCE, do_jobs, start_workers
 from dferlib.errors import InputError, choose
 from dferlib.files import make_folder, written_whole
@@ -41,11 +42,8 @@ from dferlib.video.faces.aligning import align as align_face
 from dferlib.video.faces.landmarks import landmarks_file
 from dferlib.video.reading import read_video
 
-MANIFEST, SKIPPED = "pack.json", "skipped.txt"
 PART_FRAMES = 2048  # a part is closed when it has so many: 100 MB in memory with 128 pixels
 SIDES = (8, 1024)  # pixels
-LANDMARKS = "landmarks"
-TABLE = "table:"  # what the names of facts begin with that are columns of the table
 
 
 @dataclass(frozen=True)
@@ -54,6 +52,7 @@ class _Job:
 
     stem: Path
     root: Path
+    links: tuple[Path, ...]
     rows: pd.DataFrame
     size: int
     align: bool
@@ -70,6 +69,7 @@ def pack(
     workers: int | None = None,
     progress: bool = True,
     executor: Executor | None = None,
+    links: Iterable[Path | str] = (),
 ) -> "PackedClips":
     """Pack every clip of a data set, with all of its folds, or go on with a packing that was stopped.
 
@@ -89,15 +89,15 @@ def pack(
         progress: show a bar, and say how large the store becomes.
         executor: reads the clips instead, anything with the interface of `concurrent.futures`. All of its machines must
             see `root` at the same path; the parts are written here. `workers` is how many it is given at a time.
+        links: folders elsewhere into which symbolic links may lead; no others are followed.
 
     Returns:
         All clips.
 
     Raises:
-        InputError: there is no such data set or folder, `out` holds another store, the disk is too small, or nothing
-            can be packed.
+        InputError: no such data set or folder, `out` holds another store, the disk is too small, or nothing is left.
     """
-    source = _open(name, root, size, layout)
+    source = _open(name, root, size, layout, links)
     if align:
         landmarks_file()  # what is missing is told before anything is read
     folder = make_folder(Path(out))
@@ -111,18 +111,13 @@ def pack(
     return PackedClips(folder, split="all")
 
 
-def is_packed(folder: Path | str) -> bool:
-    """Whether a folder holds what `pack` writes."""
-    return (Path(folder) / MANIFEST).is_file()
-
-
-def _open(name: str, root: Path | str, size: int, layout: str | None) -> Benchmark:
+def _open(name: str, root: Path | str, size: int, layout: str | None, links: Iterable[Path | str]) -> Benchmark:
     """The data set, whose clips need not all be there."""
     if not SIDES[0] <= size <= SIDES[1]:
         raise InputError(f"the size is {size} pixels: give {SIDES[0]} to {SIDES[1]}")
     names = {known.lower(): known for known in BENCHMARKS}
     kind = BENCHMARKS[choose("data set", names.get(name.lower(), name), BENCHMARKS)]
-    source = kind(root, split="all", layout=layout, size=size, strict=False)
+    source = kind(root, split="all", layout=layout, size=size, strict=False, links=links)
     if not len(source):
         first = source.problems[0].text if source.problems else "its lists are empty"
         raise InputError(f"{kind.name}: no clip can be used in {source.root.path}; {first}")
@@ -131,28 +126,34 @@ def _open(name: str, root: Path | str, size: int, layout: str | None) -> Benchma
 
 def _plan(folder: Path, source: Benchmark, size: int, align: bool) -> list[_Job]:
     """All parts of a store, whose folder is claimed for them."""
-    rows, bounds = _with_folds(source), _bounds(source.table.frames)
+    listed = _splits_of_folds(source)
+    rows, bounds = _with_folds(source, listed), _bounds(source.table.frames)
     points = [] if align else [source.landmark_files(k) for k in range(len(source))]
     if not any(points):
         points = []
-    _claim(folder, _manifest(source, rows, len(bounds), align, bool(points)))
+    _claim(folder, _manifest(source, rows, listed, len(bounds), align, bool(points)))
+    root = source.root
     return [
-        _Job(_stem(folder, k), source.root.path, rows.iloc[low:high], size, align, points[low:high])
+        _Job(part_stem(folder, k), root.path, root.links, rows.iloc[low:high], size, align, points[low:high])
         for k, (low, high) in bounds
     ]
 
 
-def _with_folds(source: Benchmark) -> pd.DataFrame:
-    """The table with a column for the split in each fold whose lists are there."""
-    rows = source.table.rows.drop(columns="split").assign(**{"split 1": source.table.rows["split"]})
+def _splits_of_folds(source: Benchmark) -> dict[int, dict[str, str]]:
+    """The split of every listed clip, by its id, in each fold whose lists are there."""
+    found = {1: {clip.id: clip.split for clip in source.listed}}
     for fold in range(2, source.FOLDS + 1):
         try:
-            splits = source.splits_in(fold)
+            found[fold] = source.splits_in(fold)
         except InputError as error:
             source.note("missing", f"fold {fold}: {error}")
-            continue
-        rows[f"split {fold}"] = rows["id"].map(splits).fillna("")
-    return rows
+    return found
+
+
+def _with_folds(source: Benchmark, listed: dict[int, dict[str, str]]) -> pd.DataFrame:
+    """The table with a column for the split in each fold."""
+    rows = source.table.rows.drop(columns="split")
+    return rows.assign(**{f"split {fold}": rows["id"].map(splits).fillna("") for fold, splits in listed.items()})
 
 
 def _bounds(frames: np.ndarray) -> list[tuple[int, tuple[int, int]]]:
@@ -166,17 +167,22 @@ def _bounds(frames: np.ndarray) -> list[tuple[int, tuple[int, int]]]:
     return list(enumerate(zip(starts, [*starts[1:], len(frames)], strict=True)))
 
 
-def _stem(folder: Path, part: int) -> Path:
-    return folder / f"part-{part:05d}"
-
-
-def _manifest(source: Benchmark, rows: pd.DataFrame, parts: int, align: bool, landmarks: bool) -> dict[str, Any]:
-    folds = [int(column.split()[1]) for column in rows.columns if column.startswith("split ")]
+def _manifest(
+    source: Benchmark,
+    rows: pd.DataFrame,
+    listed: dict[int, dict[str, str]],
+    parts: int,
+    align: bool,
+    landmarks: bool,
+) -> dict[str, Any]:
+    folds = list(listed)
     splits = sha256(rows[[f"split {fold}" for fold in folds]].to_csv().encode()).hexdigest()[:16]
     return {
         **{"data": source.name, "layout": source.layout, "size": source.size, "aligned": align},
         **{"classes": list(source.classes), "splits": list(source.SPLITS), "folds": folds, "parts": parts},
         **{"source": source.fingerprint, "lists": splits},
+        # how many clips should be there
+        **{LISTED: {str(fold): dict(Counter(found.values())) for fold, found in listed.items()}},
         **({LANDMARKS: True} if landmarks else {}),
     }
 
@@ -190,27 +196,13 @@ def _claim(folder: Path, manifest: dict[str, Any]) -> None:
         with written_whole(path) as temporary:
             temporary.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         return
-    there = _read_manifest(folder)
+    there = read_manifest(folder)
     for key, wanted in manifest.items():
         if there.get(key) != wanted:
             what = f"is packed with {key} {there.get(key)!r}, not {wanted!r}"
-            if key in ("source", "lists"):
+            if key in ("source", "lists", LISTED):
                 what = "is out of date: the files of the data set have changed since it was packed"
             raise InputError(f"{folder} {what}; choose another folder")
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        wanted = {"data", "layout", "size", "aligned", "classes", "splits", "folds", "parts"}
-        if not isinstance(found, dict) or not wanted <= found.keys():
-            raise ValueError("it lacks an entry")
-    except FileNotFoundError as error:
-        raise InputError(f"{folder} holds no packed clips: give a folder that `dferlib pack` wrote") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path}: {error}; delete {folder} and pack again") from error
-    return found
 
 
 def _check_space(folder: Path, source: Benchmark, todo: list[_Job], progress: bool) -> None:
@@ -240,7 +232,7 @@ def _read_part(job: _Job) -> PartArrays:
     """Read the clips of a part; a clip that cannot be read becomes one of no frames, with the reason."""
     if job.align:
         landmarks_file()  # an executor's machine may lack it, or the folder
-    root, clips, problems = Root(job.root), [], []
+    root, clips, problems = Root(job.root, job.links), [], []
     nothing = np.empty((0, 3, job.size, job.size), dtype=np.uint8)
     for path, count in zip(job.rows["path"], job.rows["frames"], strict=True):
         where = str(root.path / path)
@@ -300,97 +292,10 @@ def _frames(root: Root, path: str) -> Iterator[np.ndarray]:
 
 
 def _list_skipped(folder: Path, source: Benchmark) -> None:
-    store = ClipStore([_stem(folder, k) for k in range(_read_manifest(folder)["parts"])])
+    store = ClipStore([part_stem(folder, k) for k in range(read_manifest(folder)["parts"])])
     listed = [f"{problem.kind}: {problem.text}" for problem in source.problems]
     listed += [f"unreadable: {text}" for text in store.facts("problem") if text]
     if not store.lengths.any():
         raise InputError(f"nothing in {source.root.path} could be packed; {listed[0]}")
     with written_whole(folder / SKIPPED) as temporary:
         temporary.write_text("".join(f"{' '.join(line.split())}\n" for line in listed), encoding="utf-8")
-
-
-class PackedClips(Subsets):
-    """One split of a data set that `pack` wrote, with the table, the folds and the classes of the original.
-
-    Args:
-        folder: the packed store.
-        fold: which fold of the cross-validation, from 1.
-        split: the name of a split, or "all".
-
-    Raises:
-        InputError: the folder holds no packed clips, is not finished, or has no such fold or split.
-    """
-
-    def __init__(self, folder: Path | str, fold: int = 1, split: str = "train") -> None:
-        self.folder, self.fold, self.split = Path(folder), fold, split
-        self.about = _read_manifest(self.folder)
-        self.name, self.SPLITS = str(self.about["data"]), tuple(self.about["splits"])
-        choose(f"split of {self.folder}", split, (*self.SPLITS, "all"))
-        if fold not in self.about["folds"]:
-            there = ", ".join(map(str, self.about["folds"]))
-            raise InputError(f"{self.folder} has no fold {fold}: it has {there}")
-        stems = [_stem(self.folder, k) for k in range(self.about["parts"])]
-        if missing := sum(not facts_file(stem).exists() for stem in stems):
-            remedy = "run the same `dferlib pack` again to go on"
-            raise InputError(f"{self.folder} is not finished: {missing} of {len(stems)} parts are missing; {remedy}")
-        self.store = ClipStore(stems)
-        self.table = self._read_table()
-
-    def _read_table(self) -> ClipTable:
-        names = [name for name in self.store.fact_names if name.startswith(TABLE)]
-        rows = pd.DataFrame({name.removeprefix(TABLE): self.store.facts(name) for name in names})
-        rows = rows.assign(frames=self.store.lengths, stored=np.arange(len(self.store)))
-        splits = rows[f"split {self.fold}"]
-        rows = rows.drop(columns=[name for name in rows.columns if name.startswith("split ")])
-        kept = (rows["frames"] > 0) & (splits != "") & ((splits == self.split) | (self.split == "all"))
-        return ClipTable(rows.assign(split=splits)[kept], tuple(self.about["classes"]))
-
-    def read(self, index: int, frames: np.ndarray | None = None) -> np.ndarray:
-        """Read frames of one clip.
-
-        Args:
-            index: which clip.
-            frames: (F,) which of its frames, in any order and as often as wanted; default all.
-
-        Returns:
-            (F, 3, S, S) uint8.
-        """
-        return self.store.read(int(self.table.rows["stored"].iloc[index]), frames)
-
-    def landmarks(self, index: int, frames: np.ndarray | None = None) -> np.ndarray:
-        """Read the 68 landmarks that came with frames of one clip.
-
-        Args:
-            index: which clip.
-            frames: (F,) which of its frames; default all.
-
-        Returns:
-            (F, 68, 2) float32, x to the right and y down in pixels of the packed frames; nan where they could not be
-            read.
-
-        Raises:
-            InputError: the set has none, or they were not unpacked when it was packed, or the faces are aligned.
-        """
-        if not self.about.get(LANDMARKS):
-            raise InputError(f"{self.folder} has no landmarks: pack CK+ with its folder Landmarks, not aligned")
-        return self.store.read(int(self.table.rows["stored"].iloc[index]), frames, LANDMARKS)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """A short hash of every packed pixel, and of which clips these are and their labels."""
-        chosen = repr((self.classes, self.table.ids.tolist(), self.table.labels.tolist()))
-        return sha256((self.store.fingerprint + chosen).encode()).hexdigest()[:16]
-
-    @property
-    def skipped(self) -> list[str]:
-        """A line for each thing that was wrong with the original, clips that are left out among them."""
-        path = self.folder / SKIPPED
-        return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-
-    def verify(self) -> None:
-        """Compare every part with its checksums.
-
-        Raises:
-            InputError: a part differs; the message names it.
-        """
-        self.store.verify()

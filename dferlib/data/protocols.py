@@ -6,13 +6,14 @@ k folds.
 """
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from dferlib.data.pack import PackedClips
+from dferlib.data.packed import PackedClips
 from dferlib.data.sets import BENCHMARKS
-from dferlib.data.table import ClipSource, ClipTable
+from dferlib.data.table import ClipSource, ClipTable, lacks
 from dferlib.errors import InputError, choose
 
 
@@ -39,6 +40,11 @@ class Part:
     def fingerprint(self) -> str:
         """Differs whenever the clips of the source do, or other clips are chosen."""
         return hashlib.sha256(self.source.fingerprint.encode() + self.which.tobytes()).hexdigest()[:16]
+
+    @property
+    def lacks(self) -> str:
+        """See `dferlib.data.table.lacks`."""
+        return lacks(self.source)
 
     def __len__(self) -> int:
         return len(self.which)
@@ -92,7 +98,14 @@ def hold_out(source: ClipSource, share: float = 0.1, seed: int = 0) -> tuple[Par
     return rest, Part(source, aside.which, "val")
 
 
-def public_splits(name: str, root: Path | str | None, fold: int = 1, size: int = 128) -> dict[str, ClipSource]:
+def public_splits(
+    name: str,
+    root: Path | str | None,
+    fold: int = 1,
+    size: int = 128,
+    layout: str | None = None,
+    links: Iterable[Path | str] = (),
+) -> dict[str, ClipSource]:
     """What a public data set gives to learn from, to choose by and to test on.
 
     A tenth of the people, or of the clips where nobody knows who is in them, is held out of the training clips to
@@ -103,6 +116,8 @@ def public_splits(name: str, root: Path | str | None, fold: int = 1, size: int =
         root: its folder.
         fold: which one.
         size: side to which the frames are scaled; packed ones have theirs already.
+        layout: which layout, where the folder holds several.
+        links: folders elsewhere into which symbolic links may lead.
 
     Returns:
         "train", "val" and "test".
@@ -116,5 +131,7 @@ def public_splits(name: str, root: Path | str | None, fold: int = 1, size: int =
         learnt, chosen_by = packed.hold_out()
         return {"train": learnt, "val": chosen_by, "test": PackedClips(name, fold, packed.SPLITS[-1])}
     kind = BENCHMARKS[choose("data set", name, BENCHMARKS)]
-    rest, aside = kind(root, fold, "train", size=size).hold_out()
-    return {"train": rest, "val": aside, "test": kind(root, fold, kind.SPLITS[-1], size=size)}
+    links = tuple(links)
+    rest, aside = kind(root, fold, "train", layout=layout, size=size, links=links).hold_out()
+    tested = kind(root, fold, kind.SPLITS[-1], layout=layout, size=size, links=links)
+    return {"train": rest, "val": aside, "test": tested}

@@ -109,6 +109,14 @@ class ClipSource(Protocol):
         """Return the asked frames of one clip, uint8 `(F, C, H, W)`."""
 
 
+def lacks(source: ClipSource) -> str:
+    """What a source lacks of what it should hold, in words that go into every record; empty if it is whole.
+
+    A source may say so in an attribute of that name; one without is taken for whole.
+    """
+    return str(getattr(source, "lacks", ""))
+
+
 class ArraySource:
     """Clips that are in memory already: your own arrays, or a small data set read once.
 

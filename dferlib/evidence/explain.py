@@ -2,68 +2,65 @@
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from dferlib.errors import InputError
+from dferlib.models.base import ClipModel, each_map, keep_modes
 
 
-class _FramesAsBatch(nn.Module):
-    """A clip model that takes its one clip as a batch of frames (F, C, H, W), which is what Grad-CAM tools expect."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """Frames (F, C, H, W) to logits (1, classes)."""
-        return self.model(frames[None])
-
-
-def grad_cam(model: nn.Module, clip: Tensor, label: int | None = None) -> tuple[np.ndarray, int]:
-    """Where in each frame the evidence for a class lies: Grad-CAM on the backbone's feature maps.
+def grad_cam(model: ClipModel, clip: Tensor, label: int | None = None) -> tuple[np.ndarray, int]:
+    """Where in each frame the evidence for a class lies: Grad-CAM on the maps of the backbone.
 
     The frames share one scale, so that a frame without evidence stays dark. Tools that stretch each frame by itself
-    would hide just what a clip model is about.
+    would hide just what a clip model is about. A frame that the model does not look at has no heat (the middle one
+    alone has some in `single_frame`, the peak in `sgaer`). What a network has shortened in time is spread over it.
 
     Args:
-        model: any model of this library whose backbone works frame by frame.
-        clip: (F, C, H, W) normalised frames of one clip.
+        model: any model of this library, in any precision; nothing about it is changed.
+        clip: (F, 3, H, W) normalised frames of one clip.
         label: the class to explain; default the predicted one.
 
     Returns:
-        heat: (F, H, W) from 0 to 1.
+        heat: (F, H, W) from 0 to 1, float32.
         label: the class it explains.
 
     Raises:
-        InputError: the package grad-cam is missing.
+        InputError: the clip does not fit the model, there is no such class, or what the model gives is not finite.
 
     Source: Selvaraju et al. 2017; STT shows such maps in its Fig. 4.
     """
-    try:
-        from pytorch_grad_cam import GradCAM
-        from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-    except ImportError as error:
-        raise InputError('grad_cam needs the package grad-cam: pip install "dferlib[explain]"') from error
-    was_training = model.training
-    model.eval()
-    wrapped = _FramesAsBatch(model)
-    with GradCAM(model=wrapped, target_layers=[wrapped.model.backbone]) as cam:
-        logits = cam.activations_and_grads(clip)
-        chosen = int(logits.argmax()) if label is None else label
-        model.zero_grad()
-        ClassifierOutputTarget(chosen)(logits[0]).backward()
-        maps, slopes = (
-            kept[0].detach().cpu().numpy()
-            for kept in (cam.activations_and_grads.activations, cam.activations_and_grads.gradients)
-        )
-        heat = cam.get_cam_image(clip, wrapped.model.backbone, [], maps, slopes)  # (F, h, w)
-    model.zero_grad()
-    model.train(was_training)
-    heat = np.maximum(heat, 0)
-    heat = heat / max(float(heat.max()), 1e-12)
-    large = F.interpolate(torch.from_numpy(heat)[:, None], clip.shape[-2:], mode="bilinear", align_corners=False)
-    return large[:, 0].numpy(), chosen
+    weight = next(model.parameters())
+    # without cuDNN, because its recurrent layers have no gradient in evaluation mode
+    with keep_modes(model), torch.inference_mode(False), torch.backends.cudnn.flags(enabled=False):
+        model.eval()
+        clips = (clip.to(weight) if clip.is_floating_point() else clip.to(weight.device))[None]
+        with torch.no_grad():
+            maps = each_map(lambda part: part.detach().requires_grad_(), model.feature_maps(clips))
+        with torch.enable_grad():
+            logits = model.forward_from_maps(maps)
+            chosen = _pick(logits[0], label)
+            # the maps alone get a gradient: what the parameters have stays theirs
+            logits[0, chosen].backward(inputs=[maps] if isinstance(maps, Tensor) else list(maps))
+        with torch.no_grad():
+            heat = model.over_frames(each_map(_evidence, maps), clips)[0]
+    return (heat / heat.max().clamp(min=1e-12)).cpu().numpy(), chosen
+
+
+def _pick(logits: Tensor, label: int | None) -> int:
+    """The class to explain, by logits (C,)."""
+    if not logits.isfinite().all():
+        raise InputError(f"the model gives nan or infinity in {logits.dtype}: explain it in float32, or train it again")
+    if label is None:
+        return int(logits.argmax())
+    if not 0 <= label < len(logits):
+        raise InputError(f"there is no class {label}: this model has the classes 0 to {len(logits) - 1}")
+    return int(label)
+
+
+def _evidence(maps: Tensor) -> Tensor:
+    """Maps (..., C, h, w) that have their gradient to (..., h, w): a channel weighs as much as its mean gradient."""
+    assert maps.grad is not None
+    return (maps.grad.float().mean((-2, -1), keepdim=True) * maps.float()).sum(-3).clamp(min=0)
 
 
 def embed_in_plane(features: np.ndarray, seed: int = 0) -> np.ndarray:

@@ -36,7 +36,7 @@ class Run:
     Args:
         path: the JSON file.
         record: what it holds: `config`, `seed`, `data`, `probe`, `device`, `versions`, `seconds`, `history` (with
-            `best_epoch`), `classes` and `metrics`.
+            `best_epoch`), `classes` and `metrics`; `lacks` says what of its data was not there.
     """
 
     path: Path
@@ -87,6 +87,11 @@ class Run:
         """Whether the epoch was chosen on the test clips: that shows what it does to the numbers, and nothing else."""
         return self.record["config"].get("train", {}).get("select") == "test"
 
+    @property
+    def incomplete(self) -> bool:
+        """Whether its data set was not whole: its numbers are not those of the set that its name promises."""
+        return bool(self.record.get("lacks"))
+
     def predictions(self) -> "Predictions":
         """Read id, group, label and logits of every test clip.
 
@@ -123,6 +128,7 @@ def save_run(
     config: dict[str, Any],
     seed: int,
     data: dict[str, str],
+    lacks: dict[str, str] | None = None,
     predictions: "Predictions",
     history: "History",
     device: str,
@@ -133,10 +139,10 @@ def save_run(
     Args:
         folder: of the study.
         name: of the run; becomes the name of both files.
-        config: everything that was chosen: `model` (its `name`, `scale` and `overrides`), and how it was trained,
-            `train`.
+        config: everything that was chosen: `model` (its `name`, `scale`, `overrides`), and `train`, how it was trained.
         seed: of the run.
         data: fingerprint of each split.
+        lacks: what each split lacks that is not whole, in words; see `dferlib.data.table.lacks`.
         predictions: for the test split.
         history: of the training; its best epoch is the one that was tested.
         device: what computed it, as `device_name` says.
@@ -145,14 +151,14 @@ def save_run(
     Raises:
         InputError: the folder cannot be written, or the disk is full.
     """
-    path = Path(folder) / f"{name}.json"
-    arrays = path.with_suffix(".npz")
+    path, arrays = (Path(folder) / f"{name}.{suffix}" for suffix in ("json", "npz"))
     _write_predictions(arrays, predictions)
     record = {
         "format": FORMAT,
         "config": config,
         "seed": seed,
         "data": data,
+        **({"lacks": lacks} if lacks else {}),
         "probe": probe_of(config, len(predictions.classes)),
         "device": device,
         "versions": versions(),

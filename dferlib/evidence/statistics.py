@@ -107,6 +107,10 @@ def _listed(runs: Predictions | Sequence[Predictions]) -> list[Predictions]:
     for run in found[1:]:
         if not (np.array_equal(run.ids, found[0].ids) and np.array_equal(run.labels, found[0].labels)):
             raise InputError("the runs are of different clips: only runs on the same test set can be compared")
+        if run.classes != found[0].classes:
+            raise InputError(
+                f"the runs tell other classes apart: {', '.join(found[0].classes)}; and {', '.join(run.classes)}"
+            )
     return found
 
 

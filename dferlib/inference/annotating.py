@@ -107,8 +107,9 @@ def _draw_heat(image: Image.Image, heat: Heat, *, time: float, box: np.ndarray) 
     here = np.flatnonzero((heat.times[:, 0] <= time + 1 / RATE) & (heat.times[:, -1] >= time - 1 / RATE))
     if not len(here):
         return
-    nearest = np.abs(heat.times[here] - time).argmin(1)
-    strongest = heat.maps[here, nearest].max(0)
+    away = np.abs(heat.times[here] - time)
+    nearest = away <= away.min(1, keepdims=True)  # several where a short window shows a frame more than once
+    strongest = heat.maps[here][nearest].max(0)
     half = CROP * box[2] * heat.share / 2
     side = max(1, round(2 * half))
     large = Image.fromarray(strongest).resize((side, side), Image.Resampling.BICUBIC)

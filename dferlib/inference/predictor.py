@@ -62,7 +62,7 @@ def predict_faces(
         device: where the model runs.
         progress: show a bar if it takes more than two seconds.
         cropped: the middle square of each frame is the face already: nothing is looked for, and dlib is not needed.
-        heat: keep where the model looks, for `annotate_video`; takes about four times as long.
+        heat: keep where the model looks, for `annotate_video`; takes about three times as long.
 
     Returns:
         A timeline for each face, the most visible first.

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dferlib.errors import InputError, choose
 from dferlib.models.attention import Attention
-from dferlib.models.base import Block, ClipModel, InputSpec
+from dferlib.models.base import Block, ClipModel, InputSpec, keep_modes
 from dferlib.models.former_dfer import FormerDFER
 from dferlib.models.frames import FrameAverage, SingleFrame
 from dferlib.models.i3d import I3D
@@ -109,17 +109,15 @@ def attention_maps(model: nn.Module, clips: Tensor) -> dict[str, Tensor]:
         spatial attention, (B, S, N_h, F + 1, F + 1) for its temporal one.
     """
     layers = {name: m for name, m in model.named_modules() if isinstance(m, Attention)}
-    was_training = model.training
-    model.eval()
     for layer in layers.values():
         layer.keep_weights = True
     try:
-        model(clips)
+        with keep_modes(model):
+            model.eval()(clips)
         return {name: layer.weights for name, layer in layers.items() if layer.weights is not None}
     finally:
         for layer in layers.values():
             layer.keep_weights, layer.weights = False, None
-        model.train(was_training)
 
 
 class BlockMaps(NamedTuple):
@@ -157,12 +155,10 @@ def feature_maps(model: nn.Module, clips: Tensor) -> dict[str, BlockMaps]:
         block.register_forward_hook(lambda _, inputs, outputs, name=name: keep(name, inputs, outputs))
         for name, block in blocks.items()
     ]
-    was_training = model.training
-    model.eval()
     try:
-        model(clips)
+        with keep_modes(model):
+            model.eval()(clips)
     finally:
         for hook in hooks:
             hook.remove()
-        model.train(was_training)
     return {name: found[name] for name in blocks}

@@ -3,13 +3,15 @@
 The arguments that the models share are described once, at `ClipModel`; each class describes its own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
+from torch.nn import functional
 
 from dferlib.errors import InputError
 
@@ -31,6 +33,37 @@ def each_map(function: Callable[..., Tensor], *maps: Maps) -> Maps:
     if isinstance(maps[0], Tensor):
         return function(*maps)
     return type(maps[0])(*map(function, *maps))
+
+
+@contextmanager
+def keep_modes(model: nn.Module) -> Iterator[None]:
+    """Whatever is done to a model meanwhile, each of its parts learns or only answers afterwards as it did before.
+
+    `model.train(True)` would wake the batch normalisation of a backbone that is frozen.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def on_one_frame(values: Tensor, which: Tensor, clips: Tensor) -> Tensor:
+    """Spread values over one frame of each clip; all others have none.
+
+    Args:
+        values: one for each place of a map of that frame, (B, h, w).
+        which: its number in the clip, int64 (B,).
+        clips: (B, F, 3, H, W).
+
+    Returns:
+        (B, F, H, W).
+    """
+    spread = values.new_zeros(*clips.shape[:2], *clips.shape[3:])
+    large = functional.interpolate(values[:, None], clips.shape[3:], mode="bilinear", align_corners=False)
+    spread[torch.arange(len(which), device=which.device), which] = large[:, 0]
+    return spread
 
 
 @dataclass(frozen=True)
@@ -98,6 +131,19 @@ class ClipModel(nn.Module):
     def features_from_maps(self, maps: Maps) -> Tensor:
         """Clip features (B, D) from the maps of its frames (B, F, C, h, w)."""
         raise TypeError(f"{type(self).__name__} does not say how to join frames")
+
+    def over_frames(self, values: Maps, clips: Tensor) -> Tensor:
+        """Put a value of each place of the maps where that place is in the clips.
+
+        Args:
+            values: the maps without their channels, (B, t, h, w). Fewer than F are spread over time.
+            clips: that the maps are of, (B, F, 3, H, W).
+
+        Returns:
+            (B, F, H, W).
+        """
+        size = (clips.shape[1], *clips.shape[3:])
+        return functional.interpolate(values[:, None], size, mode="trilinear", align_corners=False)[:, 0]
 
     def forward_features(self, clips: Tensor) -> Tensor:
         """Clip features (B, D) of normalised clips (B, F, 3, H, W)."""

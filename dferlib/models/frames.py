@@ -1,10 +1,11 @@
 """Models that ignore time: what a clip model must beat."""
 
+import torch
 from einops import reduce
 from torch import Tensor, nn
 
 from dferlib.models.backbones import build_backbone, spec_of
-from dferlib.models.base import ClipModel
+from dferlib.models.base import ClipModel, on_one_frame
 
 
 class FrameAverage(ClipModel):
@@ -40,3 +41,8 @@ class SingleFrame(FrameAverage):
         self._check(clips)
         middle = clips[:, self.input_spec.frames // 2]
         return self.backbone(middle)[:, None]
+
+    def over_frames(self, values: Tensor, clips: Tensor) -> Tensor:
+        """Values (B, 1, h, w) of the middle frame to (B, F, H, W): nothing is seen of the others."""
+        middle = torch.full((len(clips),), self.input_spec.frames // 2, device=values.device)
+        return on_one_frame(values[:, 0], middle, clips)

@@ -26,7 +26,7 @@ from torch.nn import functional
 
 from dferlib.errors import InputError, choose
 from dferlib.models.backbones import build_staged, build_vgg, spec_of, stages_of, vgg_blocks
-from dferlib.models.base import ClipModel
+from dferlib.models.base import ClipModel, on_one_frame
 from dferlib.models.losses import check_labels
 
 PEAKS = ("change", "last")
@@ -42,25 +42,32 @@ VARIANTS = {
 }
 
 
-def peak_frames(clips: Tensor, rule: str) -> Tensor:
-    """The peak frame of each clip.
+def peak_numbers(clips: Tensor, rule: str) -> Tensor:
+    """Which frame of each clip is its peak.
 
     Args:
         clips: (B, F, 3, H, W).
         rule: "last", or "change": the frame that differs most from the first and the last together.
 
     Returns:
-        (B, 3, H, W).
+        Its number, int64 (B,).
 
     Raises:
         InputError: unknown rule.
     """
     if choose("peak", rule, PEAKS) == "last":
-        return clips[:, -1]
+        return torch.full((len(clips),), clips.shape[1] - 1, device=clips.device)
     grey = functional.avg_pool2d(clips.mean(2), max(clips.shape[-1] // 16, 1)).flatten(2)  # coarse, (B, F, places)
     grey = (grey - grey.mean(2, keepdim=True)) / (grey.std(2, keepdim=True) + 1e-6)
     change = (grey - grey[:, :1]).abs().mean(2) + (grey - grey[:, -1:]).abs().mean(2)
-    index = change.argmax(1)[:, None, None, None, None].expand(-1, 1, *clips.shape[2:])
+    return change.argmax(1)
+
+
+def peak_frames(clips: Tensor, rule: str) -> Tensor:
+    """The peak frame (B, 3, H, W) of each clip; see `peak_numbers`."""
+    if rule == "last":
+        return clips[:, -1]
+    index = peak_numbers(clips, rule)[:, None, None, None, None].expand(-1, 1, *clips.shape[2:])
     return clips.gather(1, index)[:, 0]
 
 
@@ -115,6 +122,19 @@ class Regions(nn.Module):
         for (top, bottom, left, right), front in zip(self.boxes, self.fronts, strict=True):
             maps.append(functional.adaptive_avg_pool2d(front(frames[:, :, top:bottom, left:right]), 2))
         return torch.stack(maps, 1)
+
+    def over_frames(self, values: Tensor, clips: Tensor) -> Tensor:
+        """Values (B, F, 3, 2, 2) to the pixels of each region, (B, F, H, W).
+
+        A value is shared out among the pixels that it stands for, as a place of the mouth stands for more of them than
+        one of the nose. Where two regions overlap, both count.
+        """
+        spread = values.new_zeros(*clips.shape[:2], *clips.shape[3:])
+        for (top, bottom, left, right), region in zip(self.boxes, values.unbind(2), strict=True):
+            size = (bottom - top, right - left)
+            large = functional.interpolate(region, size, mode="bilinear", align_corners=False)  # frames are channels
+            spread[..., top:bottom, left:right] += large * region[0, 0].numel() / math.prod(size)
+        return spread
 
 
 class SpatialBranch(nn.Module):
@@ -203,6 +223,10 @@ class SGAER(ClipModel):
         """Maps (B, 1, C, h, w) to F_G (B, D)."""
         return self.branch(maps[:, 0])
 
+    def over_frames(self, values: Tensor, clips: Tensor) -> Tensor:
+        """Values (B, 1, h, w) of the peak frame to (B, F, H, W): nothing is seen of the others."""
+        return on_one_frame(values[:, 0], peak_numbers(clips, self.peak), clips)
+
 
 class TLER(ClipModel):
     """The temporal branch by itself, C2 of Table 1: eyes, nose and mouth through the clip.
@@ -213,6 +237,8 @@ class TLER(ClipModel):
         backbone: "vgg16" (the paper) or "slim" (the book); its weights are "imagenet" or "makefaces".
         dim: channels of each of the three LSTMs; the end convolution has twice as many.
     """
+
+    backbone: Regions
 
     def __init__(
         self,
@@ -228,6 +254,10 @@ class TLER(ClipModel):
     def features_from_maps(self, maps: Tensor) -> Tensor:
         """Maps of the three regions (B, F, 3, C, 2, 2) to F_L (B, 2 dim)."""
         return self.branch(maps)
+
+    def over_frames(self, values: Tensor, clips: Tensor) -> Tensor:
+        """Values (B, F, 3, 2, 2) to (B, F, H, W); see `Regions`."""
+        return self.backbone.over_frames(values, clips)
 
 
 class StanerMaps(NamedTuple):
@@ -322,6 +352,12 @@ class STANER(ClipModel):
     def features_from_maps(self, maps: StanerMaps) -> Tensor:
         """Both branches' maps to F_G and F_L side by side (B, D)."""
         return torch.cat([self.spatial(maps.face), self.temporal(maps.regions)], 1)
+
+    def over_frames(self, values: StanerMaps, clips: Tensor) -> Tensor:
+        """Values of both branches' places, (B, h, w) and (B, F, 3, 2, 2), to (B, F, H, W)."""
+        share = values.face[0].numel() / math.prod(clips.shape[3:])  # of a pixel, as `Regions` has it
+        face = on_one_frame(values.face, peak_numbers(clips, self.peak), clips) * share
+        return face + self.backbone.regions.over_frames(values.regions, clips)
 
     def joint_loss(self, clips: Tensor, labels: Tensor) -> Tensor:
         """The sum of both branches' cross entropies (Eq. 15) for clips (B, F, 3, H, W) and labels (B,)."""

@@ -7,11 +7,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from dferlib.data.classes import match_classes
 from dferlib.data.table import ClipSource
 from dferlib.data.transforms import prepare
 from dferlib.devices import pick_device, to_device
 from dferlib.errors import InputError
-from dferlib.models.base import ClipModel, Maps, each_map
+from dferlib.models.base import ClipModel, Maps, each_map, keep_modes
 from dferlib.training.clips import Clips, middle_frames, prefetch
 from dferlib.training.metrics import summary
 from dferlib.training.processes import all_gather, rank_and_world_size
@@ -77,22 +78,27 @@ def evaluate(
         progress: show a bar if it takes more than two seconds.
         maps: what the model's backbone gives for each of these clips (N, ...), if that is known already.
 
+    Returns:
+        In the order of the model's classes, whose names those of the clips must have, see `dferlib.match_classes`.
+
     Raises:
         InputError: the classes or the number of frames do not fit, or a logit is nan or infinite.
     """
     check_fits(model, source, per_segment)
+    source = match_classes(source, getattr(model, "classes", source.classes))
     frames = middle_frames(source, model.input_spec, per_segment)
     if shuffle_frames:
         frames = np.random.default_rng(0).permuted(frames, axis=1)
     rank, processes = rank_and_world_size()
     mine = np.array_split(np.arange(len(source)), processes)[rank]
-    batch_size = batch_size or BATCH_SIZES[pick_device(device).type]
+    home, away = next(model.parameters()).device, pick_device(device)
+    batch_size = batch_size or BATCH_SIZES[away.type]
     batches = [mine[start : start + batch_size] for start in range(0, len(mine), batch_size)]
-    home, was_training = next(model.parameters()).device, model.training
     try:
-        found = _run(model, source, batches, frames=frames, maps=maps, device=pick_device(device), progress=progress)
+        with keep_modes(model):
+            found = _run(model, source, batches, frames=frames, maps=maps, device=away, progress=progress)
     finally:
-        model.to(home).train(was_training)
+        model.to(home)
     logits, embeddings = (np.concatenate(part) for part in zip(*all_gather(found), strict=True))
     return _predictions(source, logits, embeddings if features else None)
 
@@ -147,12 +153,13 @@ def check_fits(model: ClipModel, source: ClipSource, per_segment: int) -> None:
     """Refuse clips that a model cannot take.
 
     Raises:
-        InputError: there are none, or their classes or the number of frames do not fit.
+        InputError: there are none, the number of frames does not fit, or, for a model that does not know the names of
+            its classes yet, the number of classes.
     """
     outputs, frames = model.config["num_classes"], model.input_spec.frames
     if not len(source):
         raise InputError("the data set holds no clips: there is nothing to train or evaluate on")
-    if len(source.classes) != outputs:
+    if not hasattr(model, "classes") and len(source.classes) != outputs:
         raise InputError(f"the data has {len(source.classes)} classes, the model {outputs}: they must be the same")
     if frames % per_segment:
         raise InputError(f"the model takes {frames} frames, which {per_segment} per segment does not divide")

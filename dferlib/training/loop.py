@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from dferlib.data.classes import match_classes
 from dferlib.data.table import ClipSource
+from dferlib.errors import InputError
 from dferlib.models.base import ClipModel, Maps
 from dferlib.training.averaging import WeightAverage
 from dferlib.training.checkpoints import load_weights
@@ -70,15 +72,14 @@ def train(
         tensorboard: also write `tensorboard/` in that folder.
 
     Raises:
-        InputError: clips do not fit the model or cannot be read, the folder cannot be written, the state there is
-            damaged or of another training, or the loss becomes nan or infinite.
+        InputError: clips cannot be read, or do not fit the model or each other, by the names of their classes; the
+            folder cannot be written, the state there is damaged or of another training; the loss is no number.
     """
     config = config or TrainConfig()
-    for source in (train_source, val_source):
-        check_fits(model, source, config.per_segment)
+    train_source, val_source = _fit(model, train_source, val_source, config)
     about = _describe(model, config, train_source=train_source, val_source=val_source)
     folder = RunFolder(out, about, resume=resume, tensorboard=tensorboard)
-    model.classes = train_source.classes
+    new, model.classes = not hasattr(model, "classes"), train_source.classes
     if config.start:
         load_weights(model, config.start)
     fabric = make_fabric(config.device, config.precision)
@@ -89,7 +90,26 @@ def train(
             trainer.run(folder, progress and is_first())
         finally:
             model.load_state_dict(trainer.state.best)
+            if new and not trainer.state.history.epochs:
+                del model.classes  # it has learnt none
     return trainer.state.history
+
+
+def _fit(
+    model: ClipModel, train_source: ClipSource, val_source: ClipSource, config: TrainConfig
+) -> tuple[ClipSource, ClipSource]:
+    """Both sources in the classes that the model has, or gets: those of the training clips."""
+    known = getattr(model, "classes", train_source.classes)
+    check_fits(model, train_source, config.per_segment)
+    if set(train_source.classes) != set(known):
+        differ = ", ".join(sorted(set(known) ^ set(train_source.classes)))
+        raise InputError(
+            f"the model knows other classes than the clips to learn from: {differ} are not in both; to learn others, "
+            "make a new model and let it start from the weights of this one (`start`)"
+        )
+    train_source, val_source = match_classes(train_source, known), match_classes(val_source, known)
+    check_fits(model, val_source, config.per_segment)
+    return train_source, val_source
 
 
 def _describe(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dferlib.data.table import ClipSource
 from dferlib.errors import InputError, choose
-from dferlib.models.base import ClipModel, Maps
+from dferlib.models.base import ClipModel, Maps, keep_modes
 from dferlib.models.losses import CompactLoss
 from dferlib.models.metric_losses import CenterLoss, ECSTFLLoss
 from dferlib.training.processes import rank_and_world_size
@@ -147,10 +147,7 @@ class Objective(nn.Module):
 @torch.no_grad()
 def _feature_width(model: ClipModel) -> int:
     """How many channels the clip features have: one clip of zeros tells."""
-    spec, was_training = model.input_spec, model.training
-    first = next(model.parameters())
+    spec, first = model.input_spec, next(model.parameters())
     clip = torch.zeros(1, spec.frames, 3, spec.size, spec.size, device=first.device)
-    try:
+    with keep_modes(model):
         return model.eval().forward_features(clip).shape[1]
-    finally:
-        model.train(was_training)

@@ -5,7 +5,7 @@ from contextlib import contextmanager, nullcontext
 
 import torch
 
-from dferlib.models.base import ClipModel
+from dferlib.models.base import ClipModel, keep_modes
 from dferlib.training.activation_checkpointing import checkpoint_activations
 from dferlib.training.config import TrainConfig
 from dferlib.training.processes import synchronise_batch_norm
@@ -17,10 +17,10 @@ def prepare_for_training(model: ClipModel, config: TrainConfig) -> Iterator[None
 
     After the block all is as it was, the device of the model and the caller's chance too.
     """
-    home, was_training = next(model.parameters()).device, model.training
+    home = next(model.parameters()).device
     wanted = [parameter.requires_grad for parameter in model.backbone.parameters()]
     deterministic = torch.backends.cudnn.deterministic
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), keep_modes(model):
         torch.manual_seed(config.seed)
         torch.backends.cudnn.deterministic = True
         if config.backbone_lr_scale == 0:
@@ -33,4 +33,4 @@ def prepare_for_training(model: ClipModel, config: TrainConfig) -> Iterator[None
             torch.backends.cudnn.deterministic = deterministic
             for parameter, flag in zip(model.backbone.parameters(), wanted, strict=True):
                 parameter.requires_grad_(flag)
-            model.to(home).train(was_training)
+            model.to(home)

@@ -5,6 +5,7 @@ import hashlib
 import logging
 import os
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -16,12 +17,13 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from dferlib.data.sets.files import Problem, Root, count_frames, file_sizes, is_video, read_clip
+from dferlib.data.sets.files import TOLD, Problem, Root, count_frames, file_sizes, is_video, read_clip
 from dferlib.data.table import ClipTable
 from dferlib.emotions import EMOTIONS
 from dferlib.errors import InputError, choose
 
 log = logging.getLogger("dferlib")
+LISTED = "listed"  # the column of the table for how many frames the list says a clip has, where it says so
 
 # the names that data sets give to the seven classes, in lower case
 SYNONYMS = {
@@ -129,7 +131,7 @@ class Subsets:
 class Benchmark(Subsets, ABC):
     """One split of a data set that lies on disk as its makers, or those who prepared it, gave it away.
 
-    Nothing is read outside of the folder, nothing is written, and images are opened only by `read`.
+    Nothing is read outside of the folder and of `links`, nothing is written, and images are opened only by `read`.
 
     Args:
         root: the folder of the data set; one or two folders that an archive put around it do no harm.
@@ -138,7 +140,13 @@ class Benchmark(Subsets, ABC):
         layout: which of the layouts in `layouts`, where the folder holds several; the first that is there if not
             given. A line in the log names it.
         size: side of the frames that `read` gives; None leaves them as they are.
-        strict: raise if anything is wrong. Otherwise leave such clips out and list them in `problems`.
+        strict: raise if anything is wrong. Otherwise leave such clips out and list them in `problems`. A clip that is
+            longer or shorter than its list says is used and told in both cases.
+        links: folders elsewhere into which symbolic links may lead; no others are followed.
+
+    Attributes:
+        problems: what is wrong, see `Problem`.
+        lacks: what the split lacks of what it should hold, in words; it goes into each record made from it.
 
     Raises:
         InputError: the folder holds no layout of this data set, or, if `strict`, a clip is missing, listed twice, or
@@ -161,27 +169,38 @@ class Benchmark(Subsets, ABC):
         layout: str | None = None,
         size: int | None = 128,
         strict: bool = True,
+        links: Iterable[Path | str] = (),
     ) -> None:
         choose(f"split of {self.name}", split, (*self.SPLITS, "all"))
         if not 1 <= fold <= self.FOLDS:
             raise InputError(f"{self.name} has no fold {fold}: give 1{f' to {self.FOLDS}' if self.FOLDS > 1 else ''}")
-        self.root, self.fold, self.split, self.size = Root(root), fold, split, size
+        self.root, self.fold, self.split, self.size = Root(root, links), fold, split, size
         self.problems: list[Problem] = []
         self.layout, self.lists = "", ""
         self.counts: dict[str, int] = {}  # what else there is to compare with the official figures
         self.listed = self._unique(self._list(layout))
         self.table = self._counted([clip for clip in self.listed if split in (clip.split, "all")])
-        if strict and self.problems:
-            first, more = self.problems[0], len(self.problems) - 1
-            others = f" ({more} more; `dferlib check-data {self.name} {self.root.path}` lists them)" if more else ""
-            raise InputError(f"{self.name}: {first.text}{others}; strict=False leaves such clips out")
-        if strict and not len(self.table):
-            raise InputError(f"{self.name}: no clip of the split {split!r} is in {self.root.path}: its lists are empty")
-        left = f"; {len(self.problems)} problems, see `problems`" if self.problems else ""
+        self.lacks = shortfall(self.OFFICIAL, fold, split, Counter(clip.split for clip in self.listed), self.table)
+        if strict:
+            self._refuse_what_is_wrong()
+        left = f"; see `problems`, {len(self.problems)} in all: {self.problems[0].text}" if self.problems else ""
         lists = f" with labels from {self.lists}" if self.lists else ""
         where = f"fold {fold}, split {split!r}" if self.FOLDS > 1 else f"split {split!r}"
         what = f"layout {self.layout!r}{lists} in {self.root.path}"
-        log.info("%s: %s, %s: %d clips%s", self.name, what, where, len(self.table), left)
+        level = logging.WARNING if strict and self.problems else logging.INFO
+        log.log(level, "%s: %s, %s: %d clips%s", self.name, what, where, len(self.table), left)
+
+    def _refuse_what_is_wrong(self) -> None:
+        """Raise at anything that keeps a clip from being used."""
+        fatal = [problem for problem in self.problems if problem.kind not in TOLD]
+        if fatal:
+            first, more = fatal[0], len(fatal) - 1
+            others = f" ({more} more; `dferlib check-data {self.name} {self.root.path}` lists them)" if more else ""
+            remedy = "strict=False, or `dferlib pack`, leaves such clips out"
+            raise InputError(f"{self.name}: {first.text}{others}; {remedy}")
+        if not len(self.table):
+            where = f"the split {self.split!r} is in {self.root.path}"
+            raise InputError(f"{self.name}: no clip of {where}: its lists are empty")
 
     @abstractmethod
     def layouts(self) -> Mapping[str, tuple[str, ...]]:
@@ -279,29 +298,57 @@ class Benchmark(Subsets, ABC):
                 counts.append(counted)
                 bar.update()
         rows = []
-        for clip, (count, problem) in zip(clips, counts, strict=True):
-            if problem is not None:
-                self.problems.append(problem)
+        for clip, (count, problems) in zip(clips, counts, strict=True):
+            self.problems += problems
             if not count:
                 continue
             path = Path(clip.path).relative_to(self.root.path).as_posix()
             about = {"id": clip.id, "label": clip.label, "group": clip.group, "split": clip.split, "frames": count}
-            rows.append({**about, "path": path, **clip.more})
+            said = {} if clip.frames is None else {LISTED: clip.frames}
+            rows.append({**about, "path": path, **said, **clip.more})
         columns = ["id", "label", "group", "split", "frames", "path"]
         return ClipTable(pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns), self.CLASSES)
 
-    def _count(self, clip: Clip) -> tuple[int, Problem | None]:
+    def _count(self, clip: Clip) -> tuple[int, list[Problem]]:
         try:
-            count = count_frames(self.root, self.root.inside(clip.path))
+            count, others = count_frames(self.root, self.root.inside(clip.path))
         except InputError as error:
-            return 0, Problem("unreadable" if is_video(clip.path) else "inconsistent", str(error))
+            return 0, [Problem("unreadable" if is_video(clip.path) else "inconsistent", str(error))]
         if not count:
             what = "there is no such video" if is_video(clip.path) else "there are no frames"
-            return 0, Problem("missing", f"clip {clip.id!r}: {what}: {clip.path}")
+            return 0, [Problem("missing", f"clip {clip.id!r}: {what}: {clip.path}")]
+        told = []
         if clip.frames is not None and clip.frames != count:
-            there = f"{clip.path} holds {count}"
-            return 0, Problem("inconsistent", f"clip {clip.id!r} should have {clip.frames} frames, {there}")
-        return count, None
+            what = f"should have {clip.frames} frames, {clip.path} holds {count}: they are used as they are"
+            told.append(Problem("length", f"clip {clip.id!r} {what}"))
+        if others:
+            what = f"{others} images are left out: they show another face, or have no number at the end of their names"
+            told.append(Problem("extra", f"clip {clip.id!r}: {what}: {clip.path}"))
+        return count, told
+
+
+def shortfall(official: Mapping[str, Any], fold: int, split: str, listed: Mapping[str, int], table: ClipTable) -> str:
+    """What a split lacks of what it should hold, in words; empty if it is whole.
+
+    Args:
+        official: figures of the makers, as `Benchmark.OFFICIAL`.
+        fold: which.
+        split: which, or "all".
+        listed: how many clips the lists of the fold have in each split.
+        table: the clips that can be used.
+    """
+    everything, total = sum(listed.values()), official.get("totals", {}).get("clips")
+    figures = official.get("splits", {}).get(split)
+    wanted = figures[fold - 1] if figures else (everything if split == "all" else listed.get(split, 0),)
+    told = []
+    if len(table) < max(wanted) and len(table) not in wanted:
+        told.append(f"{len(table)} of {max(wanted)} clips of the split {split!r}")
+    if not figures and total and everything < total:
+        told.append(f"{everything} of {total} clips of the set are listed")
+    rows = table.rows.dropna(subset=[LISTED]) if LISTED in table.rows else table.rows[:0]
+    if len(rows) and (others := int((rows[LISTED] != rows["frames"]).sum())):
+        told.append(f"{others} of its clips are of another length than listed")
+    return "; ".join(told)
 
 
 class SubjectFolds(Benchmark):

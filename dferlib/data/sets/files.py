@@ -5,6 +5,7 @@
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from pathlib import Path
@@ -21,6 +22,7 @@ FORMATS = ("JPEG", "PNG", "BMP")
 DEPTH = 2  # how many folders archives put around what is looked for
 CROWD = 200  # a folder with more folders than this holds clips: archives add no such prefix
 _NUMBER = re.compile(r"\d+$")
+_FACE = re.compile(r"(.*_det_\d+)_\d+\.")  # what OpenFace calls the frames of each face, the first is frame_det_00
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class Problem:
     """Something that is wrong with a data set.
 
     Args:
-        kind: "missing", "unreadable", "duplicate", "label", "inconsistent" or "unofficial".
+        kind: "missing", "unreadable", "duplicate", "label", "inconsistent" or "unofficial"; or one of `TOLD`, where the
+            clip is used as it is: "length" (other than the list says), "extra" (images that are left out).
         text: where, and what.
     """
 
@@ -36,31 +39,45 @@ class Problem:
     text: str
 
 
+TOLD = ("length", "extra")
+
+
+def existing_folder(path: Path | str) -> Path:
+    """The whole path of a folder, behind all links.
+
+    Raises:
+        InputError: there is no such folder; a zip file is named as such.
+    """
+    given = Path(path).expanduser()
+    if not given.exists():
+        raise InputError(f"there is no folder {given}: give the folder of the data set")
+    if not given.is_dir():
+        what = "a zip file: unpack it and" if given.suffix.lower() == ".zip" else "a file, not a folder:"
+        raise InputError(f"{given} is {what} give the folder of the data set")
+    return given.resolve()
+
+
 class Root:
-    """A folder that nothing is read outside of, not even through a symbolic link.
+    """A folder that nothing is read outside of, not even through a symbolic link, unless it leads to a named place.
 
     Args:
         path: the folder.
+        links: folders elsewhere, on another disk say, into which symbolic links may lead.
 
     Raises:
         InputError: there is no such folder; a zip file is named as such.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        given = Path(path).expanduser()
-        if not given.exists():
-            raise InputError(f"there is no folder {given}: give the folder of the data set")
-        if not given.is_dir():
-            what = "a zip file: unpack it and" if given.suffix.lower() == ".zip" else "a file, not a folder:"
-            raise InputError(f"{given} is {what} give the folder of the data set")
-        self.path = given.resolve()
+    def __init__(self, path: Path | str, links: Iterable[Path | str] = ()) -> None:
+        self.path, self.links = existing_folder(path), tuple(map(existing_folder, links))
         self._prefix = os.path.join(self.path, "")
+        self._allowed = tuple(os.path.join(place, "") for place in (self.path, *self.links))
         self._known: dict[str, bool] = {}
         self._listed: dict[str, tuple[str, ...]] = {}
 
     def _is_inside(self, path: str) -> bool:
         if path not in self._known:
-            self._known[path] = os.path.join(os.path.realpath(path), "").startswith(self._prefix)
+            self._known[path] = os.path.join(os.path.realpath(path), "").startswith(self._allowed)
         return self._known[path]
 
     def inside(self, *parts: str | Path) -> str:
@@ -73,8 +90,11 @@ class Root:
         parent = os.path.dirname(path)
         there = path == str(self.path) or (path.startswith(self._prefix) and self._is_inside(parent))
         if not there or (os.path.islink(path) and not self._is_inside(path)):
-            how = "is a symbolic link out of" if path.startswith(self._prefix) else "lies outside of"
-            raise InputError(f"{path} {how} {self.path}, which is not followed: put the files themselves there")
+            if not path.startswith(self._prefix):
+                raise InputError(f"{path} lies outside of {self.path}: put the files themselves there")
+            place = os.path.dirname(os.path.realpath(path))
+            remedy = f"put the files themselves there, or allow it: --follow-links {place}, in Python links=[{place!r}]"
+            raise InputError(f"{path} is a symbolic link out of {self.path}, which is not followed: {remedy}")
         return path
 
     def names(self, folder: str) -> tuple[str, ...]:
@@ -131,7 +151,7 @@ class Root:
             if name.lower().endswith((".zip", ".rar", ".7z", ".tar", ".gz")):
                 return f"; unpack {name} first"
             if not self._is_inside(os.path.join(self.path, name)):
-                return f"; {name} is a symbolic link out of it, which is not followed"
+                return f"; {name} is a symbolic link out of it, which needs --follow-links"
         return ""
 
 
@@ -144,11 +164,18 @@ def frame_number(name: str) -> int | None:
 def frame_names(root: Root, folder: str) -> list[str]:
     """Names of the frames in a folder, in the order of their numbers, padded with zeros or not.
 
+    Where OpenFace has cut several faces out of one frame, they are those of the face that is seen longest.
+
     Raises:
         InputError: two files have the same number, a file is a symbolic link out of the root, or the folder cannot be
             read. A folder that does not exist has no frames.
     """
-    numbered = []
+    return _frames(root, folder)[0]
+
+
+def _frames(root: Root, folder: str) -> tuple[list[str], int]:
+    """The names of the frames, and how many images are none."""
+    numbered, images = [], 0
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -157,17 +184,35 @@ def frame_names(root: Root, folder: str) -> list[str]:
                     continue
                 if entry.is_symlink():
                     root.inside(entry.path)
+                images += 1
                 if (number := frame_number(name)) is not None:
                     numbered.append((number, name))
     except FileNotFoundError:
-        return []
+        return [], 0
     except OSError as error:
         raise InputError(f"cannot read the folder {folder}: {error.strerror}; check its permissions") from error
     numbered.sort()
-    if len({number for number, _ in numbered}) < len(numbered):
+    if _has_twins(numbered):
+        numbered = _longest_face(numbered)
+    if _has_twins(numbered):
         one, two = next((a, b) for (i, a), (j, b) in pairwise(numbered) if i == j)
         raise InputError(f"{folder} holds one frame twice, {one} and {two}: delete one of them")
-    return [name for _, name in numbered]
+    return [name for _, name in numbered], images - len(numbered)
+
+
+def _has_twins(numbered: list[tuple[int, str]]) -> bool:
+    return len({number for number, _ in numbered}) < len(numbered)
+
+
+def _longest_face(numbered: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """The frames of the face that has most of them, of several the first; all frames if they do not name a face."""
+    faces: dict[str, list[tuple[int, str]]] = {}
+    for number, name in sorted(numbered, key=lambda frame: frame[1]):
+        if (found := _FACE.match(name)) is None:
+            return numbered
+        faces.setdefault(found[1], []).append((number, name))
+    longest = max(faces.values(), key=len)
+    return sorted(longest)
 
 
 def is_video(path: str) -> bool:
@@ -175,20 +220,23 @@ def is_video(path: str) -> bool:
     return path.lower().endswith(VIDEOS)
 
 
-def count_frames(root: Root, path: str) -> int:
-    """How many frames a clip has: a folder of images, or a video; 0 if it is not there.
+def count_frames(root: Root, path: str) -> tuple[int, int]:
+    """How many frames a clip has, a folder of images or a video, and how many images that do not count as such.
+
+    The first is 0 if there is no clip. The others show another face, see `frame_names`, or have no number.
 
     Raises:
         InputError: the video cannot be read, or see `frame_names`.
     """
     if not is_video(path):
-        return len(frame_names(root, path))
+        names, others = _frames(root, path)
+        return len(names), others
     if not os.path.isfile(path):
-        return 0
+        return 0, 0
     with open(path, "rb") as file:
         if file.read(40).startswith(b"version https://git-lfs"):
             raise InputError(f"{path} only stands for the video: run `git lfs pull` in its folder to get it")
-    return probe(path).frames
+    return probe(path).frames, 0
 
 
 def read_image(path: str, size: int | None) -> np.ndarray:
@@ -286,51 +334,6 @@ def file_sizes(path: str) -> list[tuple[str, int]]:
         return [("", os.path.getsize(path))]
     with os.scandir(path) as entries:
         return sorted((e.name, e.stat().st_size) for e in entries if e.name.lower().endswith(IMAGES))
-
-
-def inspect(root: Root, path: str, first: int | None, every_frame: bool) -> list[Problem]:
-    """Look for gaps and files that cannot be read in a clip of frames whose numbers begin with `first`, if given.
-
-    Every image is tried for its beginning and end, which finds what is empty, cut short or no image. The middle one,
-    or every one on request, is decoded too, which takes a hundred times as long.
-    """
-    if is_video(path):
-        return []  # it was read through when its frames were counted
-    names = frame_names(root, root.inside(path))  # no name in it leads out of the root
-    numbers = [frame_number(name) or 0 for name in names]
-    problems = []
-    if first is not None and numbers[0] > first:
-        problems.append(Problem("missing", f"{path}: the first frame is {names[0]}, it must be number {first}"))
-    if missing := numbers[-1] - numbers[0] + 1 - len(numbers):
-        last = next(k for k, (one, two) in enumerate(pairwise(numbers)) if two > one + 1)
-        which = f"{missing} frames are missing, the first after {names[last]}"
-        problems.append(Problem("missing", f"{path}: {which}"))
-    for k, name in enumerate(names):
-        file = os.path.join(path, name)
-        if not _looks_whole(file):
-            problems.append(Problem("unreadable", f"{file}: empty, cut short or no image"))
-        elif every_frame or k == len(names) // 2:
-            try:
-                read_image(file, 8)
-            except InputError:
-                problems.append(Problem("unreadable", f"{file}: damaged, it cannot be decoded"))
-    return problems
-
-
-def _looks_whole(path: str) -> bool:
-    try:
-        with open(path, "rb", buffering=0) as file:  # a buffer would read far more than is looked at
-            head = file.read(8)
-            length = file.seek(0, os.SEEK_END)
-            file.seek(max(0, length - 64))
-            tail = file.read()
-    except OSError:
-        return False
-    if head.startswith(b"\xff\xd8"):
-        return b"\xff\xd9" in tail  # some writers pad the end
-    if head.startswith(b"\x89PNG"):
-        return b"IEND" in tail
-    return head.startswith(b"BM")
 
 
 def read_text(path: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -172,6 +173,7 @@ class OuluCASIA(_Peaked):
         layout: "cropped" or "original"; the cropped faces if they are there.
         size: see `Benchmark`.
         strict: see `Benchmark`.
+        links: see `Benchmark`.
 
     Source: Zhao et al., "Facial expression recognition from near-infrared videos", 2011.
     """
@@ -192,10 +194,11 @@ class OuluCASIA(_Peaked):
         layout: str | None = None,
         size: int | None = 128,
         strict: bool = True,
+        links: Iterable[Path | str] = (),
     ) -> None:
         self.camera = choose("camera", camera, ("VL", "NI"))
         self.light = choose("light", light, ("Strong", "Weak", "Dark"))
-        super().__init__(root, fold, split, layout=layout, size=size, strict=strict)
+        super().__init__(root, fold, split, layout=layout, size=size, strict=strict, links=links)
 
     def layouts(self) -> dict[str, tuple[str, ...]]:
         """Cropped faces first."""

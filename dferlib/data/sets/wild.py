@@ -8,42 +8,15 @@ from typing import ClassVar
 
 from dferlib.data.sets.base import Benchmark, Clip
 from dferlib.data.sets.files import is_video, read_text
+from dferlib.data.sets.listed import CLIP_ID, Listed
 from dferlib.data.sets.workbook import read_workbook
 from dferlib.emotions import EMOTIONS
 from dferlib.errors import InputError
 
-_ID = re.compile(r"[0-9]{1,9}")  # the number of a clip
+_ALIGNED = ("AlignedFaces_LBPTOP_Points", "AlignedFaces_LBPTOP_Points_Val")  # the folders of AFEW's aligned faces
 
 
-class _Listed(Benchmark):
-    """A data set with one text file for each split of each fold."""
-
-    def _lists(self, places: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[str, str]]:
-        """Find the list of every split; give its split and its path."""
-        for split, spots in places.items():
-            if (path := self.root.locate(*spots)) is None:
-                names = " or ".join(spots)
-                raise InputError(f"{self.root.path} lacks the list of the {split} clips of {self.name}: {names}")
-            if split == self.SPLITS[0]:
-                self.lists = os.path.relpath(path, self.root.path)
-            yield split, path
-
-    def _numbered(self, folder: str) -> dict[int, str]:
-        """The clips in a folder by their numbers, padded with zeros or not."""
-        found: dict[int, str] = {}
-        for name in self.root.names(folder):
-            stem = Path(name).stem if is_video(name) else name
-            if not _ID.fullmatch(stem):
-                continue
-            if (other := found.get(int(stem))) is not None:
-                self.note("duplicate", f"{folder} holds clip {int(stem)} twice, as {other} and as {name}")
-            else:
-                found[int(stem)] = name
-        self.counts[f"clips in {self.layout}"] = len(found)
-        return found
-
-
-class DFEW(_Listed):
+class DFEW(Listed):
     """DFEW: 16,372 clips from movies, of which 11,697 have a single label; seven classes, five folds.
 
     The class order is that of `dferlib.EMOTIONS`. Nobody knows who is in which clip. The lists are the CSV files of
@@ -104,23 +77,12 @@ class DFEW(_Listed):
                 yield from self._clip(parts[0], parts[1], 1, split, folder, there, f"{path}, line {k}")
 
     def _from_text(self, layout: str | None, places: Mapping[str, tuple[str, ...]]) -> Iterator[Clip]:
-        """Former-DFER: `<folder of frames> <number of frames> <label from 0>`, with folders of another machine."""
-        folder, there = "", {}
-        for split, path in self._lists(places):
-            for k, line in enumerate(read_text(path), 1):
-                where = f"{path}, line {k}"
-                parts = line.replace("\\", "/").rsplit(maxsplit=2)
-                if not line:
-                    continue
-                if len(parts) != 3 or not _ID.fullmatch(parts[1]):
-                    raise InputError(f"{where}: {line[:60]!r} is not a folder, a number of frames and a label")
-                if not folder:
-                    near = "/".join(parts[0].rstrip("/").split("/")[-2:-1])
-                    own = {f"folder {near!r} of the list": (near,)} if near not in ("", ".", "..") else {}
-                    folder = self._find(layout, {**self.layouts(), **own})
-                    there = self._numbered(folder)
-                name = parts[0].rstrip("/").rpartition("/")[2]
-                yield from self._clip(name, parts[2], 0, split, folder, there, where, int(parts[1]))
+        """The lists of Former-DFER, with labels from 0."""
+        there: dict[int, str] = {}
+        for line in self._annotated(layout, places, 1):
+            there = there or self._numbered(line.folder)
+            name, about = line.steps[-1], (line.split, line.folder, there, line.where)
+            yield from self._clip(name, line.label, 0, *about, line.frames)
 
     def _from_workbook(self, layout: str | None, path: str) -> Iterator[Clip]:
         """The annotation itself: every clip with its votes, its name and its label, 0 where there is no single one."""
@@ -146,17 +108,15 @@ class DFEW(_Listed):
         frames: int | None = None,
     ) -> Iterator[Clip]:
         stem = Path(name).stem
-        if not _ID.fullmatch(stem):
+        if not CLIP_ID.fullmatch(stem):
             raise InputError(f"{where}: {name[:60]!r} is not the number of a clip")
-        last = first + len(self.CLASSES) - 1
-        if not re.fullmatch(r"[0-9](\.0+)?", label) or not first <= float(label) <= last:
-            self.note("label", f"{where}: the label of clip {name} is {label[:40]!r}: it must be {first} to {last}")
+        if (known := self._number(label, first, self.CLASSES, where)) is None:
             return
         number = f"{int(stem):05d}"
         path = self.root.inside(folder, there.get(int(stem), number + self._suffix(there)))
         if "16" in self.layout:
             frames = 16  # interpolated to as many
-        yield Clip(number, int(float(label)) - first, number, split, path, frames)
+        yield Clip(number, known, number, split, path, frames)
 
     @staticmethod
     def _suffix(there: dict[int, str]) -> str:
@@ -164,10 +124,12 @@ class DFEW(_Listed):
         return Path(next(iter(there.values()), "")).suffix
 
 
-class FERV39k(_Listed):
+class FERV39k(Listed):
     """FERV39k: 38,935 clips from 22 kinds of scenes, seven classes, one split.
 
-    The table has the column `scene`. Nobody knows who is in which clip.
+    The table has the column `scene`. Nobody knows who is in which clip. The lists are those of the makers, or the text
+    files of public code, `FERV39k_train.txt`: such code numbers the classes in several ways, so that the class is the
+    one that is named in the path, and a number that stands for two classes is a problem.
 
     Takes what `Benchmark` takes.
 
@@ -187,10 +149,33 @@ class FERV39k(_Listed):
         return {"2_ClipsforFaceCrop": ("2_ClipsforFaceCrop",)}
 
     def _list(self, layout: str | None) -> Iterator[Clip]:
-        folder = self._find(layout)
+        csv = {split: (f"All_scenes/{split}_All.csv", f"{split}_All.csv") for split in self.SPLITS}
+        text = {split: (f"FERV39k_{split}.txt",) for split in self.SPLITS}
+        if self.root.locate(*csv["train"]) is None and self.root.locate(*text["train"]) is not None:
+            return self._from_text(layout, text)
+        return self._from_csv(layout, csv)
+
+    def _count_clips(self, folder: str) -> None:
         there = (emotion for scene in self.root.folders(folder) for emotion in self.root.folders(scene))
         self.counts[f"clips in {self.layout}"] = sum(len(self.root.names(emotion)) for emotion in there)
-        places = {split: (f"All_scenes/{split}_All.csv", f"{split}_All.csv") for split in self.SPLITS}
+
+    def _from_text(self, layout: str | None, places: Mapping[str, tuple[str, ...]]) -> Iterator[Clip]:
+        words: dict[str, str] = {}  # of each number
+        for line in self._annotated(layout, places, 3):
+            if not words:
+                self._count_clips(line.folder)
+            scene, word, _ = line.steps
+            if (label := self._label(word, line.where)) is None:
+                continue
+            if (other := words.setdefault(line.label, word)) != word:
+                text = f"{line.where}: the clip lies under {word}, and its label {line.label[:40]} stood for {other}"
+                self.note("inconsistent", text)
+            name, path = "/".join(line.steps), self.root.inside(line.folder, *line.steps)
+            yield Clip(name, label, name, line.split, path, line.frames, {"scene": scene})
+
+    def _from_csv(self, layout: str | None, places: Mapping[str, tuple[str, ...]]) -> Iterator[Clip]:
+        folder = self._find(layout)
+        self._count_clips(folder)
         for split, path in self._lists(places):
             for k, line in enumerate(read_text(path), 1):
                 if not line:
@@ -210,7 +195,9 @@ class FERV39k(_Listed):
 class AFEW(Benchmark):
     """AFEW: 773 clips of movies for training and 383 (381 in some years) for validation, seven classes.
 
-    The labels of its test clips were never given away: papers report the validation split, `split="val"`.
+    The labels of its test clips were never given away: papers report the validation split, `split="val"`. The aligned
+    faces that came with it are in `Train_AFEW/AlignedFaces_LBPTOP_Points/Faces`, a folder for each clip, beside folders
+    of videos that tell the class; a clip in which the makers found no face is missing there.
 
     Takes what `Benchmark` takes; there is one fold only.
 
@@ -223,22 +210,30 @@ class AFEW(Benchmark):
     OFFICIAL: ClassVar = {"splits": {"train": ((773,),), "val": ((383, 381),)}}
 
     def layouts(self) -> dict[str, tuple[str, ...]]:
-        """A folder for each class, with folders of frames or with videos in it."""
-        return {"frames": (), "videos": ()}
+        """The makers' aligned faces first; then the folders of frames, or the videos, in a folder for each class."""
+        return {"aligned": (), "frames": (), "videos": ()}
 
     def _list(self, layout: str | None) -> Iterator[Clip]:
         found: dict[str, list[tuple[str, str, str]]] = {"frames": [], "videos": []}
+        faces = {split: self._faces(split) for split in self.SPLITS}
         for split in self.SPLITS:
             if (folder := self.root.locate(split, f"{split}_AFEW")) is None:
                 where = f"no folder {split.title()} is in it{self.root.hint()}"
                 raise InputError(f"{self.root.path} is not AFEW as it is known: {where}")
             for place in self.root.folders(folder):
+                if Path(place).name.lower().startswith(_ALIGNED[0].lower()):
+                    continue
                 for name in self.root.names(place):
                     path = self.root.inside(place, name)
                     kind = "videos" if is_video(name) else "frames" if Path(path).is_dir() else None
                     if kind:
                         found[kind].append((split, place, path))
-        there = [kind for kind, clips in found.items() if clips]
+        # what lies under the classes tells the class of each folder of faces
+        named = found["videos"] or found["frames"]
+        found["aligned"] = [(split, place, f"{faces[split]}/{Path(path).stem}") for split, place, path in named]
+        if None in faces.values():
+            found["aligned"] = []
+        there = [kind for kind in self.layouts() if found[kind]]
         if not there or (layout is not None and layout not in there):
             wanted = f"the layout {layout!r}" if layout else "folders of frames and no videos"
             raise InputError(f"{self.root.path} has not {wanted}: it has {', '.join(there) or 'no clips at all'}")
@@ -249,13 +244,20 @@ class AFEW(Benchmark):
                 # videos of both splits may bear the same time code as their name
                 yield Clip(f"{split}/{name}", label, f"{split}/{name}", split, path)
 
+    def _faces(self, split: str) -> str | None:
+        """The folder of the aligned faces, which the makers put beside the classes."""
+        inner = [f"{outer}{name}/Faces" for name in _ALIGNED for outer in ("", f"{name}/")]
+        return self.root.locate(*(f"{base}/{place}" for base in (split, f"{split}_AFEW") for place in inner))
 
-class MAFW(_Listed):
+
+class MAFW(Listed):
     """MAFW: 10,045 clips, of which 9,172 have a single label; eleven classes, five folds.
 
-    Labels are taken by their names, as every public loader numbers them in another way. The class order is that in
-    which the paper names them; contempt, anxiety, helplessness and disappointment have no counterpart in
-    `dferlib.EMOTIONS`.
+    Labels are taken by their names, as public loaders number them in several ways. The class order is that in which the
+    paper names them; contempt, anxiety, helplessness and disappointment have no counterpart in `dferlib.EMOTIONS`.
+    Without the makers' lists those of DFER-CLIP are read, `MAFW_set_1_train.txt`, or `MAFW_set_1_train_faces.txt`. They
+    have numbers: 0 to 6 in the order of `dferlib.EMOTIONS`, then contempt, anxiety, helplessness and disappointment.
+    `check-data` compares how often each class occurs with the makers' lists, which tells another order.
 
     Takes what `Benchmark` takes.
 
@@ -277,23 +279,46 @@ class MAFW(_Listed):
         "disappointment",
     )
     FOLDS = 5
-    OFFICIAL: ClassVar = {"totals": {"clips": 9172, "clips in clips": 10045}}
+    NUMBERED = (*EMOTIONS, *CLASSES[7:])  # the order in which DFER-CLIP numbers them
+    OFFICIAL: ClassVar = {
+        "totals": {"clips": 9172, "clips in clips": 10045},
+        "classes": dict(zip(CLASSES, (1390, 639, 625, 1242, 1138, 1470, 1072, 236, 916, 262, 182), strict=True)),
+    }
 
     def layouts(self) -> dict[str, tuple[str, ...]]:
         """Frames of every clip first, aligned ones before others; the videos last."""
         return {name: (name,) for name in ("frames_crop_align_224", "frames", "clips")}
 
     def _list(self, layout: str | None) -> Iterator[Clip]:
+        makers = {split: (f"single/no_caption/set_{self.fold}/{split}.txt",) for split in self.SPLITS}
+        names = {split: f"MAFW_set_{self.fold}_{split}" for split in self.SPLITS}
+        text = {split: (f"{name}.txt", f"{name}_faces.txt") for split, name in names.items()}
+        if self.root.locate(*makers["train"]) is None and self.root.locate(*text["train"]) is not None:
+            return self._from_text(layout, text)
+        return self._from_makers(layout, makers)
+
+    def _from_text(self, layout: str | None, places: Mapping[str, tuple[str, ...]]) -> Iterator[Clip]:
+        there: dict[int, str] = {}
+        for line in self._annotated(layout, places, 1):
+            there = there or self._numbered(line.folder)
+            stem = Path(line.steps[0]).stem
+            if not CLIP_ID.fullmatch(stem):
+                raise InputError(f"{line.where}: {line.steps[0][:60]!r} is not the number of a clip")
+            if (label := self._number(line.label, 0, self.NUMBERED, line.where)) is not None:
+                number = f"{int(stem):05d}"
+                path = self.root.inside(line.folder, there.get(int(stem), line.steps[0]))
+                yield Clip(number, label, number, line.split, path, line.frames)
+
+    def _from_makers(self, layout: str | None, places: Mapping[str, tuple[str, ...]]) -> Iterator[Clip]:
         folder = self._find(layout)
         there = self._numbered(folder)
-        places = {split: (f"single/no_caption/set_{self.fold}/{split}.txt",) for split in self.SPLITS}
         for split, path in self._lists(places):
             for k, line in enumerate(read_text(path), 1):
                 if not line:
                     continue
                 where, parts = f"{path}, line {k}", line.split()
                 stem = Path(parts[0]).stem
-                if len(parts) != 2 or not _ID.fullmatch(stem):
+                if len(parts) != 2 or not CLIP_ID.fullmatch(stem):
                     raise InputError(f"{where}: {line[:60]!r} is not a clip such as 03747.mp4, a space and a class")
                 if (label := self._label(parts[1], where)) is None:
                     continue

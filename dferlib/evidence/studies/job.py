@@ -7,7 +7,8 @@ from time import perf_counter
 
 import torch
 
-from dferlib.data.table import ClipSource
+from dferlib.data.classes import match_classes
+from dferlib.data.table import ClipSource, lacks
 from dferlib.errors import InputError
 from dferlib.evidence.results import Run, device_name, save_run
 from dferlib.evidence.studies.clips import Clips, fingerprints
@@ -129,6 +130,7 @@ def train_and_record(
         config={"model": model_config(row, scale), **training_config(folder, row), "data": row.data},
         seed=row.config.seed,
         data=fingerprints(sources),
+        lacks={split: told for split, source in sources.items() if (told := lacks(source))},
         predictions=predictions,
         history=history,
         device=device_name(row.config.device),
@@ -147,8 +149,9 @@ def train_and_test(
 ) -> tuple[History, Predictions]:
     """Train a row with the seed of its config, and test it once; see `train_and_record`."""
     config = row.config
+    test = match_classes(sources["test"], sources["train"].classes)  # what does not fit is told before hours are spent
     model, history = _train(row, sources, config.select, scale, checkpoint, progress, resume, tensorboard)
-    test, per_segment = sources["test"], config.per_segment
+    per_segment = config.per_segment
     return history, evaluate(model, test, device=config.device, per_segment=per_segment, progress=progress)
 
 
