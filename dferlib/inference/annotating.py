@@ -7,12 +7,13 @@ from pathlib import Path
 
 import av
 import numpy as np
-from PIL import Image, ImageColor, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageColor, ImageDraw, ImageOps
 from tqdm import tqdm
 
 from dferlib.errors import InputError
 from dferlib.files import spell, written_whole
 from dferlib.inference.clips import RATE, WINDOW
+from dferlib.inference.lettering import for_pillow
 from dferlib.inference.timeline import UNSURE, Heat, Timeline
 from dferlib.video.faces.cutting import CROP
 from dferlib.video.reading import largest_frame, probe, read_video
@@ -130,7 +131,6 @@ def _draw_answer(image: Image.Image, timeline: Timeline, *, window: int, box: np
     draw = ImageDraw.Draw(image, "RGBA")
     colour = BOX_COLOURS[(timeline.face - 1) % len(BOX_COLOURS)]
     line = max(10, round(min(image.size) / 24))
-    font = ImageFont.load_default(line * 0.8)
     half = CROP * box[2] / 2
     left, top, right, bottom = (round(edge) for edge in (*(box[:2] - half), *(box[:2] + half)))
     draw.rectangle((left, top, right, bottom), outline=colour, width=max(1, line // 8))
@@ -138,7 +138,7 @@ def _draw_answer(image: Image.Image, timeline: Timeline, *, window: int, box: np
     said = label if label == UNSURE else f"{label} {100 * row.max():.0f} %"
     # inside the frame, wherever the face is
     x, y = float(np.clip(left, 0, image.width - 1)), max(0.0, top - 1.2 * line)
-    words = f"{timeline.face}  {said}"
+    words, font = for_pillow(f"{timeline.face}  {said}", 0.8 * line)
     draw.rectangle((x, y, x + draw.textlength(words, font) + 0.4 * line, y + 1.1 * line), fill=(0, 0, 0, 130))
     draw.text((x + 0.2 * line, y), words, colour, font)
     wide = 9 * line
@@ -148,4 +148,5 @@ def _draw_answer(image: Image.Image, timeline: Timeline, *, window: int, box: np
     for k, (name, value) in enumerate(zip(timeline.classes, row, strict=True)):
         y = low + k * line
         draw.rectangle((start, y + 1, start + wide * value, y + line - 2), fill=(*ImageColor.getrgb(colour)[:3], 150))
+        name, font = for_pillow(name, 0.8 * line)
         draw.text((start + 0.2 * line, y), name, "white", font)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dferlib.errors import InputError
-from dferlib.files import written_whole
+from dferlib.files import spell, written_whole
 from dferlib.inference.drawing import draw_timeline
 from dferlib.video.faces.tracking import Track
 
@@ -100,7 +100,7 @@ class Timeline:
     def figure(self) -> "Figure":
         """Faces, curves and labels over time, as a figure of matplotlib: what a notebook shows."""
         return draw_timeline(
-            title=self.video.name,
+            title=spell(self.video.name),
             duration=self.duration,
             times=self.times,
             probabilities=self.probabilities,
@@ -111,13 +111,18 @@ class Timeline:
         )
 
     def plot(self, path: Path | str) -> None:
-        """Draw faces, curves and labels over time; the suffix of `path` names the format (png, svg, pdf)."""
-        figure = self.figure()
-        with written_whole(Path(path)) as temporary:
-            try:
-                figure.savefig(temporary, dpi=150)
-            except ValueError as error:  # matplotlib does not know the format
-                raise InputError(f"cannot draw {path}: end the name in .png, .svg or .pdf") from error
+        """Draw faces, curves and labels over time; the suffix of `path` names the format (png, svg, pdf).
+
+        Raises:
+            InputError: matplotlib does not know the format, or the file cannot be written.
+        """
+        from matplotlib.backend_bases import FigureCanvasBase
+
+        path = Path(path)
+        if path.suffix[1:].lower() not in FigureCanvasBase.get_supported_filetypes():
+            raise InputError(f"cannot draw {path}: end the name in .png, .svg or .pdf")
+        with written_whole(path) as temporary:
+            self.figure().savefig(temporary, dpi=150)
 
     def table(self, rows: int = ROWS) -> str:
         """Percentages as text, at most `rows` moments, spread evenly."""
