@@ -20,6 +20,7 @@ from dferlib.errors import InputError
 from dferlib.inference.annotating import annotate_video
 from dferlib.inference.clips import ClipForm, FaceClips
 from dferlib.inference.timeline import Timeline
+from dferlib.video.clock import Clock
 from dferlib.video.faces.aligning import align
 from dferlib.video.faces.tracking import track_faces, track_middle
 from dferlib.video.hdr import to_screen
@@ -47,6 +48,29 @@ def test_time_goes_on_where_files_were_joined(tmp_path: Path, suffix: str, codec
     assert info.frames == 40 and info.duration == pytest.approx(40 / 25, abs=0.05)
     np.testing.assert_allclose(times, np.arange(40) / 25, atol=0.05)
     np.testing.assert_allclose(greys(path), [*greys(one), *greys(two)], atol=3)
+
+
+def moved(kind: str, times: list[int], keys: set[int]) -> list[int]:
+    """Where packets of 25 a second come to lie, whose file has the time of decoding for that of showing."""
+    clock, out = Clock(kind), []
+    for k, time in enumerate(times):
+        packet = av.Packet(b"0")
+        packet.time_base, packet.duration = Fraction(1, 25), 1
+        packet.pts = packet.dts = time
+        packet.is_keyframe = k in keys
+        clock.move(packet)
+        out.append(packet.pts)
+    return out
+
+
+def test_only_a_new_recording_starts_the_clock_again() -> None:
+    mixed = [0, 3, 1, 2, 6, 4, 5]
+    assert moved("matroska,webm", mixed, keys={0}) == mixed
+    assert moved("mpegts", [*mixed, *mixed], keys={0, 7}) == [*mixed, *(7 + time for time in mixed)]
+    assert moved("mpegts", [0, 1, 2, 3000, 3001], keys={0}) == [0, 1, 2, 3, 4]  # two minutes: a jump here ...
+    assert moved("matroska,webm", [0, 1, 2, 3000, 3001], keys={0}) == [0, 1, 2, 3000, 3001]  # ... and a gap there
+    assert moved("matroska,webm", [0, 1, 10**9, 10**9 + 1], keys={0}) == [0, 1, 2, 3]
+    assert moved("avi", [0, 1, 1 << 62, 2], keys={0, 2})[-1] == 2
 
 
 def test_a_gap_in_time_stays(tmp_path: Path) -> None:

@@ -45,7 +45,8 @@ class Timeline:
         times: the middle of each window in seconds `(N,)`, rising; moments without a face have none.
         probabilities: of each class in each window, float64 `(N, C)`.
         classes: names of the C classes.
-        boxes: where the face is then, `(N, 3)`: middle x, middle y and side of the detector's box in pixels.
+        boxes: where the face is then, `(N, 3)`: middle x, middle y and side of the detector's box, in pixels of the
+            first frame, see `VideoInfo.scale`.
         thumbnails: a few faces as they were cut out, evenly spaced, `(seconds, uint8 (S, S, 3))` each.
         face: number of the face in the video, from 1; the most visible comes first.
         track: where the face is in all frames in which it was looked for.

@@ -9,6 +9,7 @@ STEP = 0.04  # seconds from a frame to the next where nothing tells
 # anew at each join, and 10 s is FFmpeg's measure; elsewhere a gap is a gap, such as that of a camera at a nest.
 JUMP, LONGEST = 10.0, 86_400.0
 JOINED = ("mpegts", "mpeg")
+BACK = 1.0  # seconds that a clock may go back by mistake; what is joined begins with a key frame
 SOON = 1e-3  # seconds after the frame before, for one that is not later
 FAR = 1 << 60  # units of a stream, about half of what fits into a number
 
@@ -29,7 +30,7 @@ class Clock:
         self._end: int | None = None  # of what was to be shown so far
 
     def move(self, packet: av.Packet) -> None:
-        """Move the times of a packet; one that has none stays without."""
+        """Move the times of a packet, and say how long it is shown if it does not; one without times stays so."""
         shown = packet.pts if packet.pts is not None else packet.dts
         if shown is None or packet.time_base is None:
             return
@@ -41,15 +42,16 @@ class Clock:
             passed = packet.dts + self._shift - self._due
             if 0 < passed * unit <= self._longest:
                 self._step = passed
-        if self._end is not None and (passed < 0 or (shown + self._shift - self._end) * unit > self._longest):
+        again = passed < 0 and (packet.is_keyframe or passed * unit < -BACK)
+        if self._end is not None and (again or (shown + self._shift - self._end) * unit > self._longest):
             self._shift = self._end - shown
         if packet.dts is not None:
             packet.dts = self._due = packet.dts + self._shift
         if packet.pts is not None:
             packet.pts += self._shift
         known = packet.duration if 0 < (packet.duration or 0) * unit <= self._longest else self._step
-        length = known or round(STEP / unit)
-        end = shown + self._shift + length
+        packet.duration = known or round(STEP / unit)
+        end = shown + self._shift + packet.duration
         self._end = end if self._end is None else max(self._end, end)
 
 
@@ -58,6 +60,9 @@ def timed(frames: Iterator[av.VideoFrame]) -> Iterator[tuple[float, av.VideoFram
 
     One without a time follows the one before as fast as that did, and one that is not later than the one before comes
     right after it.
+
+    Args:
+        frames: in the order in which they are shown.
     """
     start, last, step = None, None, STEP
     for frame in frames:

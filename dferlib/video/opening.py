@@ -37,6 +37,9 @@ HEADER = 32  # bytes at the beginning of such a file, at least
 def opened(path: Path | str) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
     """The file and the stream of frames that a player shows.
 
+    Args:
+        path: the file.
+
     Raises:
         InputError: there is no such file, or it is no video that can be read here.
     """
@@ -85,17 +88,18 @@ def _shown(container: av.container.InputContainer, path: Path) -> av.VideoStream
 
 
 def packets(container: av.container.InputContainer, *streams: av.VideoStream) -> Iterator[av.Packet]:
-    """Packets until the data end, or until they make no sense any more; their times go on, see `Clock`.
+    """Packets until the data end, or until they make no sense any more.
 
-    If streams are given, an empty packet of each comes last, which makes a decoder give the frames that it still holds.
+    Args:
+        container: an opened file.
+        streams: which packets; all if none is given. Of each that is given an empty packet comes last, which makes a
+            decoder give the frames that it still holds.
     """
-    clocks: dict[int, Clock] = {}
     source = container.demux(*streams)
     # PyAV's IndexError: damage makes a packet belong to a stream that the file's head does not list
     with suppress(av.FFmpegError, IndexError):
         for packet in source:
             if packet.size:  # an empty one within the file stands for a frame that stays on show
-                clocks.setdefault(packet.stream_index, Clock(container.format.name)).move(packet)
                 yield packet
     for stream in streams:
         end = av.Packet()
@@ -110,11 +114,20 @@ def decoded(
 ) -> Iterator[av.VideoFrame]:
     """Every frame that can be decoded; a damaged packet is left out, as players do, and at the end that is said.
 
+    Their times go on where those of the file start again, see `Clock`.
+
+    Args:
+        container: an opened file.
+        stream: whose frames.
+        path: the file, for what is said.
+
     Raises:
         InputError: no more than half of the frames can be decoded.
     """
     sent = good = bad = fields = 0
+    clock = Clock(container.format.name)
     for packet in packets(container, stream):
+        clock.move(packet)
         sent += is_frame(packet)
         try:
             frames = packet.decode()

@@ -1,6 +1,7 @@
 """From a decoded frame to an array as a viewer sees it: upright, with square pixels, and in the colours of a screen."""
 
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,6 @@ class Pixels:
         self._path, self._stream, self._most = Path(path), stream, min(max_side or MAX_SIDE, MAX_SIDE)
         self._coded: tuple[int, int] | None = None  # pixels of the frame before
         self._wide: Fraction = Fraction(1)  # width of a pixel over its height
-        self._photograph: Matrix | None = None
         self._convert = VideoReformatter()
 
     def size(self, frame: av.VideoFrame) -> tuple[int, int]:
@@ -84,12 +84,19 @@ class Pixels:
         rgb = self._convert.reformat(frame, width, height, "rgb48le")
         return to_screen(rgb.to_ndarray(), frame.color_trc)
 
+    @cached_property
+    def _photograph(self) -> Matrix | None:
+        """What EXIF says; None if it is no photograph."""
+        try:
+            with Image.open(self._path) as image:
+                return EXIF.get(image.getexif().get(ExifTags.Base.Orientation, 1), AS_IT_IS)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            return None
+
     def _matrix(self, frame: av.VideoFrame) -> Matrix:
         try:
             sides: Any = frame.side_data
         except ValueError:  # there is a kind among them that PyAV does not know, such as EXIF
-            if self._photograph is None:
-                self._photograph = _matrix_of_photograph(self._path)
             return self._photograph or _matrix_of_turn(frame.rotation)
         matrix = sides.get("DISPLAYMATRIX")
         if matrix is None:
@@ -118,12 +125,3 @@ def _matrix_of_turn(degrees: int) -> Matrix:
     """Counter-clockwise, by a multiple of 90 or nearly so."""
     turns: tuple[Matrix, ...] = (AS_IT_IS, (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0))
     return turns[round(degrees / 90) % 4]
-
-
-def _matrix_of_photograph(path: Path) -> Matrix | None:
-    """What its EXIF says; None if it is no photograph."""
-    try:
-        with Image.open(path) as image:
-            return EXIF.get(image.getexif().get(ExifTags.Base.Orientation, 1), AS_IT_IS)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None

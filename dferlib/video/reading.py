@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from dferlib.errors import InputError
 from dferlib.files import spell
-from dferlib.video.clock import STEP, timed
+from dferlib.video.clock import STEP, Clock, timed
 from dferlib.video.opening import HEADER, decoded, is_frame, opened, packets, refuse_several
 from dferlib.video.pixels import Pixels
 
@@ -94,28 +94,36 @@ def probe(path: Path | str) -> VideoInfo:
         stated, start = container.duration, (container.start_time or 0) / av.time_base
         claims = stated is not None and container.format.name.split(",")[0] in STATES_LENGTH
         times, frames, last, broken = [], 0, 0.0, False
-        gaps, read = [], HEADER
+        gaps, read, clock = [], HEADER, Clock(container.format.name)
         for packet in packets(container):
             broken = packet.is_corrupt
             if packet.pos is not None:
                 gaps += [(read, packet.pos)] if packet.pos - read > HEADER else []
                 read = max(read, packet.pos + packet.size)
-            ours = packet.stream_index == stream.index
-            frames += ours and is_frame(packet)
-            time = packet.pts if packet.pts is not None else packet.dts
-            if time is not None:
-                end = float((time + (packet.duration or 0)) * packet.time_base)
-                last = max(last, end)
-                times += [(float(time * packet.time_base), end)] if ours else []
+            if span := _span(packet):
+                last = max(last, span[1])
+            if packet.stream_index == stream.index:
+                frames += is_frame(packet)
+                clock.move(packet)
+                times += [span] if (span := _span(packet)) else []
         refuse_several(container, path, gaps=[*gaps, (read, Path(path).stat().st_size)])
-    whole = stated / av.time_base if claims and stated else last - start
-    missing = whole - (last - start)
+    reach = max(last, last - start)  # some count from 0, and others from where they begin
+    whole = stated / av.time_base if claims and stated else reach
+    missing = whole - reach
     if broken or missing > max(0.25, min(0.02 * whole, 2.0)):
-        there = f"it should last {whole:.2f} s, but its data end after {last - start:.2f} s"
+        there = f"it should last {whole:.2f} s, but its data end after {reach:.2f} s"
         raise InputError(f"{path} is truncated: {there}; copy it again")
     # some files only have frames, one after the other
     duration = max(end for _, end in times) - min(begin for begin, _ in times) if times else frames * STEP
     return VideoInfo(Path(path), width=width, height=height, duration=duration, frames=max(frames, 1))
+
+
+def _span(packet: av.Packet) -> tuple[float, float] | None:
+    """From when to when it is to be shown, in seconds, if it says so."""
+    time = packet.pts if packet.pts is not None else packet.dts
+    if time is None:
+        return None
+    return float(time * packet.time_base), float((time + (packet.duration or 0)) * packet.time_base)
 
 
 def read_video(

@@ -247,7 +247,8 @@ def read_image(path: str, size: int | None) -> np.ndarray:
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
-            return to_array(_to_rgb(ImageOps.exif_transpose(image)), size)
+            ImageOps.exif_transpose(image, in_place=True)
+            return to_array(_to_rgb(image), size)
     except FileNotFoundError as error:
         raise InputError(f"there is no image {path}: it was there before; check the disk") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
