@@ -139,6 +139,14 @@ def test_an_empty_packet_does_not_end_the_video(tmp_path: Path) -> None:
     assert len(list(read_video(path))) >= 18
 
 
+def test_an_avi_may_end_in_empty_frames(tmp_path: Path) -> None:
+    path = encode(tmp_path / "video.avi", grey(RAMP[:1]), "mjpeg", "yuvj420p", first=30)  # written as 30 empty ones
+    assert probe(path).frames == 1
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(InputError, match="truncated"):
+        probe(path)
+
+
 # --- sizes
 
 

@@ -142,6 +142,7 @@ def test_any_times(steps: list[int], start: int, suffix: str, without: set[int])
     """As far as the format can hold them, for each refuses some."""
     codec = {"mpg": "mpeg1video", "ts": "mpeg1video", "flv": "flv1", "asf": "wmv2"}.get(suffix, "mpeg4")
     most = 10**5 if suffix == "flv" else 10**8  # FLV has 32 bits for milliseconds
+    start = max(start, 0) if suffix in ("mp4", "mov") else start  # what is before 0 has been cut off there
     times = np.cumsum([start, *(min(step, most) for step in steps)]).tolist()
     written = 0
     with folder() as place:
@@ -285,7 +286,8 @@ def parts(draw: Callable) -> tuple[str, list[tuple[str, tuple[int, int], int, in
     sizes = st.sampled_from([(48, 64), (96, 128), (64, 48), (50, 70)])
     # AVI has no times, and what begins late is given as many empty frames
     first = st.integers(0, 30) if suffix == "avi" else st.integers(0, 30) | st.sampled_from([500, 10**6])
-    part = st.tuples(st.just(codec), sizes, st.integers(1, 12), first)
+    fewest = 2 if suffix == "apng" else 1  # one frame is a photograph
+    part = st.tuples(st.just(codec), sizes, st.integers(fewest, 12), first)
     return suffix, draw(st.lists(part, min_size=1, max_size=3))
 
 

@@ -1,5 +1,6 @@
 """Reading a video: what it is, and its frames one after the other."""
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -92,7 +93,8 @@ def probe(path: Path | str) -> VideoInfo:
         width, height = Pixels(path, stream).size(next(decoded(container, stream, path=path)))
     with opened(path) as (container, stream):
         stated, start = container.duration, (container.start_time or 0) / av.time_base
-        claims = stated is not None and container.format.name.split(",")[0] in STATES_LENGTH
+        kind = container.format.name.split(",")[0]
+        claims = stated is not None and kind in STATES_LENGTH and not (kind == "avi" and _is_whole_avi(path))
         times, frames, last, broken = [], 0, 0.0, False
         gaps, read, clock = [], HEADER, Clock(container.format.name)
         for packet in packets(container):
@@ -116,6 +118,14 @@ def probe(path: Path | str) -> VideoInfo:
     # some files only have frames, one after the other
     duration = max(end for _, end in times) - min(begin for begin, _ in times) if times else frames * STEP
     return VideoInfo(Path(path), width=width, height=height, duration=duration, frames=max(frames, 1))
+
+
+def _is_whole_avi(path: Path | str) -> bool:
+    """Whether the chunks end where the file does; at the end may be empty frames, which stand for the one before."""
+    with Path(path).open("rb") as file:
+        while (head := file.read(8)).startswith(b"RIFF") and len(head) == 8:
+            file.seek(int.from_bytes(head[4:], "little"), os.SEEK_CUR)
+        return not head and file.tell() == Path(path).stat().st_size
 
 
 def _span(packet: av.Packet) -> tuple[float, float] | None:
