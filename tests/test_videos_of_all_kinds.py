@@ -141,7 +141,7 @@ def test_any_turn(degrees: float, across: bool, down: bool) -> None:
 def test_any_times(steps: list[int], start: int, suffix: str, without: set[int]) -> None:
     """As far as the format can hold them, for each refuses some."""
     codec = {"mpg": "mpeg1video", "ts": "mpeg1video", "flv": "flv1", "asf": "wmv2"}.get(suffix, "mpeg4")
-    most = 10**5 if suffix == "flv" else 10**8  # FLV has 32 bits for milliseconds
+    most = 10**5 if suffix in ("flv", "asf") else 10**8  # these have 32 bits for milliseconds
     start = max(start, 0) if suffix in ("mp4", "mov") else start  # what is before 0 has been cut off there
     times = np.cumsum([start, *(min(step, most) for step in steps)]).tolist()
     written = 0
