@@ -1,5 +1,6 @@
 """What people's videos and photographs are like: joined, turned, mirrored, of several streams, sizes and depths."""
 
+import gc
 import itertools
 import logging
 import struct
@@ -301,6 +302,23 @@ def test_a_photograph_is_upright_in_all_eight_orientations(tmp_path: Path, suffi
 
 
 # --- depth, colours, streams
+
+
+def test_a_frame_is_set_free_when_the_next_one_comes(tmp_path: Path) -> None:
+    path = encode(tmp_path / "video.mp4", [corner()] * 30, "mpeg4", matrix=[0, 1, 0, -1, 0, 0])
+
+    def count() -> int:
+        return sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+
+    gc.collect()
+    before = count()
+    gc.disable()  # what stays is in a circle
+    try:
+        for _ in read_video(path):
+            pass
+        assert count() - before < 10
+    finally:
+        gc.enable()
 
 
 def ramp() -> np.ndarray:

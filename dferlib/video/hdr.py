@@ -1,4 +1,4 @@
-"""HDR, as phones film it, in the colours of an ordinary screen.
+"""HDR, as phones record it, in the colours of an ordinary screen.
 
 swscale can do the same, but takes seconds before the first frame. ITU-R BT.2100 defines both curves, BT.2408 says that
 white paper has 203 cd/m2, BT.2087 has the colours, and BT.1886 is the screen.

@@ -7,7 +7,7 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import Colorspace, VideoReformatter
+from av.video.reformatter import Colorspace
 from PIL import ExifTags, Image
 
 from dferlib.errors import InputError
@@ -43,7 +43,8 @@ class Pixels:
         self._path, self._stream, self._most = Path(path), stream, min(max_side or MAX_SIDE, MAX_SIDE)
         self._coded: tuple[int, int] | None = None  # pixels of the frame before
         self._wide: Fraction = Fraction(1)  # width of a pixel over its height
-        self._convert = VideoReformatter()
+        self._kind: tuple[int, int, int] | None = None
+        self._last = AS_IT_IS
 
     def size(self, frame: av.VideoFrame) -> tuple[int, int]:
         """Width and height of the array that a frame becomes."""
@@ -61,7 +62,7 @@ class Pixels:
             if is_hdr(frame):
                 array = self._from_hdr(frame, width, height)
             else:
-                array = self._convert.reformat(frame, width, height, "rgb24").to_ndarray()
+                array = frame.to_ndarray(format="rgb24", width=width, height=height)
         except (av.FFmpegError, OSError, ValueError) as error:
             form = f"its pixels are {frame.format.name}, which cannot be converted here"
             raise InputError(f"{self._path} cannot be shown: {form}; convert it to H.264 in an MP4 file") from error
@@ -81,8 +82,7 @@ class Pixels:
     def _from_hdr(self, frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
         if frame.colorspace in UNKNOWN:
             frame.colorspace = Colorspace.BT2020
-        rgb = self._convert.reformat(frame, width, height, "rgb48le")
-        return to_screen(rgb.to_ndarray(), frame.color_trc)
+        return to_screen(frame.to_ndarray(format="rgb48le", width=width, height=height), frame.color_trc)
 
     @cached_property
     def _photograph(self) -> Matrix | None:
@@ -94,6 +94,13 @@ class Pixels:
             return None
 
     def _matrix(self, frame: av.VideoFrame) -> Matrix:
+        # asked for once: with it PyAV makes a circle, so that the frame would stay in memory for long
+        kind = frame.rotation, frame.width, frame.height
+        if kind != self._kind:
+            self._kind, self._last = kind, self._read_matrix(frame)
+        return self._last
+
+    def _read_matrix(self, frame: av.VideoFrame) -> Matrix:
         try:
             sides: Any = frame.side_data
         except ValueError:  # there is a kind among them that PyAV does not know, such as EXIF
