@@ -22,7 +22,8 @@ from dferlib.makefaces.assets import load_head
 from dferlib.makefaces.identity import sample_identity
 from dferlib.makefaces.protocol import Version
 from dferlib.makefaces.render import Actor
-from dferlib.video.reading import THREADS, read_video
+from dferlib.video.opening import THREADS
+from dferlib.video.reading import read_video
 
 PRODUCT_SIDE = 1024  # of the matrices whose product a rendered clip is compared with
 CLIPS, FRAMES = 10, 16  # that are packed

@@ -33,6 +33,12 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
+def spell(name: Path | str) -> str:
+    r"""A name as text for a person: what cannot be printed, such as \n or a byte that is no UTF-8, is spelled out."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` when the block ends well, remove it when it does not.

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dferlib.errors import InputError
-from dferlib.video.reading import MAX_HOLD, SampledVideo, probe, read_video, upright
+from dferlib.video.reading import MAX_HOLD, SampledVideo, probe, read_video
 
 
 def write_video(
@@ -123,14 +123,6 @@ def test_a_turned_video_is_turned_back(tmp_path: Path) -> None:
         assert seen.shape == (64, 48, 3)
         assert seen[2:14, 34:46].mean() > 180
         assert seen[20:].mean() < 60 and seen[:14, :28].mean() < 60
-
-
-def test_upright_turns_counter_clockwise() -> None:
-    frame = np.arange(6).reshape(2, 3)
-    assert upright(frame, 90).tolist() == [[2, 5], [1, 4], [0, 3]]
-    assert upright(frame, 180).tolist() == [[5, 4, 3], [2, 1, 0]]
-    assert upright(frame, -90).tolist() == upright(frame, 270).tolist() == [[3, 0], [4, 1], [5, 2]]
-    assert upright(frame, 37).tolist() == frame.tolist()
 
 
 def test_pixels_become_square_and_large_frames_smaller(tmp_path: Path) -> None:

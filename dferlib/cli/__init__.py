@@ -5,6 +5,7 @@ what it computes lives in the wings. Everything heavy is imported inside the com
 is quick. Whatever people get wrong is an InputError, and `main` makes it one line and an exit status.
 """
 
+import io
 import sys
 
 import typer
@@ -25,6 +26,9 @@ for group in (clips, training, video, evidence):
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 bad input (one line on stderr), 2 wrong usage, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files may have signs that a terminal does not know
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(arguments, prog_name="dferlib")
     except InputError as error:

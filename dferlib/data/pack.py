@@ -298,4 +298,4 @@ def _list_skipped(folder: Path, source: Benchmark) -> None:
     if not store.lengths.any():
         raise InputError(f"nothing in {source.root.path} could be packed; {listed[0]}")
     with written_whole(folder / SKIPPED) as temporary:
-        temporary.write_text("".join(f"{' '.join(line.split())}\n" for line in listed), encoding="utf-8")
+        temporary.write_text("".join(f"{' '.join(line.split())}\n" for line in listed), "utf-8", "backslashreplace")

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import av
 import numpy as np
-from PIL import Image, ImageColor, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageOps
 from tqdm import tqdm
 
 from dferlib.errors import InputError
-from dferlib.files import written_whole
+from dferlib.files import spell, written_whole
 from dferlib.inference.clips import RATE, WINDOW
+from dferlib.inference.lettering import for_pillow
 from dferlib.inference.timeline import UNSURE, Heat, Timeline
 from dferlib.video.faces.cutting import CROP
-from dferlib.video.reading import probe, read_video
+from dferlib.video.reading import largest_frame, probe, read_video
 
 MAX_SIDE = 1280  # pixels of the longer side of the written video
 CLOCK = Fraction(1, 90_000)  # seconds: the grid on which times are written
@@ -31,7 +32,8 @@ def annotate_video(timelines: Sequence[Timeline], path: Path | str, *, progress:
 
     Args:
         timelines: of the faces of one video.
-        path: the new video, an MP4 file with H.264. Every frame of the original is in it, at its own time.
+        path: the new video, an MP4 file with H.264. Every frame of the original is in it, at its own time, and the
+            largest sets the size.
         progress: show a bar if it takes more than two seconds.
 
     Raises:
@@ -44,24 +46,21 @@ def annotate_video(timelines: Sequence[Timeline], path: Path | str, *, progress:
         raise InputError(f"{info.path} is too small to draw into: {info.width} x {info.height} pixels")
     if path.suffix.lower() != ".mp4":
         raise InputError(f"{path} cannot be written: end the name in .mp4")
-    scale = min(1.0, MAX_SIDE / max(info.width, info.height))
+    width, height = largest_frame(info, MAX_SIDE)
     frames = read_video(info.path, max_side=MAX_SIDE)
-    bar = tqdm(frames, f"{path.name}: drawing", info.frames, unit="frame", delay=2, disable=not progress)
-    with written_whole(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
-        stream = None
+    bar = tqdm(frames, f"{spell(path.name)}: drawing", info.frames, unit="frame", delay=2, disable=not progress)
+    with written_whole(path) as temporary, av.open(f"file:{temporary}", "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=max(1, math.ceil(info.rate)), options={"crf": "20"})
+        # half the colours of H.264 need even sides
+        stream.width, stream.height = width - width % 2, height - height % 2
+        stream.pix_fmt, stream.time_base = "yuv420p", CLOCK
+        stream.codec_context.time_base = CLOCK
         for time, original in bar:
-            drawn = annotate(original, timelines, time=time, scale=scale)
-            if stream is None:
-                stream = container.add_stream("libx264", rate=max(1, math.ceil(info.rate)), options={"crf": "20"})
-                # half the colours of H.264 need even sides
-                stream.height, stream.width = (side - side % 2 for side in drawn.shape[:2])
-                stream.pix_fmt, stream.time_base = "yuv420p", CLOCK
-                stream.codec_context.time_base = CLOCK
-            frame = av.VideoFrame.from_ndarray(drawn[: stream.height, : stream.width].copy(), format="rgb24")
+            drawn = annotate(original, timelines, time=time, scale=info.scale(original))
+            frame = av.VideoFrame.from_ndarray(_fit(drawn, stream.width, stream.height), format="rgb24")
             frame.pts, frame.time_base = round(time / CLOCK), CLOCK
             container.mux(stream.encode(frame))
-        if stream is not None:
-            container.mux(stream.encode())
+        container.mux(stream.encode())
 
 
 def annotate(frame: np.ndarray, timelines: Sequence[Timeline], *, time: float, scale: float = 1.0) -> np.ndarray:
@@ -71,7 +70,7 @@ def annotate(frame: np.ndarray, timelines: Sequence[Timeline], *, time: float, s
         frame: of the video, RGB uint8 `(H, W, 3)`.
         timelines: of the faces.
         time: seconds from the first frame of the video.
-        scale: pixels of the frame over those in which the boxes are given.
+        scale: pixels of the frame over those in which the boxes are given; see `VideoInfo.scale`.
 
     Returns:
         uint8 `(H, W, 3)`, a new one.
@@ -86,6 +85,13 @@ def annotate(frame: np.ndarray, timelines: Sequence[Timeline], *, time: float, s
             _draw_heat(image, timeline.heat, time=time, box=box * scale)
         _draw_answer(image, timeline, window=near, box=box * scale)
     return np.asarray(image)
+
+
+def _fit(frame: np.ndarray, width: int, height: int) -> np.ndarray:
+    """A frame `(H, W, 3)` of another size is scaled to fit, with black around it; an odd side loses a pixel."""
+    if frame.shape[0] - height not in (0, 1) or frame.shape[1] - width not in (0, 1):
+        return np.asarray(ImageOps.pad(Image.fromarray(frame), (width, height), Image.Resampling.BILINEAR))
+    return frame[:height, :width].copy()
 
 
 def _box_at(timeline: Timeline, time: float) -> np.ndarray | None:
@@ -125,7 +131,6 @@ def _draw_answer(image: Image.Image, timeline: Timeline, *, window: int, box: np
     draw = ImageDraw.Draw(image, "RGBA")
     colour = BOX_COLOURS[(timeline.face - 1) % len(BOX_COLOURS)]
     line = max(10, round(min(image.size) / 24))
-    font = ImageFont.load_default(line * 0.8)
     half = CROP * box[2] / 2
     left, top, right, bottom = (round(edge) for edge in (*(box[:2] - half), *(box[:2] + half)))
     draw.rectangle((left, top, right, bottom), outline=colour, width=max(1, line // 8))
@@ -133,7 +138,7 @@ def _draw_answer(image: Image.Image, timeline: Timeline, *, window: int, box: np
     said = label if label == UNSURE else f"{label} {100 * row.max():.0f} %"
     # inside the frame, wherever the face is
     x, y = float(np.clip(left, 0, image.width - 1)), max(0.0, top - 1.2 * line)
-    words = f"{timeline.face}  {said}"
+    words, font = for_pillow(f"{timeline.face}  {said}", 0.8 * line)
     draw.rectangle((x, y, x + draw.textlength(words, font) + 0.4 * line, y + 1.1 * line), fill=(0, 0, 0, 130))
     draw.text((x + 0.2 * line, y), words, colour, font)
     wide = 9 * line
@@ -143,4 +148,5 @@ def _draw_answer(image: Image.Image, timeline: Timeline, *, window: int, box: np
     for k, (name, value) in enumerate(zip(timeline.classes, row, strict=True)):
         y = low + k * line
         draw.rectangle((start, y + 1, start + wide * value, y + line - 2), fill=(*ImageColor.getrgb(colour)[:3], 150))
+        name, font = for_pillow(name, 0.8 * line)
         draw.text((start + 0.2 * line, y), name, "white", font)

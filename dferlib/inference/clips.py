@@ -103,9 +103,10 @@ class FaceClips:
         watched = self._video.frames("asking the model")
         for k, (box, (_, frame)) in enumerate(zip(self._track.boxes, watched, strict=False)):
             if np.isfinite(box[2]):
-                recent[k] = self._form.cut(frame, box)
+                place = box * self._video.info.scale(frame)
+                recent[k] = self._form.cut(frame, place)
                 if k in shown:
-                    small[k] = cut(frame, box, size=THUMBNAIL_SIDE)
+                    small[k] = cut(frame, place, size=THUMBNAIL_SIDE)
             while done < len(self._chosen) and self._chosen[done][-1] <= k:
                 yield np.stack([recent[index] for index in self._chosen[done].tolist()])
                 done += 1

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dferlib.emotions import COLOURS
+from dferlib.inference.lettering import for_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +20,7 @@ STYLE = {
     "axes.edgecolor": INK,
     "axes.titlesize": 9,
 }
+LONGEST = 72  # signs of a title, which fit even if they are Chinese
 THUMBNAILS = 10  # faces above the curves
 
 
@@ -58,7 +60,11 @@ def draw_timeline(
 
     end = max(duration, float(times[-1]), 1e-3)
     spans = _spans(times, end)
-    with rc_context(STYLE):  # type: ignore[arg-type]
+    letters, (title, *words) = for_matplotlib(title, *classes, *labels)
+    classes, labels = words[: len(classes)], words[len(classes) :]
+    if len(title) > LONGEST:
+        title = f"{title[: LONGEST // 2]}…{title[-(LONGEST // 2 - 1) :]}"
+    with rc_context(STYLE | letters):  # type: ignore[arg-type]
         band, curves, faces = place(0.5, 0.2), place(0.8, high), place(0.9 + high, slot)
         _draw_faces(faces, thumbnails, end=end)
         _draw_curves(curves, times=times, probabilities=probabilities, classes=classes, spans=spans, end=end)

@@ -31,7 +31,7 @@ from dferlib.inference.timeline import Timeline, to_label
 from dferlib.video.faces.finding import DITHER, SIDE, detect
 from dferlib.video.faces.following import follow
 from dferlib.video.faces.tracking import Track
-from dferlib.video.reading import upright
+from dferlib.video.pixels import Pixels
 
 NOBODY = "no face"
 PATIENCE = 5.0  # seconds without a frame after which a camera counts as gone
@@ -119,12 +119,14 @@ def _judge(
     predictor: Predictor, *, times: np.ndarray, frames: tuple[np.ndarray, ...], found: tuple[np.ndarray, ...]
 ) -> Moment:
     """What is said at the end of a second of frames and detections."""
-    boxes, classes = follow(times, found), predictor.model.classes
-    now, frame = float(times[-1]), frames[-1]
+    now, frame, classes = float(times[-1]), frames[-1], predictor.model.classes
+    # a camera may change its size: pixels of each frame over those of the last
+    scales = [max(shown.shape[:2]) / max(frame.shape[:2]) for shown in frames]
+    boxes = follow(times, [there / scale for there, scale in zip(found, scales, strict=True)])
     if not np.isfinite(boxes[-1, 2]):
         return Moment(now, frame, classes=classes)
     chosen = predictor.form.choose(np.flatnonzero(np.isfinite(boxes[:, 2])))
-    clip = np.stack([predictor.form.cut(frames[k], boxes[k]) for k in chosen.tolist()])
+    clip = np.stack([predictor.form.cut(frames[k], boxes[k] * scales[k]) for k in chosen.tolist()])
     probabilities = to_probabilities(predictor.logits(clip[None]))[0]
     return Moment(now, frame, classes=classes, box=boxes[-1], probabilities=probabilities)
 
@@ -156,7 +158,7 @@ def camera(device: str = "", system: str = "") -> Iterator[tuple[float, np.ndarr
     with container:
         if not container.streams.video:
             raise InputError(f"{device} gives no frames: choose another camera")
-        newest = _Newest(container)
+        newest = _Newest(container, Pixels(device, container.streams.video[0]))
         try:
             yield from newest
         finally:
@@ -166,8 +168,8 @@ def camera(device: str = "", system: str = "") -> Iterator[tuple[float, np.ndarr
 class _Newest:
     """Reads a camera in a thread of its own, and keeps the newest frame only."""
 
-    def __init__(self, container: av.container.InputContainer) -> None:
-        self._container = container
+    def __init__(self, container: av.container.InputContainer, pixels: Pixels) -> None:
+        self._container, self._pixels = container, pixels
         self._changed = threading.Condition()
         self._frame: tuple[float, av.VideoFrame] | None = None
         self._over = False
@@ -199,7 +201,7 @@ class _Newest:
                     return
                 (now, frame), self._frame = self._frame, None
             start = now if start is None else start
-            yield now - start, upright(frame.to_ndarray(format="rgb24"), frame.rotation)
+            yield now - start, self._pixels.array(frame)
 
     def close(self) -> None:
         """Let the thread end; the container must not be closed while it reads."""

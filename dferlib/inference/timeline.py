@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dferlib.errors import InputError
-from dferlib.files import written_whole
+from dferlib.files import spell, written_whole
 from dferlib.inference.drawing import draw_timeline
 from dferlib.video.faces.tracking import Track
 
@@ -45,7 +45,8 @@ class Timeline:
         times: the middle of each window in seconds `(N,)`, rising; moments without a face have none.
         probabilities: of each class in each window, float64 `(N, C)`.
         classes: names of the C classes.
-        boxes: where the face is then, `(N, 3)`: middle x, middle y and side of the detector's box in pixels.
+        boxes: where the face is then, `(N, 3)`: middle x, middle y and side of the detector's box, in pixels of the
+            first frame, see `VideoInfo.scale`.
         thumbnails: a few faces as they were cut out, evenly spaced, `(seconds, uint8 (S, S, 3))` each.
         face: number of the face in the video, from 1; the most visible comes first.
         track: where the face is in all frames in which it was looked for.
@@ -100,7 +101,7 @@ class Timeline:
     def figure(self) -> "Figure":
         """Faces, curves and labels over time, as a figure of matplotlib: what a notebook shows."""
         return draw_timeline(
-            title=self.video.name,
+            title=spell(self.video.name),
             duration=self.duration,
             times=self.times,
             probabilities=self.probabilities,
@@ -111,13 +112,18 @@ class Timeline:
         )
 
     def plot(self, path: Path | str) -> None:
-        """Draw faces, curves and labels over time; the suffix of `path` names the format (png, svg, pdf)."""
-        figure = self.figure()
-        with written_whole(Path(path)) as temporary:
-            try:
-                figure.savefig(temporary, dpi=150)
-            except ValueError as error:  # matplotlib does not know the format
-                raise InputError(f"cannot draw {path}: end the name in .png, .svg or .pdf") from error
+        """Draw faces, curves and labels over time; the suffix of `path` names the format (png, svg, pdf).
+
+        Raises:
+            InputError: matplotlib does not know the format, or the file cannot be written.
+        """
+        from matplotlib.backend_bases import FigureCanvasBase
+
+        path = Path(path)
+        if path.suffix[1:].lower() not in FigureCanvasBase.get_supported_filetypes():
+            raise InputError(f"cannot draw {path}: end the name in .png, .svg or .pdf")
+        with written_whole(path) as temporary:
+            self.figure().savefig(temporary, dpi=150)
 
     def table(self, rows: int = ROWS) -> str:
         """Percentages as text, at most `rows` moments, spread evenly."""

@@ -1,5 +1,6 @@
 """What `dferlib predict` does: one video after the other, each with its timelines written and printed."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,11 +8,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dferlib.errors import InputError
-from dferlib.files import make_folder
+from dferlib.files import make_folder, spell
 from dferlib.inference.annotating import annotate_video
 from dferlib.inference.clips import STEP
 from dferlib.inference.predictor import Predictor
 from dferlib.inference.timeline import Timeline
+
+LONGEST = 200  # bytes of a video's name that the names of its results have
 
 
 def write_timelines(
@@ -50,7 +53,7 @@ def write_timelines(
     for video in tqdm(videos, "videos", unit="video", disable=not progress or len(videos) == 1):
         try:
             timelines = predictor.predict(video, most=most, step=step, progress=progress, cropped=cropped, heat=heat)
-            stem = out / _unused(Path(video).stem, taken)
+            stem = out / _unused(shorten(Path(video).stem), taken)
             for timeline in timelines:
                 _write(timeline, stem)
             if annotate or heat:
@@ -73,15 +76,23 @@ def _write(timeline: Timeline, stem: Path) -> None:
     timeline.to_csv(table)
     timeline.to_json(text)
     which = f", face {timeline.face}" if timeline.face > 1 else ""
-    heading = f"{timeline.video}{which}: {timeline.duration:.1f} s, percent of each class over time"
-    tqdm.write(f"{heading}\n{timeline.table()}\ntimeline {picture}, numbers {table} and {text}\n")
+    heading = f"{spell(timeline.video)}{which}: {timeline.duration:.1f} s, percent of each class over time"
+    written = f"timeline {spell(picture)}, numbers {spell(table)} and {spell(text)}"
+    tqdm.write(f"{heading}\n{timeline.table()}\n{written}\n")
 
 
 def _annotate(timelines: list[Timeline], stem: Path, *, progress: bool) -> None:
     """Write the video with the answers in it, and say so."""
     path = stem.with_name(f"{stem.name}.annotated.mp4")
     annotate_video(timelines, path, progress=progress)
-    tqdm.write(f"annotated video {path}\n")
+    tqdm.write(f"annotated video {spell(path)}\n")
+
+
+def shorten(stem: str) -> str:
+    """A name that leaves room for what is put behind it: a file system takes 255 bytes."""
+    while len(os.fsencode(stem)) > LONGEST:
+        stem = stem[:-1]
+    return stem
 
 
 def _unused(stem: str, taken: set[str]) -> str:

@@ -11,7 +11,7 @@ from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from dferlib.errors import InputError
 from dferlib.video.reading import probe, read_video
@@ -240,18 +240,26 @@ def count_frames(root: Root, path: str) -> tuple[int, int]:
 
 
 def read_image(path: str, size: int | None) -> np.ndarray:
-    """Read an image as uint8 `(3, H, W)`; with `size`, its middle square, scaled to that side.
+    """Read an image as uint8 `(3, H, W)`, upright as its EXIF says; with `size`, its middle square, scaled to it.
 
     Raises:
         InputError: it is no JPEG, PNG or BMP, it is damaged or cut short, or it claims to be absurdly large.
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
-            return to_array(image.convert("RGB"), size)
+            ImageOps.exif_transpose(image, in_place=True)
+            return to_array(_to_rgb(image), size)
     except FileNotFoundError as error:
         raise InputError(f"there is no image {path}: it was there before; check the disk") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"cannot read the image {path}: it is damaged or no image; copy it again") from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Eight bits a channel; Pillow would cut sixteen bits of grey, as infra-red cameras have them, off at 255."""
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image).astype(np.float32).clip(0, 65535) / 257 + 0.5).astype(np.uint8))
+    return image.convert("RGB")
 
 
 def to_array(image: Image.Image, size: int | None) -> np.ndarray:
@@ -320,10 +328,11 @@ def in_square(points: np.ndarray, wide: int, high: int, size: int) -> np.ndarray
 
 
 def image_size(path: str) -> tuple[int, int]:
-    """Width and height of an image in pixels, by its header."""
+    """Width and height of an image in pixels, by its header, upright as its EXIF says."""
     try:
         with Image.open(path, formats=FORMATS) as image:
-            return image.size
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+            return (image.height, image.width) if turned else image.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"cannot read the image {path}: it is damaged or no image; copy it again") from error
 

@@ -33,13 +33,13 @@ def align(frames: Callable[[], Iterable[np.ndarray]], size: int, rate: float = R
     Raises:
         InputError: dlib or the model of landmarks is not installed.
     """
-    looked, found, count = [], [], 0
+    looked, found, sides = [], [], []
     for k, frame in enumerate(frames()):
-        count = k + 1
+        sides.append(max(frame.shape[:2]))
         if k % EVERY == 0:
             looked.append(k)
-            found.append(detect(frame, DITHER[len(looked) % len(DITHER)] * SIDE))
-    if not count:
+            found.append(detect(frame, DITHER[len(looked) % len(DITHER)] * SIDE) * (sides[0] / sides[k]))
+    if not (count := len(sides)):
         return None
     track = follow(np.array(looked) / rate, found)
     seen = np.flatnonzero(np.isfinite(track[:, 2]))
@@ -47,9 +47,13 @@ def align(frames: Callable[[], Iterable[np.ndarray]], size: int, rate: float = R
         return None
     every = np.arange(count)
     boxes = np.stack([np.interp(every, np.array(looked)[seen], track[seen, axis]) for axis in range(3)], 1)
-    points = np.stack([find_landmarks(frame, box[None])[0] for frame, box in zip(frames(), boxes, strict=True)])
+    # the size may change within a clip: pixels of each frame over those of the first, in which faces are followed
+    scales = np.array(sides) / sides[0]
+    shown = zip(frames(), boxes, scales, strict=True)
+    points = np.stack([find_landmarks(frame, box[None] * scale)[0] / scale for frame, box, scale in shown])
     smooth = fit_lines(every / rate, points.reshape(count, -1), width=SMOOTH).reshape(points.shape)
-    return np.stack([warp(frame, marks, size=size) for frame, marks in zip(frames(), smooth, strict=True)])
+    shown = zip(frames(), smooth, scales, strict=True)
+    return np.stack([warp(frame, marks * scale, size=size) for frame, marks, scale in shown])
 
 
 def warp(frame: np.ndarray, points: np.ndarray, size: int) -> np.ndarray:

@@ -17,7 +17,8 @@ class Track(NamedTuple):
 
     Attributes:
         times: seconds of the frames in which it was looked for, `(N,)`, rising.
-        boxes: `(N, 3)`: middle x, middle y and side of the detector's box in pixels; nan where it is out of sight.
+        boxes: `(N, 3)`: middle x, middle y and side of the detector's box, in pixels of the first frame (see
+            `VideoInfo.scale`); nan where it is out of sight.
     """
 
     times: np.ndarray
@@ -44,7 +45,7 @@ def track_faces(video: SampledVideo, describe: Describer | None = None) -> list[
             if frame is not before:  # a frame that is shown again has the same faces
                 boxes = detect(frame, side * DITHER[k % len(DITHER)])
                 looks = describe(frame, boxes) if describe else np.empty((len(boxes), 0))
-                boxes *= video.info.longer_side / max(frame.shape)
+                boxes /= video.info.scale(frame)
                 before = frame
             times.append(time)
             found.append(boxes)
@@ -56,6 +57,8 @@ def track_faces(video: SampledVideo, describe: Describer | None = None) -> list[
 
 def track_middle(video: SampledVideo) -> list[Track]:
     """The one track of a video that is cropped to a face already: the middle square of every frame."""
-    times = np.array([time for time, _ in video.frames("reading", SIDE)])
-    size = np.broadcast_to(np.uint8(0), (video.info.height, video.info.width, 3))
-    return [Track(times, np.repeat(middle_square(size), len(times), 0))]
+    times, boxes = [], []
+    for time, frame in video.frames("reading", SIDE):
+        times.append(time)
+        boxes.append(middle_square(frame) / video.info.scale(frame))
+    return [Track(np.array(times), np.concatenate(boxes))]
