@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,8 @@ from dferlib.training.loader import Loader
 
 ROOT = Path(__file__).parents[1]
 RUNS = {f"{run.path.parent.name}/{run.name}": run for run in load_runs(ROOT / "results")}
+# studies whose records were made before MakeFaces had people's proportions, until they are made again
+WAITING = set((ROOT / "results" / "waiting.txt").read_text().split())
 TUNED = sorted({path.parent.name for path in (ROOT / "results").glob("*/*-rates.json")})
 SINGLE = {"model": {"name": "single_frame", "scale": "book", "overrides": {}}, "train": asdict(TrainConfig())}
 # records that stand for the others: each has something that no other has
@@ -46,16 +49,27 @@ def again(run):
     return probes._trained(probes._plan(run.record["config"], len(run.record["classes"])))
 
 
+@cache
+def fresh(name):
+    """The same of some record, as the library is."""
+    return again(RUNS[SOME[name]])
+
+
+def waits(name):
+    return name.split("/")[0] in WAITING
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["stt_table1/single_frame-seed0", SOME["plain"], SOME["weights"], SOME["fine-tuned"]])
-def test_some_records_are_current(name):
-    assert RUNS[name].state == "current"
+def test_some_records_are_current_or_known_to_be_old(name):
+    assert RUNS[name].state == ("old" if waits(name) else "current")
 
 
 @pytest.mark.slow
-def test_every_record_is_current():
-    assert [name for name, run in RUNS.items() if run.state == "old"] == []
-    assert all(run.state == "current" for name, run in RUNS.items() if "dlib" not in name)
+def test_every_record_is_current_but_those_that_wait_to_be_made_again():
+    assert [name for name, run in RUNS.items() if run.state == "old" and not waits(name)] == []
+    assert all(run.state == "current" for name, run in RUNS.items() if "dlib" not in name and not waits(name))
+    assert {name.split("/")[0] for name in RUNS} >= WAITING
 
 
 @pytest.mark.slow
@@ -64,8 +78,8 @@ def test_every_record_is_current():
 )
 def test_every_chosen_rate_is_current(study):
     for path in sorted((ROOT / "results" / study).glob("*-rates.json")):
-        if "dlib" in path.name:
-            continue  # whose weights may not be installed
+        if "dlib" in path.name or study in WAITING:
+            continue  # its weights may not be installed; or it is known to be old
         found = json.loads(path.read_text())
         assert agree(found["probe"], probe(found, len(found["probe"]["logits"][0]))), path.name
 
@@ -201,8 +215,9 @@ CHANGES = {
 
 def looks_old(change, names, monkeypatch):
     """Which of some records a change makes old."""
+    before = {name: fresh(name) for name in names}
     CHANGES[change][0](monkeypatch)
-    gaps = {name: difference(Probe(**RUNS[SOME[name]].record["probe"]), again(RUNS[SOME[name]])) for name in names}
+    gaps = {name: difference(before[name], again(RUNS[SOME[name]])) for name in names}
     print({name: f"{gap:.1e}" for name, gap in gaps.items()})
     return {name for name, gap in gaps.items() if gap > TOLERANCE}
 
@@ -246,10 +261,10 @@ REWRITES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("rewrite", REWRITES)
 def test_what_computes_the_same_makes_no_record_old(rewrite, monkeypatch):
+    before = {name: fresh(name) for name in ("plain", "joint")}
     REWRITES[rewrite](monkeypatch)
-    for name in ("plain", "joint"):
-        run = RUNS[SOME[name]]
-        assert difference(Probe(**run.record["probe"]), again(run)) < TOLERANCE / 3, name
+    for name, same in before.items():
+        assert difference(same, again(RUNS[SOME[name]])) < TOLERANCE / 3, name
 
 
 @pytest.mark.slow
@@ -262,15 +277,19 @@ def test_renamed_and_moved_code_makes_no_record_old(tmp_path):
         text = re.sub(r"(?<=[a-z]\.)losses(?= import)", "penalties", path.read_text())
         path.write_text(text.replace("adjust_contrast", "stretch").replace("CrossEntropy", "Surprisal"))
     script = f"""
+import json
 from pathlib import Path
 import dferlib
 from {load_runs.__module__} import load_runs
 assert Path(dferlib.__file__).is_relative_to({str(tmp_path)!r}), dferlib.__file__
 runs = {{f"{{run.path.parent.name}}/{{run.name}}": run for run in load_runs({str(ROOT / "results")!r})}}
-print([runs[name].state for name in {[SOME["plain"], SOME["center"]]!r}])
+from dferlib.evidence.probes import probe, to_dict
+names = {[SOME["plain"], SOME["center"]]!r}
+print(json.dumps([to_dict(probe(runs[name].record["config"], len(runs[name].record["classes"]))) for name in names]))
 """
     given = {**os.environ, "PYTHONPATH": str(tmp_path), "DFERLIB_CACHE": str(tmp_path / "cache")}
     done = subprocess.run(
         [sys.executable, "-c", script], env=given, cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "['current', 'current']"
+    for name, found in zip(("plain", "center"), json.loads(done.stdout), strict=True):
+        assert agree(found, fresh(name))

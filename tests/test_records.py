@@ -126,6 +126,8 @@ def test_the_order_of_frames_matters_at_standard_difficulty(size):
     in_order, shuffled = (evaluate(model, clips, shuffle_frames=mixed) for mixed in (False, True))
     run = next(run for run in RUNS if (run.path.parent.name, run.name) == ("stt_table1", "stt-seed0"))
     recorded, count = run.predictions(), len(clips)
+    if run.path.parent.name in (RESULTS / "waiting.txt").read_text().split():
+        pytest.skip("the record waits to be made again: it saw other clips")
     assert (in_order.ids == recorded.ids[:count]).all()
     # other machines round differently, the pixels too
     assert np.median(np.abs(in_order.logits - recorded.logits[:count])) < 0.01
