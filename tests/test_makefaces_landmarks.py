@@ -148,7 +148,7 @@ def test_pixels_show_the_motion_of_the_landmark_that_lies_there() -> None:
     actions = np.zeros((2, 52), dtype=np.float32)
     actions[:, [names.index(n) for n in ("jawOpen", "browInnerUp", "mouthSmileLeft")]] = [[0.5, 1, 1], [0.2, 0.5, 0]]
     pose = np.array([[0.15, -0.1, 0.1], [-0.1, 0.05, 0]], dtype=np.float32)
-    scene = Scene((0.3, 0.3, 0.3), (), 1.0, None, 0.1, np.full((2, 2), 0.004), np.ones((2, 0)))
+    scene = Scene((0.3, 0.3, 0.3), (), 1.0, None, 0.115, np.full((2, 2), 0.004), np.ones((2, 0)))
     rendered = actor.render(actions, pose, scene)
     motion, pixels = rendered.motion, rendered.landmarks
     assert pixels.shape == (2, 68, 2)

@@ -199,7 +199,7 @@ def test_a_pupil_is_dark_and_a_lamp_shines_in_the_eye() -> None:
 
 def test_everybody_can_be_painted() -> None:
     names = load_head().shape_names
-    people = [sample_identity(np.random.default_rng(k), names) for k in range(60)]
+    people = [sample_identity(np.random.default_rng(k), names) for k in range(120)]
     assert {p.hairstyle for p in people} == {"bald", "buzz", "short", "long"}
     assert {p.male for p in people} == {True, False}
     tones = np.array([p.skin_tone for p in people])

@@ -110,7 +110,7 @@ class DFEW(Listed):
         stem = Path(name).stem
         if not CLIP_ID.fullmatch(stem):
             raise InputError(f"{where}: {name[:60]!r} is not the number of a clip")
-        if (known := self._number(label, first, self.CLASSES, where)) is None:
+        if (known := self._number(label, first, self.CLASSES, f"{where}, clip {stem}")) is None:
             return
         number = f"{int(stem):05d}"
         path = self.root.inside(folder, there.get(int(stem), number + self._suffix(there)))
@@ -304,7 +304,7 @@ class MAFW(Listed):
             stem = Path(line.steps[0]).stem
             if not CLIP_ID.fullmatch(stem):
                 raise InputError(f"{line.where}: {line.steps[0][:60]!r} is not the number of a clip")
-            if (label := self._number(line.label, 0, self.NUMBERED, line.where)) is not None:
+            if (label := self._number(line.label, 0, self.NUMBERED, f"{line.where}, clip {stem}")) is not None:
                 number = f"{int(stem):05d}"
                 path = self.root.inside(line.folder, there.get(int(stem), line.steps[0]))
                 yield Clip(number, label, number, line.split, path, line.frames)
