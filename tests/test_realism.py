@@ -240,3 +240,20 @@ def test_a_passport_is_of_the_size_of_a_photograph_and_shows_who_and_what_is_ask
     assert (one == again).all() and not (one == other).all()
     changed = np.argwhere((one != smiling).any(-1))
     assert changed.mean(0) == pytest.approx([300, 224], abs=60), "the mouth moved"
+
+
+def test_a_fit_that_is_stopped_leaves_the_old_one(monkeypatch, tmp_path: Path) -> None:
+    from dferlib.makefaces.realism import __main__ as command
+
+    asset = tmp_path / "proportions.npz"
+    asset.write_bytes(b"the old one")
+
+    def stopped(*_: object) -> None:
+        assert not asset.exists(), "the first round draws people freely"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "ASSET", asset)
+    monkeypatch.setattr(command, "for_each", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        command.renew(pd.DataFrame(), np.zeros((0, 15)), workers=1)
+    assert asset.read_bytes() == b"the old one"

@@ -26,6 +26,7 @@ from dferlib.makefaces.realism.rendered import for_each, frame_of_a_clip, landma
 ASSET = Path(__file__).parents[1] / "assets" / "proportions.npz"
 FITTED, COMPARED = 800, 200  # people rendered for each round of the fit, and for the comparison: others
 ROUNDS = 3
+LEAST_PEOPLE = 8  # photographed, of a group that is compared by itself
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -64,9 +65,6 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"the tables and the picture are in {given.out}")
 
 
-LEAST_PEOPLE = 8  # photographed, of a group that is compared by itself
-
-
 def groups(traits: pd.DataFrame, rendered: list[int]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Women, men and those of one ancestry: who belongs to them among the photographed and the rendered people."""
     people = [who(person) for person in rendered]
@@ -89,15 +87,25 @@ def report(title: str, table: pd.DataFrame) -> None:
 
 
 def renew(traits: pd.DataFrame, real: np.ndarray, workers: int) -> None:
-    """Fit `assets/proportions.npz`: first to people drawn freely, then to those drawn from what was found."""
+    """Fit `assets/proportions.npz`: first to people drawn freely, then to those drawn from what was found.
+
+    What was there stays if this is stopped before its end.
+    """
+    before = ASSET.read_bytes() if ASSET.exists() else None
     ASSET.unlink(missing_ok=True)
-    for turn in range(ROUNDS):
+    try:
+        for turn in range(ROUNDS):
+            load_proportions.cache_clear()
+            people = range(turn * FITTED, (turn + 1) * FITTED)
+            shown = for_each(landmarks_at_rest, people, workers, f"round {turn + 1} of {ROUNDS}")
+            rendered = face_distances(np.stack(list(shown.values())))
+            save(fit([who(person) for person in shown], rendered, traits, real, load_proportions()))
+    except BaseException:
+        if before is not None:
+            ASSET.write_bytes(before)
+        raise
+    finally:
         load_proportions.cache_clear()
-        people = range(turn * FITTED, (turn + 1) * FITTED)
-        shown = for_each(landmarks_at_rest, people, workers, f"round {turn + 1} of {ROUNDS}")
-        rendered = face_distances(np.stack(list(shown.values())))
-        save(fit([who(person) for person in shown], rendered, traits, real, load_proportions()))
-    load_proportions.cache_clear()
 
 
 def save(found: Proportions) -> None:

@@ -1,6 +1,5 @@
 """The comparison of rendered people with photographed ones, as a table and a picture."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -60,7 +59,9 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
         ax.axvline(0, color="0.6", linewidth=1, zorder=1)
         ax.errorbar(table["apart"], at, xerr=table["ratio"], fmt="o", markersize=4, capsize=2)
         ax.set(yticks=at, yticklabels=table.index, title=title, xlim=(-3.5, 3.5))
-    axes[-1, 0].set_xlabel("real standard deviations from the real mean (bars: one standard deviation of the rendered)")
+    axes[-1, 0].set_xlabel(
+        "real standard deviations from the real mean;\nbars: a standard deviation of the rendered, band: of the real"
+    )
     return figure
 
 
@@ -72,12 +73,3 @@ def write(tables: dict[str, pd.DataFrame], folder: Path) -> None:
     figure = draw(tables)
     figure.savefig(folder / "realism.png", dpi=150)
     plt.close(figure)
-
-
-@dataclass(frozen=True)
-class Group:
-    """Some of the people, photographed and rendered ones alike."""
-
-    name: str
-    photographed: np.ndarray  # bool, a person each
-    rendered: np.ndarray
