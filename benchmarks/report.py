@@ -23,8 +23,11 @@ def tables(speeds: Speeds) -> list[str]:
 
 
 def draw(speeds: Speeds, path: Path) -> None:
-    """The chart of chapter 11 as a file."""
-    plots.speeds(*speeds.forwards()).savefig(path)
+    """The chart of chapter 11 as a file; none, where there was no time for a forward pass."""
+    times, own = speeds.forwards()
+    path.unlink(missing_ok=True)
+    if times:
+        plots.speeds(times, own).savefig(path)
 
 
 def verdicts(found: list[Ratio]) -> list[str]:

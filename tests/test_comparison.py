@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from benchmarks import __main__ as bench
-from benchmarks import comparison, growth, guard, machine, paths
+from benchmarks import comparison, growth, guard, machine, paths, report
 from benchmarks.comparison import Comparison, Entry, groups, pair_of
 from benchmarks.contestants import FRAMES, NEEDED, PAPERS, Contestant, everybody, others
 from benchmarks.former_dfer import FormerDFER
@@ -368,3 +368,13 @@ def test_what_was_accepted_are_ratios_that_exist():
     if guard.ACCEPTED.exists():
         every = json.loads(guard.ACCEPTED.read_text())
         assert all(set(ratios) <= set(guard.RATIOS) for ratios in every.values())
+
+
+def test_a_run_without_time_for_one_forward_pass_is_told_and_not_drawn(tmp_path):
+    record = made_up()
+    forwards = Speeds(record).forward_rows()
+    record["rows"] = [row for row in record["rows"] if row not in forwards]
+    report.draw(Speeds(record), tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()
+    report.draw(Speeds(made_up()), tmp_path / "some.png")
+    assert (tmp_path / "some.png").stat().st_size > 1000
