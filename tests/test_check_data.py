@@ -151,7 +151,7 @@ def test_labels_and_duplicates_are_listed_all_at_once(copied, official):
     problems = check_data("DFEW", root).problems
     found = {(problem.kind, problem.text.partition(":")[0]) for problem in problems}
     assert ("duplicate", "clip '00001' is listed twice") in found
-    assert ("label", f"{path}, line {len(path.read_text().splitlines())}") in found
+    assert ("label", f"{path}, line {len(path.read_text().splitlines())}, clip 00003") in found
     assert any("clip 5 twice" in problem.text for problem in problems if problem.kind == "duplicate")
     assert len(problems) == len(set(problems)) == 3
 
