@@ -37,7 +37,7 @@ FRAMES_A_PROCESS = 1500  # a process that begins, imports and loads the head tak
 HALF_WIDTH = 0.085  # metres from the middle of the frame to its edge: a tight crop, as the papers' sets have
 TURN, SWAY = (0.17, 0.07, 0.04), (0.08, 0.05, 0.035)  # radians of yaw, pitch, roll: between clips and within one
 LARGEST_TURN = 0.6
-LOWERED, TILTED = (0.12, 0.35), (0.08, 0.22)  # radians: pitch and roll of a head that hangs
+LOWERED, TILTED = (0.10, 0.28), (0.06, 0.18)  # radians: pitch and roll of a head that hangs
 MOTION_UNIT = 1e-4  # metres: motion maps are stored in tenths of a millimetre
 
 

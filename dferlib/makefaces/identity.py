@@ -48,6 +48,7 @@ class Identity:
     ancestry: np.ndarray  # (3,) shares of ANCESTRIES, summing to one
     weight: float
     shape: np.ndarray  # (K,) weights of the head's shape offsets
+    brow_lifts: np.ndarray  # (2, 3) metres: how much higher the left and the right brow grow, see `draw_shape`
     skin_tone: float  # 0 lightest, 1 darkest
     undertone: float  # -1 rosy to 1 golden
     hair_colour: np.ndarray
@@ -119,9 +120,9 @@ def sample_identity(rng: np.random.Generator, shape_names: tuple[str, ...]) -> I
     """
     lean = rng.uniform(-1, 1)
     female = 0.5 + 0.5 * np.sign(lean) * abs(lean) ** 0.35  # mostly clearly one or the other
-    age, weight = rng.uniform(0.55, 1.0), float(np.clip(rng.normal(0.5, 0.2), 0, 1))
+    age, weight = 0.57 + 0.43 * rng.beta(1.1, 1.9), float(np.clip(rng.normal(0.5, 0.2), 0, 1))
     ancestry = rng.dirichlet([0.55] * 3)
-    shape = draw_shape(shape_names, female, age, weight, ancestry, rng)
+    shape, brow_lifts = draw_shape(shape_names, female, age, weight, ancestry, rng)
     male, old = female < 0.5, max(0.0, (age - 0.66) * 3)
     tone = float(np.clip(ancestry @ np.array([0.80, 0.34, 0.20]) + rng.normal(0, 0.12), 0.02, 1))
     hair, brows = _hair_colours(tone, old, rng)
@@ -137,6 +138,7 @@ def sample_identity(rng: np.random.Generator, shape_names: tuple[str, ...]) -> I
         ancestry=ancestry,
         weight=weight,
         shape=shape,
+        brow_lifts=brow_lifts,
         skin_tone=tone,
         undertone=float(np.clip(rng.normal(0, 0.5), -1, 1)),
         hair_colour=hair,
@@ -149,10 +151,10 @@ def sample_identity(rng: np.random.Generator, shape_names: tuple[str, ...]) -> I
         hair_wave=rng.uniform(0, 1),
         beard=beard,
         moustache=bool(rng.random() < (0.85 if beard > 0.5 else 0.5)),
-        brow_density=rng.uniform(0.8, 1.1),
+        brow_density=rng.uniform(0.85, 1.15),
         brow_width=rng.uniform(0.75, 1.35) if male else rng.uniform(0.5, 1.0),
-        folding=rng.uniform(0.15, 1.0),
-        lash_density=rng.uniform(0.5, 0.9) if male else rng.uniform(0.65, 1.0),
+        folding=rng.uniform(0.3, 1.3),
+        lash_density=rng.uniform(0.65, 1.0) if male else rng.uniform(0.75, 1.0),
         lipstick=rng.uniform(0.3, 0.9) if not male and rng.random() < 0.45 else 0.0,
         lip_colour=LIPSTICKS[rng.integers(3)],
         lip_tone=rng.uniform(0.6, 1.2),

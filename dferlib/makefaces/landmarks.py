@@ -6,7 +6,8 @@ the bridge of the nose, 31 to 35 its base, 36 to 41 and 42 to 47 the eyes, from 
 Challenge: database and results", Image and Vision Computing 47, 2016.
 
 Where the scheme means a place of anatomy (corners and margins of the lids, edges of the lips), the place is found on
-the mesh by that meaning; the brows are the middle lines along which they are painted. Where it is only a convention
+the mesh by that meaning; the brows are the middle lines along which they are painted, on the template; where a person's
+grow higher or lower, `find_landmarks` is told by how much. Where it is only a convention
 how far along an edge a point lies (jaw, tip and base of the nose, spacing on lids and lips), it follows the mean of the
 annotations of 300-W, which is the shape that dlib's predictor of landmarks starts from.
 
@@ -17,14 +18,17 @@ turns, as they do where people annotate photographs: they stay where the outline
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from dferlib.makefaces.assets import Part
+from dferlib.makefaces.proportions import LARGEST_LIFT
 from dferlib.makefaces.rig import Rig
-from dferlib.makefaces.texture import BROW_ENDS, brow_height
+from dferlib.makefaces.texture import BROW_ENDS, brow_height, brow_lift
 
+BROWS = slice(17, 27)
 OUTER_CORNERS = (36, 45)  # of the eyes: the unit in which errors of landmarks are given
 
 # The mean of 300-W: right and down from the middle of the line between the outer corners of the eyes, in its length.
@@ -51,11 +55,11 @@ _OUTLINE = -0.15  # y of the normal where the face seen from the front ends: it 
 
 @dataclass(frozen=True)
 class Landmarks:
-    """Where on the mesh the landmarks are: the weighted mean of three vertices each.
+    """Where on the mesh the landmarks are: the weighted mean of some vertices each.
 
     Attributes:
-        corners: (68, 3) indices of vertices.
-        weights: (68, 3), at least 0 and with a sum of 1.
+        corners: (68, K) indices of vertices.
+        weights: (68, K), at least 0 and with a sum of 1.
     """
 
     corners: Tensor
@@ -66,14 +70,34 @@ class Landmarks:
         return (vertices[:, self.corners] * self.weights[..., None]).sum(2)
 
 
-@lru_cache(maxsize=4)
-def find_landmarks(rig: Rig) -> Landmarks:
-    """Find the 68 landmarks on the mesh of a rig."""
+def find_landmarks(rig: Rig, brow_lifts: np.ndarray | None = None) -> Landmarks:
+    """Find the 68 landmarks on the mesh of a rig.
+
+    Args:
+        rig: the template head.
+        brow_lifts: (2, 3) metres by which a person's brows grow higher, see `proportions.draw_shape`; default: as on
+            the template.
+    """
+    brow_lifts = np.zeros((2, 3)) if brow_lifts is None else brow_lifts
+    low, high = _find_landmarks(rig, -LARGEST_LIFT), _find_landmarks(rig, LARGEST_LIFT)
+    along = torch.linspace(*BROW_ENDS, 5)
+    lift = brow_lift(torch.cat([-along.flip(0), along]), brow_lifts)
+    share = torch.zeros(68, 1)
+    share[BROWS, 0] = (lift / LARGEST_LIFT + 1) / 2
+    share = share.to(low.weights)
+    return Landmarks(
+        torch.cat([low.corners, high.corners], 1), torch.cat([low.weights * (1 - share), high.weights * share], 1)
+    )
+
+
+@lru_cache(maxsize=8)
+def _find_landmarks(rig: Rig, lift: float) -> Landmarks:
+    """The same for brows that grow `lift` metres higher all along."""
     search = _Search(rig)
     places = [
         *(search.jaw(-x, down) for x, down in _JAW[:0:-1]),
         *(search.jaw(x, down) for x, down in _JAW),
-        *search.brows(),
+        *search.brows(lift),
         *search.bridge(),
         *(search.nose_base(-x, down) for x, down in _NOSE_BASE[:0:-1]),
         *(search.nose_base(x, down) for x, down in _NOSE_BASE),
@@ -146,10 +170,10 @@ class _Search:
         nearest = ((points[:, 0] - x) ** 2 + (points[:, 2] - z) ** 2).argmin()
         return corners[nearest], weights[nearest]
 
-    def brows(self) -> list[Place]:
-        """Five places on the middle line of each painted brow, at equal steps."""
+    def brows(self, lift: float) -> list[Place]:
+        """Five places on the middle line of each painted brow and `lift` metres above it, at equal steps."""
         x = torch.linspace(*BROW_ENDS, 5)
-        right = list(zip(x.tolist(), brow_height(x).tolist(), strict=True))
+        right = list(zip(x.tolist(), (brow_height(x) + lift).tolist(), strict=True))
         return [*(self.seen(-x, z) for x, z in right[::-1]), *(self.seen(x, z) for x, z in right)]
 
     def bridge(self) -> list[Place]:

@@ -1,9 +1,9 @@
 """The proportions of a face: local changes of its shape, drawn so that a face at rest measures what people's do.
 
-A person's local changes are drawn freely first. Their fifteen distances (`realism.distances`) follow from them almost
-linearly. Then distances are drawn as people have them, all together, and the changes moved to these by the smallest
-step there is, in units of their spread. So the distances agree with people's in mean, spread and correlation, and
-everything that they do not decide stays free.
+A person's local changes, among them how high the brows grow, are drawn freely first. Their fifteen distances
+(`realism.distances`) follow from them almost linearly. Then distances are drawn as people have them, all together, and
+the changes moved to these by the smallest step there is, in units of their spread. So the distances agree with people's
+in mean, spread and correlation, and everything that they do not decide stays free.
 
 `assets/proportions.npz` holds what this needs, from rendered people and from photographs of 25 others:
 `python -m dferlib.makefaces.realism --fit` writes it.
@@ -20,6 +20,9 @@ import numpy as np
 AGES = ("child", "young", "old")  # the corners of the mesh's age axis, at 1/3, 2/3 and 1
 WEIGHTS = ("minweight", "averageweight", "maxweight")
 LARGEST = 1.0  # of a local change: what its author drew
+UNEVEN = 0.3  # of a local change's spread: by how much its two sides differ from their mean
+BROW_POINTS = ("inner end", "middle", "outer end")
+BROW_SPREAD, BROW_UNEVEN, LARGEST_LIFT = 1.2e-3, 0.6e-3, 4e-3  # metres: how much higher hair grows, and on one side
 
 # local changes that move whole parts sideways or pull the neck about: they make monsters, not people
 LEFT_OUT = (
@@ -32,7 +35,7 @@ LEFT_OUT = (
 class Proportions:
     """What decides the fifteen distances of a rendered face, and how people's are distributed.
 
-    P local changes, T traits, G groups of people.
+    P local changes, the last of them those of `BROW_POINTS`; T traits, G groups of people.
 
     Attributes:
         response: (P, 15) how each distance answers to each local change.
@@ -94,20 +97,41 @@ def changes_of(shape_names: tuple[str, ...]) -> dict[str, str]:
 
 def spreads(changes: Iterable[str]) -> np.ndarray:
     """(P,) the spread of each local change where it is drawn freely; larger ones give caricatures."""
-    return np.array([0.26 if change.startswith(("head", "chin", "ear")) else 0.19 for change in changes])
+    shapes = [0.26 if change.startswith(("head", "chin", "ear")) else 0.19 for change in changes]
+    return np.array(shapes + [BROW_SPREAD] * len(BROW_POINTS))
 
 
 def draw_shape(
     names: tuple[str, ...], female: float, age: float, weight: float, ancestry: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    """(K,) weights of the identity shapes: a blend of the corner bodies, plus local changes, alike left and right."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the shape of somebody's face.
+
+    Args:
+        names: the head's shape offsets, in order (`Head.shape_names`).
+        female: see `Identity`.
+        age: see `Identity`.
+        weight: see `Identity`.
+        ancestry: see `Identity`.
+        rng: the source of every draw.
+
+    Returns:
+        (K,) weights of the shape offsets: a blend of the corner bodies, plus local changes; and (2, 3) metres by which
+        the left and the right brow grow higher at each of `BROW_POINTS`. Nobody's two sides are quite alike.
+    """
     changes, known = changes_of(names), load_proportions()
-    amounts = rng.normal(0, spreads(changes))
+    spread = spreads(changes)
+    amounts = rng.normal(0, spread)
+    uneven = rng.normal(0, UNEVEN * spread[: len(changes)])
+    brows = rng.normal(0, BROW_UNEVEN, (2, len(BROW_POINTS)))
     if known is not None:
-        traits, groups = traits_of(female, age, weight, ancestry), groups_of(female, ancestry)
-        amounts = known.apply(amounts, traits, groups, rng)
-    amount = dict(zip(changes, amounts.clip(-LARGEST, LARGEST), strict=True))
-    amount |= {other: -amount[one] for one, other in changes.items()}
+        amounts = known.apply(amounts, traits_of(female, age, weight, ancestry), groups_of(female, ancestry), rng)
+    amounts, lifts = np.split(amounts, [len(changes)])
+    brows = (lifts + brows - brows.mean(0)).clip(-LARGEST_LIFT, LARGEST_LIFT)
+    amount: dict[str, float] = {}
+    for (one, other), mean, half in zip(changes.items(), amounts, uneven, strict=True):
+        for side, value in (("", mean), ("l-", mean + half), ("r-", mean - half)):
+            amount[side + one] = float(np.clip(value, -LARGEST, LARGEST))
+            amount[side + other] = -amount[side + one]
     sex = {"male": 1 - female, "female": female}
     ages = {name: tent(age, (i + 1) / 3, 1 / 3) for i, name in enumerate(AGES)}
     heavy = {name: tent(weight, i / 2, 1 / 2) for i, name in enumerate(WEIGHTS)}
@@ -122,11 +146,15 @@ def draw_shape(
             r, s, a = rest.split("-")
             out[k] = share[r] * sex[s] * ages[a]
         elif kind == "l:":
-            out[k] = max(0.0, amount.get(rest.removeprefix("l-").removeprefix("r-"), 0.0))
-    return out
+            out[k] = max(0.0, amount.get(rest, 0.0))
+    return out, brows.astype(np.float32)
 
 
-def amounts_of(shape: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
-    """(P,) the local changes in a person's shape (K,): what `draw_shape` put in."""
-    row = {name[2:].removeprefix("l-").removeprefix("r-"): k for k, name in enumerate(names)}
-    return np.array([float(shape[row[one]] - shape[row[other]]) for one, other in changes_of(names).items()])
+def amounts_of(shape: np.ndarray, brows: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    """(P,) the local changes of a person, the mean of both sides: what `draw_shape` put into (K,) and (2, 3)."""
+    row = {name[2:]: k for k, name in enumerate(names) if name[:2] == "l:"}
+
+    def of(change: str) -> float:
+        return float(np.mean([shape[row[side + change]] for side in ("", "l-", "r-") if side + change in row]))
+
+    return np.array([of(one) - of(other) for one, other in changes_of(names).items()] + brows.mean(0).tolist())

@@ -73,6 +73,7 @@ class Actor:
         self.rest = rest + self._hair_volume(rest)
         # (h, w, 7): what belongs to one texel lies together, as the loops read it
         self.atlas = paint_texture(person, atlas_shrink(size, SUPERSAMPLE)).to(device).permute(1, 2, 0).contiguous()
+        self.landmarks = find_landmarks(rig, person.brow_lifts)
         self.action_index = rig.action_index
         self.painted = torch.where(rig.part == Part.SKIN, rig.region, -1)
         self.material = self._material()
@@ -125,7 +126,7 @@ class Actor:
             colour, carried, seen.place, self._background_samples(scene, samples), len(act), self.size
         )
         frames, motion, face = loops.tone_map(pixels[:, :3], scene.exposure), pixels[:, 3], pixels[:, 4]
-        landmarks = find_landmarks(self.rig).of(points[..., :2]) / SUPERSAMPLE
+        landmarks = self.landmarks.of(points[..., :2]) / SUPERSAMPLE
         return Rendered(frames, landmarks, motion / face.clamp(min=1e-6), face)
 
     @torch.no_grad()

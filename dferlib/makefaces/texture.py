@@ -119,7 +119,7 @@ def _base_texture(shrink: int) -> _BaseTexture:
         freckled=(spot(0.035, 0.695, 0.03, 0.02) + spot(0, 0.70, 0.02, 0.02)).clamp(0, 1),
         jaw=_jaw(x, y, z) * (1 - masks[..., LIPS] - masks[..., EARS]).clamp(min=0),
         moustache=torch.exp(-(((z - 0.6755) / 0.0062) ** 4)) * smoothstep(-x, -0.034, -0.026) * (y < -0.1),
-        brows=((y < -0.1) & ((z - 0.747).abs() < 0.020) & (x < 0.062)).nonzero(as_tuple=True),
+        brows=((y < -0.1) & ((z - 0.747).abs() < 0.022) & (x < 0.062)).nonzero(as_tuple=True),
     )
 
 
@@ -156,14 +156,14 @@ def _paint_skin(c: _Canvas) -> None:
     c.darken((0.22 * rings, 0.30 * rings, 0.25 * rings), g.under_eyes)
     c.darken((0.12, 0.20, 0.18), g.masks[EYELIDS])
     c.darken((0.35, 0.42, 0.42), g.crease)
-    c.darken((0.82, 0.88, 0.88), g.lashes * person.lash_density)
+    c.darken((0.90, 0.94, 0.94), g.lashes * person.lash_density)
     c.darken((0.70, 0.82, 0.82), g.nostrils)
     if person.eye_shadow is not None:
         strength, tint = float(person.eye_shadow[0]), rgb(person.eye_shadow[1:])
         c.cover(c.colour * tint[:, None, None], g.lids * strength)
     if person.freckles:
         c.darken((0.3, 0.42, 0.5), ((c.shifted(g.fine) - 0.62) * 5).clamp(0, 1) * g.freckled)
-    natural = c.colour * (torch.tensor([0.92, 0.60, 0.58]) * person.lip_tone**0.3)[:, None, None]
+    natural = c.colour * (torch.tensor([0.98, 0.72, 0.70]) * person.lip_tone**0.3)[:, None, None]
     lips = torch.lerp(natural, rgb(person.lip_colour)[:, None, None], person.lipstick)
     c.cover(lips, g.masks[LIPS] * 0.9)
     c.colour *= 1 - 0.5 * person.old * resting_wrinkles(c.shrink)
@@ -193,6 +193,21 @@ def brow_height(x: Tensor) -> Tensor:
     return 0.7465 + 0.0065 * torch.sin(t * 2.3) - 0.0070 * t**2
 
 
+def brow_lift(x: Tensor, lifts: np.ndarray) -> Tensor:
+    """How much higher than on the template a person's brows grow, `x` metres to the right of the middle of the face.
+
+    Args:
+        x: any shape, negative on the left.
+        lifts: (2, 3) of the left and the right brow at its inner end, its middle and its outer end.
+
+    Returns:
+        Metres, in the shape of `x`: the parabola through the three.
+    """
+    t = _along_brow(x.abs()).clamp(0, 1)
+    inner, middle, outer = torch.from_numpy(np.asarray(lifts, np.float32)).to(x.device)[(x > 0).long()].unbind(-1)
+    return inner * (1 - t) * (1 - 2 * t) + middle * 4 * t * (1 - t) + outer * t * (2 * t - 1)
+
+
 def _paint_brows(c: _Canvas) -> None:
     person, g = c.person, c.base
     row, column = g.brows
@@ -202,7 +217,8 @@ def _paint_brows(c: _Canvas) -> None:
     half = (0.0042 * person.brow_width * (1 - 0.55 * t**2) * smoothstep(x, 0.008, 0.014)).clamp(min=1e-4)
     # hairs lean outwards, the more the further from the nose
     cells = torch.from_numpy(c.rng.standard_normal((1, 1, 6, 96))).float()
-    across = (z - brow_height(x)) / half.clamp(min=1e-3)
+    lifted = brow_height(x) + brow_lift(g.place[row, column, 0], person.brow_lifts)
+    across = (z - lifted) / half.clamp(min=1e-3)
     at = torch.stack([along * 2 - 1 - (0.06 + 0.25 * t) * across * half / 0.004, across / 2], -1)[None, None]
     hairs = F.grid_sample(cells, at, mode="bilinear", align_corners=False, padding_mode="reflection")[0, 0, 0]
     amount = torch.exp(-(across.abs() ** 2.5)) * smoothstep(along, -0.05, 0.10) * smoothstep(-along, -1.05, -0.80)
@@ -242,9 +258,8 @@ def paint_texture(person: Identity, shrink: int) -> Tensor:
 def facial_hair(place: Tensor, person: Identity) -> Tensor:
     """(V,) 0 to 1: how much hair of brows and beard keeps the skin at `place` (V, 3) from shining."""
     x, y, z = place[:, 0].abs(), place[:, 1], place[:, 2]
-    brow = (
-        torch.exp(-(((z - brow_height(x)) / 0.006) ** 4)) * smoothstep(x, 0.006, 0.012) * smoothstep(-x, -0.060, -0.050)
-    )
+    above = z - brow_height(x) - brow_lift(place[:, 0], person.brow_lifts)
+    brow = torch.exp(-((above / 0.006) ** 4)) * smoothstep(x, 0.006, 0.012) * smoothstep(-x, -0.060, -0.050)
     return torch.maximum(brow * (y < -0.1) * person.brow_density, _jaw(x, y, z) * person.beard).clamp(0, 1)
 
 

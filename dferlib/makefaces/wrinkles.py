@@ -36,7 +36,7 @@ WRINKLES = {
     "nose": Wrinkle(MIDDLE, 0, {"noseSneer": 0.65}, 0.0),
     "crow's feet": Wrinkle(MIDDLE, 1, {"cheekSquint": 0.8, "eyeSquint": 0.2}, 0.40),
     "pouch": Wrinkle(MIDDLE, 2, {"cheekSquint": 0.55, "eyeSquint": 0.45}, 0.45),
-    "nasolabial": Wrinkle(LOWER, 0, {"mouthSmile": 0.5, "noseSneer": 0.4, "mouthUpperUp": 0.4}, 0.45),
+    "nasolabial": Wrinkle(LOWER, 0, {"mouthSmile": 0.75, "noseSneer": 0.4, "mouthUpperUp": 0.4}, 0.45),
     "lip corner": Wrinkle(LOWER, 1, {"mouthFrown": 0.65, "mouthDimple": 0.9}, 0.30),
     "stretch": Wrinkle(LOWER, 2, {"mouthStretch": 0.7, "mouthSmile": 0.2}, 0.10),
     "chin": Wrinkle(LOWER, 3, {"mouthShrugLower": 0.9}, 0.10),

@@ -202,6 +202,19 @@ class InflatedConv(VolumeConv):
 BEGINS = ("mean", "centre")
 
 
+class FrameByFrame(nn.Module):
+    """A layer for images that does the same to every frame of a volume (B, C, F, H, W)."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, volume: Tensor) -> Tensor:
+        """(B, C, F, H, W) to the same."""
+        frames = self.layer(rearrange(volume, "b c f h w -> (b f) c h w"))
+        return rearrange(frames, "(b f) c h w -> b c f h w", b=len(volume))
+
+
 class InflatedResNet(VolumeModel):
     """A ResNet for images made one for clips, as I3D is made from Inception: the only volume model with a start.
 
@@ -235,6 +248,8 @@ class InflatedResNet(VolumeModel):
                 norm = nn.BatchNorm3d(layer.num_features)
                 norm.load_state_dict(layer.state_dict())
                 setattr(net, name, norm)
+            elif isinstance(layer, nn.InstanceNorm2d):
+                setattr(net, name, FrameByFrame(layer))
             elif isinstance(layer, nn.MaxPool2d):
                 pool = nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1))  # ResNet18 has one, of 3 x 3 places
                 setattr(net, name, pool)

@@ -41,7 +41,8 @@ FRAMES_PER_LIGHT = 3
 CROP = 56
 STORED_SIZE = stored_size(CROP)
 STRETCH = 0.14  # of a crop's width and height, each by itself
-EPOCHS, BATCH, RATE, DECAY = 12, 64, 2e-3, 0.05
+EPOCHS, BATCH, RATE, DECAY = 20, 64, 2e-3, 0.05
+HALF = torch.cpu.get_capabilities().get("avx512_bf16", False)  # bfloat16, where it is nearly twice as fast
 TARGETS = (*UNITS, "yaw", "pitch", "roll", "gaze right", "gaze up")
 MIRROR = torch.tensor([-1.0 if t in ("yaw", "roll", "gaze right") else 1.0 for t in TARGETS])
 WEIGHTS = Path(__file__).parents[1] / "models" / "weights" / "slim_resnet_makefaces.safetensors"
@@ -194,7 +195,9 @@ def fit(train: Examples, held_out: Examples, epochs: int) -> tuple[SlimResNet, d
         start, total = time.perf_counter(), 0.0
         for batch in torch.randperm(len(train.frames), generator=random)[:count].split(BATCH):
             x, y = augment(train.frames[batch], train.targets[batch], random)
-            loss = (net(x.contiguous(memory_format=torch.channels_last)) - y).square().mean()
+            with torch.autocast("cpu", torch.bfloat16, enabled=HALF):
+                out = net(x.contiguous(memory_format=torch.channels_last))
+            loss = (out.float() - y).square().mean()
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

@@ -18,14 +18,14 @@ from dferlib.files import written_whole
 from dferlib.makefaces.proportions import Proportions, load_proportions
 from dferlib.makefaces.realism.comparing import compare, correlation_gap, within, write
 from dferlib.makefaces.realism.distances import DISTANCES, face_distances
-from dferlib.makefaces.realism.fitting import fit
+from dferlib.makefaces.realism.fitting import correct, fit
 from dferlib.makefaces.realism.light import MEASURES, light_measures
 from dferlib.makefaces.realism.photographs import MEASURED, find_all, read_people, read_photographs
 from dferlib.makefaces.realism.rendered import for_each, frame_of_a_clip, landmarks_at_rest, who
 
 ASSET = Path(__file__).parents[1] / "assets" / "proportions.npz"
-FITTED, COMPARED = 800, 200  # people rendered for each round of the fit, and for the comparison: others
-ROUNDS = 3
+FITTED, COMPARED = 500, 200  # people rendered for each round of the fit, and for the comparison: others
+FITS, ROUNDS = 2, 4  # the first rounds fit, those after them correct
 LEAST_PEOPLE = 8  # photographed, of a group that is compared by itself
 
 
@@ -87,7 +87,7 @@ def report(title: str, table: pd.DataFrame) -> None:
 
 
 def renew(traits: pd.DataFrame, real: np.ndarray, workers: int) -> None:
-    """Fit `assets/proportions.npz`: first to people drawn freely, then to those drawn from what was found.
+    """Fit `assets/proportions.npz`: to people drawn freely, to those drawn from what was found, and correct it.
 
     What was there stays if this is stopped before its end.
     """
@@ -99,7 +99,12 @@ def renew(traits: pd.DataFrame, real: np.ndarray, workers: int) -> None:
             people = range(turn * FITTED, (turn + 1) * FITTED)
             shown = for_each(landmarks_at_rest, people, workers, f"round {turn + 1} of {ROUNDS}")
             rendered = face_distances(np.stack(list(shown.values())))
-            save(fit([who(person) for person in shown], rendered, traits, real, load_proportions()))
+            everyone, known = [who(person) for person in shown], load_proportions()
+            if known is None or turn < FITS:
+                found = fit(everyone, rendered, traits, real)
+            else:
+                found = correct(known, everyone, rendered, traits, real)
+            save(found)
     except BaseException:
         if before is not None:
             ASSET.write_bytes(before)

@@ -4,9 +4,11 @@ Both are linear models by least squares. Few people were photographed, so what a
 nothing (ridge regression), and their covariance towards an even one (Ledoit and Wolf 2004). What is drawn is meant for
 people who are not among them: their spread is that of a prediction, not of the sample.
 
-The model is not quite linear, and shapes have their limits. So the fit is repeated on people drawn from the one before,
-and what these miss of the mean and the covariance is added to what is drawn.
+Faces do not answer quite linearly, and shapes have their limits. So the fit is repeated on people drawn from the first,
+and then corrected: what people drawn from it miss of the mean and the covariance is added to what is drawn.
 """
+
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -20,13 +22,7 @@ GROUP_RIDGE = 1.0  # in units of a person: a group of four is believed by four f
 LEAST = 0.02  # of the largest: directions in which distances answer less to the shape are left alone
 
 
-def fit(
-    people: list[Identity],
-    rendered: np.ndarray,
-    photographed: pd.DataFrame,
-    real: np.ndarray,
-    before: Proportions | None = None,
-) -> Proportions:
+def fit(people: list[Identity], rendered: np.ndarray, photographed: pd.DataFrame, real: np.ndarray) -> Proportions:
     """Find what `Proportions` holds.
 
     Args:
@@ -34,28 +30,39 @@ def fit(
         rendered: (N, 15) their distances.
         photographed: the groups of M photographed people: the columns of `photographs.read_people`.
         real: (M, 15) their distances.
-        before: what the rendered people were drawn from; None if they were drawn freely.
     """
     names = load_head().shape_names
-    amounts = np.stack([amounts_of(person.shape, names) for person in people])
+    amounts = np.stack([amounts_of(person.shape, person.brow_lifts, names) for person in people])
     traits = np.stack([traits_of(p.female, p.age, p.weight, p.ancestry) for p in people])
     both = np.concatenate([amounts, traits], 1)
     coefficients, *_ = np.linalg.lstsq(both, rendered, rcond=None)
     response, expected = np.split(coefficients, [amounts.shape[1]])
     mean, covariance = people_of(photographed, real)
-    if before is None:  # what the shape does not decide is there anyway
-        error = rendered - both @ coefficients
-        covariance -= error.T @ error / (len(people) - both.shape[1])
-    else:
-        groups = np.stack([groups_of(p.female, p.ancestry) for p in people])
-        drawn, *_ = np.linalg.lstsq(groups, rendered, rcond=None)
-        about = rendered - groups @ drawn
-        mean = before.mean + mean - drawn
-        covariance += before.factor @ before.factor.T - about.T @ about / (len(people) - groups.shape[1])
-    values, vectors = np.linalg.eigh(covariance)
+    error = rendered - both @ coefficients  # what the shape does not decide is there anyway
+    wanted = covariance - error.T @ error / (len(people) - both.shape[1])
     variance = spreads(changes_of(names))[:, None] ** 2
-    step = variance * response @ np.linalg.pinv(response.T @ (variance * response), rcond=LEAST**2, hermitian=True)
-    return Proportions(response, expected, step, mean, factor=vectors * np.sqrt(values.clip(min=0)))
+    unit = np.sqrt(np.diag(covariance))  # a distance that varies little counts as much as one that varies much
+    answer = response / unit
+    step = variance * answer @ np.linalg.pinv(answer.T @ (variance * answer), rcond=LEAST**2, hermitian=True) / unit
+    return Proportions(response, expected, step, mean, _factor(wanted))
+
+
+def correct(
+    before: Proportions, people: list[Identity], rendered: np.ndarray, photographed: pd.DataFrame, real: np.ndarray
+) -> Proportions:
+    """Add to what is drawn what people drawn from `before` miss of the mean and the covariance; see `fit`."""
+    mean, covariance = people_of(photographed, real)
+    groups = np.stack([groups_of(p.female, p.ancestry) for p in people])
+    drawn, *_ = np.linalg.lstsq(groups, rendered, rcond=None)
+    about = rendered - groups @ drawn
+    covariance += before.factor @ before.factor.T - about.T @ about / (len(people) - groups.shape[1])
+    return replace(before, mean=before.mean + mean - drawn, factor=_factor(covariance))
+
+
+def _factor(covariance: np.ndarray) -> np.ndarray:
+    """What, times normal numbers, has this covariance, or the nearest one that there can be."""
+    values, vectors = np.linalg.eigh(covariance)
+    return vectors * np.sqrt(values.clip(min=0))
 
 
 def people_of(photographed: pd.DataFrame, real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
