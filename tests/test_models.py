@@ -11,7 +11,7 @@ from dferlib import InputError, attention_maps, create_model, feature_maps, list
 from dferlib.evidence.complexity import complexity
 from dferlib.models import ClipModel
 from dferlib.models.attention import SpatialAttention, TemporalAttention
-from dferlib.models.backbones import ResNet18, SlimResNet, build_backbone, places_of
+from dferlib.models.backbones import HalfInstanceNorm, ResNet18, SlimResNet, build_backbone, places_of
 from dferlib.models.stt import STT
 
 SCALES = ("book", "paper")
@@ -248,9 +248,29 @@ def test_backbone_sizes_in_closed_form():
     def block(i: int, o: int) -> int:
         return 9 * i * o + 9 * o * o + 4 * o + (i * o + 2 * o if i != o else 0)
 
-    slim = 25 * 3 * 16 + 32 + block(16, 16) + block(16, 32) + block(32, 64) + block(64, 128)
+    slim = 25 * 3 * 16 + 32 + block(16, 16) + block(16, 32)
+    slim += block(32, 64) + block(64, 64) + block(64, 128) + block(128, 128)
     assert sum(p.numel() for p in SlimResNet().parameters()) == slim
     assert sum(p.numel() for p in ResNet18().parameters()) == 11_689_512 - 513_000  # torchvision's, less its classifier
+
+
+@torch.no_grad()
+def test_the_slim_backbone_does_not_care_for_light_and_colour_of_a_frame():
+    net = SlimResNet().eval()
+    frames = torch.rand(3, 3, 56, 56)
+    factor, shift = torch.rand(3, 3, 1, 1) + 0.5, torch.rand(3, 3, 1, 1)
+    torch.testing.assert_close(net(frames * factor + shift), net(frames), atol=1e-3, rtol=1e-3)
+
+
+@torch.no_grad()
+def test_half_instance_norm_is_instance_norm_of_one_half_and_batch_norm_of_the_other():
+    norm, x = HalfInstanceNorm(6).eval(), torch.randn(4, 6, 5, 7)
+    norm.batch.running_mean.copy_(torch.tensor([1.0, 2, 3]))
+    norm.batch.running_var.copy_(torch.tensor([4.0, 1, 9]))
+    first = x[:, :3].double()
+    first = (first - first.mean((2, 3), keepdim=True)) / first.var((2, 3), unbiased=False, keepdim=True).sqrt()
+    second = (x[:, 3:] - torch.tensor([1.0, 2, 3]).view(3, 1, 1)) / torch.tensor([2.0, 1, 3]).view(3, 1, 1)
+    torch.testing.assert_close(norm(x), torch.cat([first.float(), second], 1), atol=1e-4, rtol=1e-4)
 
 
 @torch.no_grad()

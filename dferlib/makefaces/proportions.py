@@ -22,7 +22,7 @@ WEIGHTS = ("minweight", "averageweight", "maxweight")
 LARGEST = 1.0  # of a local change: what its author drew
 UNEVEN = 0.3  # of a local change's spread: by how much its two sides differ from their mean
 BROW_POINTS = ("inner end", "middle", "outer end")
-BROW_SPREAD, BROW_UNEVEN, LARGEST_LIFT = 1.2e-3, 0.6e-3, 4e-3  # metres: how much higher hair grows, and on one side
+BROW_SPREAD, BROW_UNEVEN, LARGEST_LIFT = 1.2e-3, 0.6e-3, 6.5e-3  # metres: how much higher hair grows, and on one side
 
 # local changes that move whole parts sideways or pull the neck about: they make monsters, not people
 LEFT_OUT = (

@@ -4,7 +4,8 @@
     python -m dferlib.makefaces.realism london --fit            and the generator is fitted anew first
 
 The folder has photographs named as in the Face Research Lab London Set, and its `people.csv`. The first 25 people set
-the figures; it says how near MakeFaces comes to these, to all others, and to both together.
+the figures; it says how near MakeFaces comes to these, to all others, and to both together. In these comparisons men and
+ancestries count as they do among the photographed.
 """
 
 import argparse
@@ -15,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from dferlib.files import written_whole
-from dferlib.makefaces.proportions import Proportions, load_proportions
-from dferlib.makefaces.realism.comparing import compare, correlation_gap, within, write
+from dferlib.makefaces.proportions import Proportions, groups_of, load_proportions
+from dferlib.makefaces.realism.comparing import compare, composed, correlation_gap, within, write
 from dferlib.makefaces.realism.distances import DISTANCES, face_distances
 from dferlib.makefaces.realism.fitting import correct, fit
 from dferlib.makefaces.realism.light import MEASURES, light_measures
@@ -51,10 +52,15 @@ def main(arguments: list[str] | None = None) -> None:
     clips = for_each(frame_of_a_clip, people, given.workers, "clips")
     lit, light = light_measures(np.stack(list(clips.values()))), light_measures(faces.aligned)
     parts = {"all photographs": measured | True, f"the first {MEASURED}": measured, "the others": ~measured}
+    belong = np.stack([groups_of(who(p).female, who(p).ancestry) for p in shown])
+    counted = np.concatenate([np.ones((len(traits), 1)), traits[["male", "african", "asian"]].to_numpy()], 1)
     for name, part in parts.items():
-        report(f"{name} ({part.sum()} people)", compare(DISTANCES, real[part], rendered))
+        report(
+            f"{name} ({part.sum()} people)", compare(DISTANCES, real[part], composed(rendered, belong, counted[part]))
+        )
         print(f"correlations differ by {correlation_gap(real[part], rendered):.2f} (root mean square)\n")
-    tables = {"distances": compare(DISTANCES, real, rendered), "light": compare(MEASURES, light, lit)}
+    alike = composed(rendered, belong, counted)
+    tables = {"distances": compare(DISTANCES, real, alike), "light": compare(MEASURES, light, lit)}
     report("light, all photographs", tables["light"])
     for name, (photographed, drawn) in groups(traits, list(shown)).items():
         if photographed.sum() >= LEAST_PEOPLE:
