@@ -4,7 +4,7 @@
     python -m dferlib.makefaces.realism london --fit            and the generator is fitted anew first
 
 The folder has photographs named as in the Face Research Lab London Set, and its `people.csv`. The first 25 people set
-the figures; it says how near MakeFaces comes to these, to all others, and to both together. In these comparisons men and
+the figures; it says how near MakeFaces comes to these, to all others, and to both together. In each comparison men and
 ancestries count as they do among the photographed.
 """
 
