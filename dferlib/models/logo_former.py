@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from dferlib.models.attention import GlobalAttention, LocalAttention, Window, windows_of
 from dferlib.models.backbones import build_backbone, places_of, spec_of
 from dferlib.models.base import Block, ClipModel
+from dferlib.models.dropout import Dropout
 
 # the rows of the paper's Table 2: a model, what to give it, and the loss; the baseline's attention is that of STT
 VARIANTS: dict[str, tuple[str, dict[str, Any], str]] = {
@@ -52,8 +53,8 @@ class LOGOBlock(Block):
         self.norm_global, self.global_ = nn.LayerNorm(dim), GlobalAttention(dim, heads, window, pool)
         hidden = int(dim * mlp_ratio)
         self.norm_mlp = nn.LayerNorm(dim)
-        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, dim))
-        self.drop = nn.Dropout(dropout)
+        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), Dropout(dropout), nn.Linear(hidden, dim))
+        self.drop = Dropout(dropout)
 
     def forward(self, token: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Class token (B, 1, d) and clip tokens (B, F, S, d), both to the same shapes."""
@@ -95,7 +96,7 @@ class LOGOFormer(ClipModel):
         )
         windows_of(window, frames, places)  # refuses what does not split
         self.norm = nn.LayerNorm(dim)
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, num_classes))
+        self.head = nn.Sequential(Dropout(dropout), nn.Linear(dim, num_classes))
         for parameter in (self.space_position, self.time_position, self.class_token):
             nn.init.trunc_normal_(parameter, std=0.02)
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from dferlib.models.attention import SpatialAttention, TemporalAttention
 from dferlib.models.backbones import build_backbone, places_of, spec_of
 from dferlib.models.base import Block, ClipModel
+from dferlib.models.dropout import Dropout
 
 
 class STTBlock(Block):
@@ -45,8 +46,8 @@ class STTBlock(Block):
             self.norm_temporal, self.temporal = nn.LayerNorm(dim), TemporalAttention(dim, heads)
         hidden = int(dim * mlp_ratio)
         self.norm_mlp = nn.LayerNorm(dim)
-        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, dim))
-        self.drop = nn.Dropout(dropout)
+        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), Dropout(dropout), nn.Linear(hidden, dim))
+        self.drop = Dropout(dropout)
 
     def forward(self, z: Tensor) -> Tensor:
         """(B, F + 1, S, d) to (B, F + 1, S, d); without temporal attention F in place of F + 1."""
@@ -89,7 +90,7 @@ class STT(ClipModel):
             )
         )
         self.norm = nn.LayerNorm(dim)
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, num_classes))
+        self.head = nn.Sequential(Dropout(dropout), nn.Linear(dim, num_classes))
         for parameter in (self.space_position, self.time_position, self.class_token):
             if parameter is not None:
                 nn.init.trunc_normal_(parameter, std=0.02)
