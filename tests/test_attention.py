@@ -258,3 +258,8 @@ def test_wrong_arguments(kind, arguments, message):
 def test_clips_that_do_not_split(kind, frames, places, message):
     with pytest.raises(InputError, match=message):
         make(kind, torch.float32, window=(2, 2, 2))(torch.zeros(1, frames, places, D))
+
+
+def test_what_the_tokens_of_the_first_frame_see():
+    attention, tokens = make(TemporalAttention), make_tokens()
+    torch.testing.assert_close(attention(tokens, first=True), attention(tokens)[:, :1], rtol=1e-10, atol=1e-10)
