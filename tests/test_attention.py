@@ -20,6 +20,7 @@ from dferlib.models.attention import (
     MixingAttention,
     SpatialAttention,
     TemporalAttention,
+    short_attention,
 )
 
 B, F, SIDE, D, HEADS = 2, 4, 2, 12, 3
@@ -258,3 +259,27 @@ def test_wrong_arguments(kind, arguments, message):
 def test_clips_that_do_not_split(kind, frames, places, message):
     with pytest.raises(InputError, match=message):
         make(kind, torch.float32, window=(2, 2, 2))(torch.zeros(1, frames, places, D))
+
+
+@pytest.mark.parametrize(("queries", "keys"), [(1, 1), (9, 9), (16, 16), (3, 5)])
+def test_attention_of_short_sequences_is_the_formula_and_so_is_its_gradient(queries, keys):
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(5, HEADS, n, 4, dtype=torch.float64, requires_grad=True) for n in (queries, keys, keys))
+    expected = (torch.einsum("shnd,shmd->shnm", q, k) / 2).softmax(-1) @ v
+    torch.testing.assert_close(short_attention(q, k, v), expected, rtol=1e-12, atol=1e-12)
+    assert torch.autograd.gradcheck(short_attention, (q, k, v))
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("frames", [1, 9, 16, 17])
+@pytest.mark.parametrize("kind", [TemporalAttention, JointAttention, MixingAttention])
+def test_who_learns_from_a_sequence_of_any_length_gets_what_who_looks_gets(kind, frames, dtype):
+    attention, tokens = make(kind, dtype), make_tokens(dtype, frames=frames)
+    learnt = attention(tokens)  # short sequences go another way, where there is a gradient
+    with torch.no_grad():
+        torch.testing.assert_close(attention(tokens), learnt, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+
+
+def test_what_the_tokens_of_the_first_frame_see():
+    attention, tokens = make(TemporalAttention), make_tokens()
+    torch.testing.assert_close(attention(tokens, first=True), attention(tokens)[:, :1], rtol=1e-10, atol=1e-10)

@@ -20,7 +20,7 @@ from dferlib.training.config import TrainConfig
 from dferlib.training.loader import Loader
 from dferlib.training.loop import train
 from dferlib.training.objective import CrossEntropy, Objective, make_loss
-from dferlib.training.optimiser import learning_rate_factor
+from dferlib.training.optimiser import learning_rate_factor, make_optimizer
 from dferlib.training.sharpness import ascend, freeze_statistics
 
 
@@ -358,3 +358,32 @@ def test_a_compiled_training_is_the_same(tiny_model, tiny_source):
         found.append((weights(model), [epoch.train_loss for epoch in history.epochs]))
     close(found[0][0], found[1][0], atol=1e-4, rtol=1e-3)
     assert found[0][1] == pytest.approx(found[1][1], abs=1e-4)
+
+
+def test_steps_of_adamw_are_its_paper_and_the_same_with_any_number_of_threads(tiny_model):
+    """Loshchilov and Hutter, 2019, Algorithm 2, with betas of 0.9 and 0.999."""
+    found, threads = [], torch.get_num_threads()
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            model, chance = tiny_model(), torch.Generator().manual_seed(3)
+            model.extra = nn.Parameter(torch.linspace(-1, 1, 100_003))  # enough to be shared
+            optimizer = make_optimizer(model, quick(lr=1e-2, backbone_lr_scale=0.5, weight_decay=0.1))
+            before = {key: p.detach().double() for key, p in model.named_parameters()}
+            mean, square = ({key: torch.zeros_like(p) for key, p in before.items()} for _ in range(2))
+            for t in range(1, 4):
+                for key, p in model.named_parameters():
+                    p.grad = torch.randn(p.shape, generator=chance)
+                    g = p.grad.double()
+                    mean[key], square[key] = 0.9 * mean[key] + 0.1 * g, 0.999 * square[key] + 0.001 * g * g
+                    lr = 0.005 if key.startswith("backbone") else 0.01
+                    step = (mean[key] / (1 - 0.9**t)) / ((square[key] / (1 - 0.999**t)).sqrt() + 1e-8)
+                    before[key] = before[key] - lr * 0.1 * before[key] - lr * step
+                optimizer.step()
+            for key, p in model.named_parameters():
+                torch.testing.assert_close(p.detach().double(), before[key], msg=key, rtol=1e-5, atol=1e-6)
+            found.append(weights(model))
+    finally:
+        torch.set_num_threads(threads)
+    close(found[1], found[0], rtol=0, atol=0)
+    close(found[2], found[0], rtol=0, atol=0)

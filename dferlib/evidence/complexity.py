@@ -55,7 +55,7 @@ def complexity(model: ClipModel) -> Complexity:
         for module in hollow.modules():
             if isinstance(module, _BatchNorm | nn.LayerNorm):
                 module.register_forward_hook(lambda _, inputs, output: normed.append(output.numel()))
-        hollow(torch.empty(1, spec.frames, 3, spec.size, spec.size))
+        _predict(hollow, (1, spec.frames, 3, spec.size, spec.size))
     parameters = sum(p.numel() for p in model.parameters())
     return Complexity(parameters, counter.get_total_flops() / 2e9, sum(normed) / 1e9)
 
@@ -66,7 +66,7 @@ class PassCost:
 
     Attributes:
         forward: floating-point operations of the forward pass, two to a multiply-accumulate.
-        both: those of both passes.
+        both: those of both passes in training, which may leave out what the head does not read.
         peak: the most bytes that are held at any moment: weights, clips, activations and gradients.
     """
 
@@ -83,10 +83,21 @@ def pass_cost(model: nn.Module, shape: Sequence[int]) -> PassCost:
         shape: of the clips.
     """
     with _counting(model) as (hollow, counter), _Living([*hollow.parameters(), *hollow.buffers()]) as living:
-        out = hollow(torch.empty(*shape))
+        _predict(hollow, shape)
         forward = counter.get_total_flops()
-        out.sum().backward()
-    return PassCost(forward, counter.get_total_flops(), living.peak)
+        hollow(torch.empty(*shape)).sum().backward()
+    return PassCost(forward, counter.get_total_flops() - forward, living.peak)
+
+
+def _predict(hollow: nn.Module, shape: Sequence[int]) -> None:
+    """A forward pass for its answer alone: a step of a training may leave out what the head does not read."""
+    learnt = [p for p in hollow.parameters() if p.requires_grad]
+    for p in learnt:  # torch's counter cannot follow what needs a gradient and has none
+        p.requires_grad_(False)
+    with torch.no_grad():
+        hollow(torch.empty(*shape))
+    for p in learnt:
+        p.requires_grad_(True)
 
 
 def attention_operations(query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: Any, **__: Any) -> int:

@@ -113,6 +113,11 @@ class ClipModel(nn.Module):
     config: dict[str, Any]  # what `create_model` needs to build it again
     classes: tuple[str, ...]  # their names, once it was trained or loaded
 
+    @property
+    def learning(self) -> bool:
+        """Whether this is a step of a training. Then nobody looks at tokens that the head does not read."""
+        return self.training and torch.is_grad_enabled()
+
     def feature_maps(self, clips: Tensor) -> Maps:
         """The backbone's maps of every frame.
 

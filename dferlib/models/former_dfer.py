@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from dferlib.models.attention import SpatialAttention
 from dferlib.models.backbones import StagedBackbone, build_staged, spec_of, stages_of
 from dferlib.models.base import Block, ClipModel, InputSpec
+from dferlib.models.dropout import Dropout
 
 
 class NarrowAttention(SpatialAttention):
@@ -58,9 +59,9 @@ class FormerBlock(Block):
         self.norm_attention, self.attention = nn.LayerNorm(dim), NarrowAttention(dim, heads, width)
         self.norm_mlp = nn.LayerNorm(dim)
         self.mlp = nn.Sequential(
-            nn.Linear(dim, hidden), nn.GELU("tanh"), nn.Dropout(dropout), nn.Linear(hidden, dim)
+            nn.Linear(dim, hidden), nn.GELU("tanh"), Dropout(dropout), nn.Linear(hidden, dim)
         )  # fmt: skip
-        self.drop = nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
 
     def forward(self, z: Tensor) -> Tensor:
         """(..., N, D) to (..., N, D)."""

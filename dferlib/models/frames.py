@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from dferlib.models.backbones import build_backbone, spec_of
 from dferlib.models.base import ClipModel, on_one_frame
+from dferlib.models.dropout import Dropout
 
 
 class FrameAverage(ClipModel):
@@ -22,7 +23,7 @@ class FrameAverage(ClipModel):
         super().__init__()
         self.input_spec = spec_of(backbone, size, frames)
         self.backbone = build_backbone(backbone, weights)
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(self.backbone.out_channels, num_classes))
+        self.head = nn.Sequential(Dropout(dropout), nn.Linear(self.backbone.out_channels, num_classes))
 
     def features_from_maps(self, maps: Tensor) -> Tensor:
         """Maps (B, F, C, H, W) to clip features (B, C)."""

@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from dferlib.errors import InputError
 from dferlib.models.backbones import init_convolutions, spec_of
+from dferlib.models.dropout import Dropout
 from dferlib.models.volume_layers import by_frames
 from dferlib.models.volumes import VolumeModel
 
@@ -113,5 +114,5 @@ class I3D(VolumeModel):
                 layers.append(layer)
                 inputs = layer.out_channels
         self.backbone = by_frames(nn.Sequential(*layers))
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(inputs, num_classes))
+        self.head = nn.Sequential(Dropout(dropout), nn.Linear(inputs, num_classes))
         init_convolutions(self)

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from dferlib.models.attention import GlobalAttention, LocalAttention, Window, windows_of
 from dferlib.models.backbones import build_backbone, places_of, spec_of
 from dferlib.models.base import Block, ClipModel
+from dferlib.models.dropout import Dropout
 
 # the rows of the paper's Table 2: a model, what to give it, and the loss; the baseline's attention is that of STT
 VARIANTS: dict[str, tuple[str, dict[str, Any], str]] = {
@@ -52,17 +53,24 @@ class LOGOBlock(Block):
         self.norm_global, self.global_ = nn.LayerNorm(dim), GlobalAttention(dim, heads, window, pool)
         hidden = int(dim * mlp_ratio)
         self.norm_mlp = nn.LayerNorm(dim)
-        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, dim))
-        self.drop = nn.Dropout(dropout)
+        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), Dropout(dropout), nn.Linear(hidden, dim))
+        self.drop = Dropout(dropout)
 
-    def forward(self, token: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Class token (B, 1, d) and clip tokens (B, F, S, d), both to the same shapes."""
+    def forward(self, token: Tensor, x: Tensor, token_only: bool = False) -> tuple[Tensor, Tensor]:
+        """Class token (B, 1, d) and clip tokens (B, F, S, d), both to the same shapes.
+
+        Args:
+            token: the class token.
+            x: the clip tokens.
+            token_only: leave the clip tokens as local attention gives them: the class token does not need more.
+        """
         y = x + self.drop(self.local_(self.norm_local(x)))  # Eq. 1, (B, F, S, d)
         pooled = self.norm_global(self.global_.pool(y))  # LN(Pool(Y)), (B, windows, d)
-        z = torch.cat([token, rearrange(y, "b f s d -> b (f s) d")], 1)  # the class token first, (B, 1 + FS, d)
+        # the class token first, (B, 1 + FS, d)
+        z = token if token_only else torch.cat([token, rearrange(y, "b f s d -> b (f s) d")], 1)
         z = z + self.drop(self.global_.attend(self.norm_global(z), pooled))  # Eq. 3 to 6
         z = z + self.drop(self.mlp(self.norm_mlp(z)))  # Eq. 7
-        return z[:, :1], z[:, 1:].view(x.shape)  # the class token, the others
+        return z[:, :1], y if token_only else z[:, 1:].view(x.shape)  # the class token, the others
 
 
 class LOGOFormer(ClipModel):
@@ -95,7 +103,7 @@ class LOGOFormer(ClipModel):
         )
         windows_of(window, frames, places)  # refuses what does not split
         self.norm = nn.LayerNorm(dim)
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, num_classes))
+        self.head = nn.Sequential(Dropout(dropout), nn.Linear(dim, num_classes))
         for parameter in (self.space_position, self.time_position, self.class_token):
             nn.init.trunc_normal_(parameter, std=0.02)
 
@@ -105,5 +113,6 @@ class LOGOFormer(ClipModel):
         x = x + self.space_position + self.time_position
         token = repeat(self.class_token, "1 1 d -> b 1 d", b=x.shape[0])
         for block in self.blocks:
-            token, x = block(token, x)
+            # of the last block the head reads the class token alone: three products in ten are for nobody
+            token, x = block(token, x, token_only=block is self.blocks[-1] and self.learning)
         return self.norm(token[:, 0])  # X_(0,0) of Eq. 10

@@ -24,6 +24,7 @@ from dferlib.errors import InputError
 from dferlib.models.attention import TemporalAttention
 from dferlib.models.backbones import StagedBackbone, build_staged, spec_of, stages_of
 from dferlib.models.base import Block, ClipModel
+from dferlib.models.dropout import Dropout
 
 # of the four stages of each backbone: the channels of its maps, and how much smaller than the frame they are
 WIDTHS = {"slim": (16, 32, 64, 128), "resnet18": (64, 128, 256, 512)}
@@ -70,8 +71,8 @@ class TemporalBlock(Block):
         hidden = int(dim * mlp_ratio)
         self.norm_temporal, self.temporal = nn.LayerNorm(dim), TemporalAttention(dim, heads)
         self.norm_mlp = nn.LayerNorm(dim)
-        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, dim))
-        self.drop = nn.Dropout(dropout)
+        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), Dropout(dropout), nn.Linear(hidden, dim))
+        self.drop = Dropout(dropout)
 
     def forward(self, z: Tensor) -> Tensor:
         """(B, F, N, D) to (B, F, N, D)."""
@@ -117,7 +118,7 @@ class MSSTNet(ClipModel):
             for _ in stages
         )
         self.norm = nn.LayerNorm(dim)
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, num_classes))
+        self.head = nn.Sequential(Dropout(dropout), nn.Linear(dim, num_classes))
         nn.init.trunc_normal_(self.time_position, std=0.02)
 
     def feature_maps(self, clips: Tensor) -> Tensor:

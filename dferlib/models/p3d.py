@@ -10,6 +10,7 @@ from itertools import cycle
 from torch import Tensor, nn
 
 from dferlib.models.backbones import init_convolutions, spec_of
+from dferlib.models.dropout import Dropout
 from dferlib.models.volume_layers import by_frames
 from dferlib.models.volumes import VolumeModel
 
@@ -92,5 +93,5 @@ class P3D(VolumeModel):
             if stage < last:
                 layers.append(nn.MaxPool3d((2, 1, 1), ceil_mode=True))
         self.backbone = by_frames(nn.Sequential(*layers))
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(inputs, num_classes))
+        self.head = nn.Sequential(Dropout(dropout), nn.Linear(inputs, num_classes))
         init_convolutions(self)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from dferlib.errors import InputError
 from dferlib.models.backbones import build_backbone, build_vgg, spec_of
 from dferlib.models.base import ClipModel
+from dferlib.models.dropout import Dropout
 
 
 class Recurrent(ClipModel):
@@ -42,7 +43,7 @@ class ResNetLSTM(Recurrent):
         self.input_spec = spec_of(backbone, size, frames)
         self.backbone = build_backbone(backbone, weights)
         self.recurrent = self.cell(self.backbone.out_channels, dim, batch_first=True)
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, num_classes))
+        self.head = nn.Sequential(Dropout(dropout), nn.Linear(dim, num_classes))
 
 
 class ResNetGRU(ResNetLSTM):
@@ -75,7 +76,7 @@ class VGG11LSTM(Recurrent):
         self.input_spec = spec_of("vgg", size, frames)
         self.backbone = build_vgg(self.depth, width, weights)
         self.recurrent = nn.LSTM(self.backbone.out_channels, dim, batch_first=True)
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, num_classes))
+        self.head = nn.Sequential(Dropout(dropout), nn.Linear(dim, num_classes))
 
 
 class VGG13LSTM(VGG11LSTM):

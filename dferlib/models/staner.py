@@ -27,6 +27,7 @@ from torch.nn import functional
 from dferlib.errors import InputError, choose
 from dferlib.models.backbones import build_staged, build_vgg, spec_of, stages_of, vgg_blocks
 from dferlib.models.base import ClipModel, on_one_frame
+from dferlib.models.dropout import Dropout
 from dferlib.models.losses import check_labels
 
 PEAKS = ("change", "last")
@@ -212,7 +213,7 @@ class SGAER(ClipModel):
         self.peak = choose("peak", peak, PEAKS)
         self.backbone = face_front(backbone, weights)
         self.branch = SpatialBranch(self.backbone.out_channels, dim, attention)
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, num_classes))
+        self.head = nn.Sequential(Dropout(dropout), nn.Linear(dim, num_classes))
 
     def feature_maps(self, clips: Tensor) -> Tensor:
         """Maps U (B, 1, C, h, w) of the peak frame of clips (B, F, 3, H, W)."""
@@ -249,7 +250,7 @@ class TLER(ClipModel):
         self.input_spec = spec_of(backbone, size, frames)
         self.backbone = Regions(backbone, weights, size)
         self.branch = TemporalBranch(self.backbone.out_channels, dim)
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * dim, num_classes))
+        self.head = nn.Sequential(Dropout(dropout), nn.Linear(2 * dim, num_classes))
 
     def features_from_maps(self, maps: Tensor) -> Tensor:
         """Maps of the three regions (B, F, 3, C, 2, 2) to F_L (B, 2 dim)."""
@@ -294,7 +295,7 @@ class Fusion(nn.Module):
     def __init__(self, spatial: int, temporal: int, *, num_classes: int, alpha: float, dropout: float) -> None:
         super().__init__()
         self.widths, self.alpha = (spatial, temporal), alpha
-        self.drop = nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
         self.spatial, self.temporal = nn.Linear(spatial, num_classes), nn.Linear(temporal, num_classes)
 
     def both(self, features: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from dferlib.models.attention import SpatialAttention, TemporalAttention
 from dferlib.models.backbones import build_backbone, places_of, spec_of
 from dferlib.models.base import Block, ClipModel
+from dferlib.models.dropout import Dropout
 
 
 class STTBlock(Block):
@@ -45,15 +46,21 @@ class STTBlock(Block):
             self.norm_temporal, self.temporal = nn.LayerNorm(dim), TemporalAttention(dim, heads)
         hidden = int(dim * mlp_ratio)
         self.norm_mlp = nn.LayerNorm(dim)
-        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, dim))
-        self.drop = nn.Dropout(dropout)
+        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), Dropout(dropout), nn.Linear(hidden, dim))
+        self.drop = Dropout(dropout)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """(B, F + 1, S, d) to (B, F + 1, S, d); without temporal attention F in place of F + 1."""
+    def forward(self, z: Tensor, first: bool = False) -> Tensor:
+        """(B, F + 1, S, d) to (B, F + 1, S, d); without temporal attention F in place of F + 1.
+
+        Args:
+            z: the tokens.
+            first: give those of the first frame alone, (B, 1, S, d), and leave out what they do not depend on.
+        """
         if self.spatial is not None:
             z = z + self.drop(self.spatial(self.norm_spatial(z)))  # Eq. 3 to 8
         if self.temporal is not None:
-            z = z + self.drop(self.temporal(self.norm_temporal(z)))  # Eq. 9 to 11
+            change = self.temporal(self.norm_temporal(z), first=first)
+            z = (z[:, :1] if first else z) + self.drop(change)  # Eq. 9 to 11
         return z + self.drop(self.mlp(self.norm_mlp(z)))  # Eq. 12
 
 
@@ -89,7 +96,7 @@ class STT(ClipModel):
             )
         )
         self.norm = nn.LayerNorm(dim)
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, num_classes))
+        self.head = nn.Sequential(Dropout(dropout), nn.Linear(dim, num_classes))
         for parameter in (self.space_position, self.time_position, self.class_token):
             if parameter is not None:
                 nn.init.trunc_normal_(parameter, std=0.02)
@@ -106,7 +113,12 @@ class STT(ClipModel):
 
     def features_from_maps(self, maps: Tensor) -> Tensor:
         """Maps (B, F, C, H, W) to clip features (B, d)."""
-        z = self.norm(self.blocks(self.embed(maps)))
+        z = self.embed(maps)
+        for block in self.blocks:
+            # of the last block the head reads the class token alone: a fifth of the products are for nobody
+            read = block is self.blocks[-1] and self.class_token is not None
+            z = block(z, first=read and self.learning)
+        z = self.norm(z)
         if self.class_token is None:
             return reduce(z, "b f s d -> b d", "mean")
         return reduce(z[:, 0], "b s d -> b d", "mean")  # z_(0,0) of Eq. 13

@@ -16,6 +16,7 @@ from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, Conv3DSimpl
 from dferlib.errors import choose
 from dferlib.models.backbones import build_staged, init_convolutions, spec_of
 from dferlib.models.base import ClipModel
+from dferlib.models.dropout import Dropout
 from dferlib.models.volume_layers import VolumeConv, by_frames
 
 
@@ -67,7 +68,7 @@ class VideoResNet(VolumeModel):
                 stages.append(self.block(inputs, outputs, stride=2 if halves else 1))
                 inputs = outputs
         self.backbone = by_frames(nn.Sequential(*stages))
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(inputs, num_classes))
+        self.head = nn.Sequential(Dropout(dropout), nn.Linear(inputs, num_classes))
         init_convolutions(self)
 
     def stem(self, width: int) -> nn.Sequential:
@@ -156,8 +157,8 @@ class C3D(VolumeModel):
         self.backbone = by_frames(nn.Sequential(*layers))
         cells = -(-frames // 16) * (-(-size // 32)) ** 2
         self.wide = nn.Sequential(
-            nn.Linear(inputs * cells, hidden), nn.ReLU(inplace=True), nn.Dropout(dropout),
-            nn.Linear(hidden, hidden), nn.ReLU(inplace=True), nn.Dropout(dropout),
+            nn.Linear(inputs * cells, hidden), nn.ReLU(inplace=True), Dropout(dropout),
+            nn.Linear(hidden, hidden), nn.ReLU(inplace=True), Dropout(dropout),
         )  # fmt: skip
         self.head = nn.Linear(hidden, num_classes)
         for module in self.modules():
@@ -238,7 +239,7 @@ class InflatedResNet(VolumeModel):
         net = build_staged(backbone, weights)
         self._inflate(net, choose("begin", begin, BEGINS))
         self.backbone = by_frames(net)
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(net.out_channels, num_classes))
+        self.head = nn.Sequential(Dropout(dropout), nn.Linear(net.out_channels, num_classes))
 
     def _inflate(self, net: nn.Module, begin: str) -> None:
         for name, layer in net.named_children():

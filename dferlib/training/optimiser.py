@@ -21,7 +21,9 @@ def make_optimizer(model: ClipModel, config: TrainConfig) -> torch.optim.Optimiz
         groups.append({"params": list(model.backbone.parameters()), "lr": config.lr * config.backbone_lr_scale})
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=config.lr, momentum=MOMENTUM, weight_decay=config.weight_decay)
-    return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+    # one pass over the numbers in place of a dozen; on a GPU torch's default does as well, and 16-mixed takes no other
+    fused = next(model.parameters()).device.type == "cpu"
+    return torch.optim.AdamW(groups, weight_decay=config.weight_decay, fused=fused)
 
 
 def make_schedule(
