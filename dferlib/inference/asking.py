@@ -10,8 +10,7 @@ from dferlib.errors import InputError
 from dferlib.inference.clips import ClipForm, FaceClips
 from dferlib.inference.timeline import Heat, Timeline
 from dferlib.video.faces.tracking import Track
-from dferlib.video.pixels import Shown
-from dferlib.video.reading import SampledVideo, VideoInfo
+from dferlib.video.reading import SampledVideo, Shown, VideoInfo
 
 BATCH = 16  # windows at once
 NOWHERE = np.full(3, np.nan)

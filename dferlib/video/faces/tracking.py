@@ -13,8 +13,7 @@ from dferlib.video.faces.finding import DITHER, FINE_SIDE, SIDE, detect
 from dferlib.video.faces.following import Linker
 from dferlib.video.faces.identity import Describer, Sight
 from dferlib.video.faces.smoothing import SETTLED
-from dferlib.video.pixels import Shown
-from dferlib.video.reading import SampledVideo
+from dferlib.video.reading import SampledVideo, Shown
 
 AHEAD = 6  # frames in which faces are being found while those before are followed
 
