@@ -56,6 +56,23 @@ def pick_device(name: str = "auto") -> "torch.device":
     return torch.device(name)
 
 
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """Let torch work with so many threads for a while; None leaves their number as it is.
+
+    Those of a small network wait for each other most of the time, and they spin: beside a process that is busy, two
+    take up to twenty times as long as one.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def do_jobs(
     executor: Executor, do: Callable[[Job], Result], next_job: Callable[[], Job | None], at_once: int
 ) -> Iterator[tuple[Job, Result]]:

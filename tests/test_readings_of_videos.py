@@ -176,8 +176,10 @@ def crops(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """The boxes and the middle frame of each clip."""
     video = SampledVideo(probe(path), 12.0)
     (track,) = track_faces(video)
-    clips = FaceClips(video, track, step=0.25, form=ClipForm(4, 1, size=48))
-    return track.boxes, np.stack(list(clips))[:, 2]
+    made, clips = FaceClips(video.info, step=0.25, form=ClipForm(4, 1, size=48)), []
+    for k, (box, (_, frame)) in enumerate(zip(track.boxes, video.frames("reading"), strict=True)):
+        clips += made.add(k, box=box, times=track.times, frame=frame)
+    return track.boxes, np.stack([*clips, *made.close()])[:, 2]
 
 
 def test_a_part_of_another_size_has_the_boxes_and_crops_that_it_has_alone(

@@ -1,5 +1,6 @@
 """Commands that put a trained model to use: on a video, or where there is no torch."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,8 @@ def predict(
     device: Device = "auto",
 ) -> None:
     """Find the face in a video and print how probable each class is over time; write a picture of it."""
+    # threads of torch that wait for each other sleep, or they would keep others from the processor
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from dferlib.inference.writing import write_timelines
 
     write_timelines(videos, checkpoint, out, device=device, most=faces, cropped=cropped, annotate=annotate, heat=heat)

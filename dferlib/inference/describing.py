@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from dferlib.data.transforms import normalise
+from dferlib.devices import threads
 from dferlib.errors import InputError
 from dferlib.models.dlib_face import DLIB_MEAN, DLIB_STD, DlibFaceResNet, load_dlib_weights
 from dferlib.video.faces.identity import Describer, cut_chips
@@ -34,9 +35,10 @@ def load_describer() -> Describer | None:
     @torch.inference_mode()
     def describe(frame: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         out = np.empty((len(boxes), 128))
-        for k, chip in enumerate(cut_chips(frame, boxes)):
-            pixels = torch.from_numpy(chip).permute(2, 0, 1)[None] / 255
-            out[k] = network.embed(normalise(pixels, DLIB_MEAN, DLIB_STD))[0].numpy()
+        with threads(1):
+            for k, chip in enumerate(cut_chips(frame, boxes)):
+                pixels = torch.from_numpy(chip).permute(2, 0, 1)[None] / 255
+                out[k] = network.embed(normalise(pixels, DLIB_MEAN, DLIB_STD))[0].numpy()
         return out
 
     return describe

@@ -25,8 +25,9 @@ from PIL import Image
 
 from dferlib.errors import InputError
 from dferlib.inference.annotating import annotate
+from dferlib.inference.asking import to_probabilities
 from dferlib.inference.clips import RATE, WINDOW
-from dferlib.inference.predictor import Predictor, to_probabilities
+from dferlib.inference.predictor import Predictor
 from dferlib.inference.timeline import Timeline, to_label
 from dferlib.video.faces.finding import DITHER, SIDE, detect
 from dferlib.video.faces.following import follow

@@ -1,6 +1,5 @@
 """From a video to the probability of each class over time."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +7,18 @@ import numpy as np
 import torch
 
 from dferlib.data.transforms import prepare, stored_size
-from dferlib.devices import pick_device
+from dferlib.devices import pick_device, threads
 from dferlib.errors import InputError
-from dferlib.inference.clips import RATE, STEP, ClipForm, FaceClips
+from dferlib.inference.asking import Asking, Watching
+from dferlib.inference.clips import RATE, STEP, ClipForm
 from dferlib.inference.describing import load_describer
-from dferlib.inference.timeline import Heat, Timeline
+from dferlib.inference.timeline import Timeline
 from dferlib.training.checkpoints import load_model, read_metadata
-from dferlib.video.faces.tracking import track_faces, track_middle
-from dferlib.video.reading import SampledVideo, probe
+from dferlib.video.faces.tracking import track_middle, watch_faces
+from dferlib.video.reading import SampledVideo, VideoInfo, probe
 
-BATCH = 16  # windows at once
+SMALL = 64  # pixels: a model of such frames is done sooner by one thread, for the second one finds faces meanwhile
+LARGEST = 3840 * 2160  # pixels: 21 frames of a second and a half are 260 MB then
 HEAT_SIDE = 14  # places along each side of the kept heat: the maps that Grad-CAM reads are no finer
 
 
@@ -89,13 +90,16 @@ class Predictor:
         self.device = pick_device(device)
         self.model: Any = load_model(checkpoint, self.device)
         self.spec = self.model.input_spec
+        self.classes: tuple[str, ...] = self.model.classes
+        self._threads = 1 if self.spec.size <= SMALL else None
         # pairs of neighbours, say, if the model has learnt from these
         per_segment = read_metadata(checkpoint)["metadata"].get("train", {}).get("per_segment", 1)
         self.form = ClipForm(self.spec.frames // per_segment, per_segment, size=stored_size(self.spec.size))
+        self.share = self.spec.size / self.form.size
 
     def predict(
         self,
-        path: Path | str,
+        path: Path | str | VideoInfo,
         *,
         most: int,
         step: float = STEP,
@@ -103,73 +107,37 @@ class Predictor:
         cropped: bool = False,
         heat: bool = False,
     ) -> list[Timeline]:
-        """What `predict_faces` does, which see."""
+        """What `predict_faces` does, which see; `path` may also be what `probe` said of the video."""
         if not step >= 1 / RATE:
             raise InputError(f"the step is {step} s: give at least {1 / RATE:.2f} s, for there is no more to see")
         if most < 1:
             raise InputError(f"{most} faces are asked for: give 1 or more")
-        video = SampledVideo(probe(path), RATE, progress=progress)
-        # looked through once to find and follow the faces, ...
-        tracks = track_middle(video) if cropped else track_faces(video, load_describer())
-        timelines = []
-        for face, track in enumerate(tracks[:most], 1):
-            # ... and once a face, which is cut out and asked about meanwhile
-            clips = FaceClips(video, track, step=step, form=self.form)
-            probabilities, looked = self.ask(clips, heat)
-            timelines.append(
-                Timeline(
-                    video=video.info.path,
-                    duration=video.info.duration,
-                    times=track.times[clips.middles],
-                    probabilities=probabilities,
-                    classes=self.model.classes,
-                    boxes=track.boxes[clips.middles],
-                    thumbnails=clips.thumbnails,
-                    face=face,
-                    track=track,
-                    heat=looked,
-                )
-            )
-        return timelines
-
-    def ask(self, clips: FaceClips, heat: bool) -> tuple[np.ndarray, Heat | None]:
-        """Probabilities of each clip, float64 `(N, C)`, and where the model looked, if that is asked for."""
-        logits, maps = [], []
-        for batch in _batches(clips):
-            logits.append(self.logits(batch))
-            if heat:
-                maps += [_heat_map(self.model, clip) for clip in self._prepare(batch)]
-        probabilities, share = to_probabilities(torch.cat(logits)), self.spec.size / self.form.size
-        return probabilities, Heat(clips.frame_times, maps=np.stack(maps), share=share) if heat else None
+        video = SampledVideo(path if isinstance(path, VideoInfo) else probe(path), RATE, progress=progress)
+        watching = Watching(lambda: Asking(self, video.info, step=step, heat=heat))
+        if cropped:
+            tracks = dict(enumerate(track_middle(video, watching)))
+        else:
+            # the frames of the largest videos are not held until it is known where the face is: they are read again
+            watcher = watching if video.info.width * video.info.height <= LARGEST else None
+            tracks = watch_faces(video, load_describer(), watcher, most)
+        wanted = dict(list(tracks.items())[:most])
+        asked = watching.catch_up(video, wanted)
+        return [
+            one.timeline(track, face) for face, (one, track) in enumerate(zip(asked, wanted.values(), strict=True), 1)
+        ]
 
     def logits(self, clips: np.ndarray) -> torch.Tensor:
         """What the model says of clips `(B, F, 3, S, S)` uint8 of its stored size, float64 `(B, C)`."""
-        with torch.inference_mode():
+        with torch.inference_mode(), threads(self._threads):
             return self.model(self._prepare(clips)).double().cpu()
+
+    def heat(self, clips: np.ndarray) -> list[np.ndarray]:
+        """Where it looks in each of them, coarse, uint8 `(F, 14, 14)`: see `Heat`."""
+        with threads(self._threads):
+            return [_heat_map(self.model, clip) for clip in self._prepare(clips)]
 
     def _prepare(self, clips: np.ndarray) -> torch.Tensor:
         return prepare(torch.from_numpy(clips).to(self.device), self.spec)
-
-
-def to_probabilities(logits: torch.Tensor) -> np.ndarray:
-    """Softmax of logits `(N, C)`, float64.
-
-    Raises:
-        InputError: they are not finite.
-    """
-    if not logits.isfinite().all():
-        raise InputError("the model gives nan or infinity for this video: its weights are broken, train it again")
-    return logits.softmax(1).numpy()
-
-
-def _batches(clips: FaceClips) -> Iterator[np.ndarray]:
-    """Clips, some at once, `(B, F, 3, S, S)`."""
-    batch = []
-    for number, clip in enumerate(clips, 1):
-        batch.append(clip)
-        if len(batch) == BATCH or number == len(clips):
-            yield np.stack(batch)
-            batch = []
 
 
 def _heat_map(model: Any, clip: torch.Tensor) -> np.ndarray:

@@ -1,6 +1,8 @@
 """What a model says of a face, moment by moment: as arrays, as CSV and JSON, as a table and as a figure."""
 
+import csv
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,14 +73,11 @@ class Timeline:
 
     def to_csv(self, path: Path | str) -> None:
         """Write a line a window: `time`, a column for each class, `label`, `x`, `y`, `side`. Nothing is rounded."""
-        import pandas as pd
-
-        rows = pd.DataFrame(self.probabilities, columns=list(self.classes))
-        rows.insert(0, "time", self.times)
-        rows["label"] = self.labels
-        rows[["x", "y", "side"]] = self.boxes
-        with written_whole(Path(path)) as temporary:
-            rows.to_csv(temporary, index=False)
+        numbers = (self.times.tolist(), self.probabilities.tolist(), self.labels, self.boxes.tolist())
+        with written_whole(Path(path)) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file, lineterminator=os.linesep)
+            table.writerow(["time", *self.classes, "label", "x", "y", "side"])
+            table.writerows([time, *row, label, *box] for time, row, label, box in zip(*numbers, strict=True))
 
     def to_json(self, path: Path | str) -> None:
         """Write the same as `to_csv`, with the video, its duration and the classes."""

@@ -1,8 +1,12 @@
-"""What `dferlib predict` does: one video after the other, each with its timelines written and printed."""
+"""What `dferlib predict` does: one video after the other, each with its timelines written and printed.
+
+The first video is introduced before torch and the model are loaded, which takes seconds.
+"""
 
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm
@@ -11,8 +15,8 @@ from dferlib.errors import InputError
 from dferlib.files import make_folder, spell
 from dferlib.inference.annotating import annotate_video
 from dferlib.inference.clips import STEP
-from dferlib.inference.predictor import Predictor
 from dferlib.inference.timeline import Timeline
+from dferlib.video.reading import VideoInfo, probe
 
 LONGEST = 200  # bytes of a video's name that the names of its results have
 
@@ -39,7 +43,8 @@ def write_timelines(
             video has NAME.face2.timeline.png.
         device: where the model runs.
         step: seconds from one window to the next.
-        progress: show a bar for a video that takes more than two seconds, and one for all if there are several.
+        progress: introduce each video at once, show a bar for one that takes more than two seconds, and one for all if
+            there are several.
         most: how many faces of a video to follow.
         cropped: the middle square of each frame is the face already.
         annotate: also write NAME.annotated.mp4, with boxes and probabilities.
@@ -48,11 +53,18 @@ def write_timelines(
     Raises:
         InputError: at least one video could not be done. If there are several, each has had its line on stderr.
     """
+    known: dict[Path, VideoInfo] = {}
+    for video in videos[:1]:
+        with suppress(InputError):  # which is told in its turn
+            known[video] = _introduce(video, progress)
+    from dferlib.inference.predictor import Predictor
+
     predictor, taken, failed = Predictor(checkpoint, device), set[str](), 0
     make_folder(out)
     for video in tqdm(videos, "videos", unit="video", disable=not progress or len(videos) == 1):
         try:
-            timelines = predictor.predict(video, most=most, step=step, progress=progress, cropped=cropped, heat=heat)
+            info = known.pop(video, None) or _introduce(video, progress)
+            timelines = predictor.predict(info, most=most, step=step, progress=progress, cropped=cropped, heat=heat)
             stem = out / _unused(shorten(Path(video).stem), taken)
             for timeline in timelines:
                 _write(timeline, stem)
@@ -65,6 +77,15 @@ def write_timelines(
             tqdm.write(f"dferlib: {error}", file=sys.stderr)
     if failed:
         raise InputError(f"{failed} of {len(videos)} videos could not be done: see the lines above")
+
+
+def _introduce(video: Path, progress: bool) -> VideoInfo:
+    """Say what a video is, if that is wanted."""
+    info = probe(video)
+    if progress:
+        tqdm.write(f"{spell(video)}: {info.duration:.1f} s of {info.width} x {info.height} pixels")
+        sys.stdout.flush()
+    return info
 
 
 def _write(timeline: Timeline, stem: Path) -> None:

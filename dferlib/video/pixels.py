@@ -7,7 +7,7 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import Colorspace
+from av.video.reformatter import Colorspace, VideoReformatter
 from PIL import ExifTags, Image
 
 from dferlib.errors import InputError
@@ -40,16 +40,16 @@ class Pixels:
     """
 
     def __init__(self, path: Path | str, stream: av.VideoStream, max_side: int | None = None) -> None:
-        self._path, self._stream, self._most = Path(path), stream, min(max_side or MAX_SIDE, MAX_SIDE)
+        self.path, self._stream, self._most = Path(path), stream, min(max_side or MAX_SIDE, MAX_SIDE)
         self._coded: tuple[int, int] | None = None  # pixels of the frame before
         self._wide: Fraction = Fraction(1)  # width of a pixel over its height
         self._kind: tuple[int, int, int] | None = None
         self._last = AS_IT_IS
+        self._scalers: dict[int, VideoReformatter] = {}
 
     def size(self, frame: av.VideoFrame) -> tuple[int, int]:
         """Width and height of the array that a frame becomes."""
-        width, height = self._square(frame)
-        return (height, width) if is_turned(self._matrix(frame)) else (width, height)
+        return Shown(self, frame).size(self._most)
 
     def array(self, frame: av.VideoFrame) -> np.ndarray:
         """The frame as uint8 RGB `(H, W, 3)`, not to be written to.
@@ -57,43 +57,32 @@ class Pixels:
         Raises:
             InputError: its pixels are coded in a way that cannot be converted.
         """
-        width, height = self._square(frame)
-        try:
-            if is_hdr(frame):
-                array = self._from_hdr(frame, width, height)
-            else:
-                array = frame.to_ndarray(format="rgb24", width=width, height=height)
-        except (av.FFmpegError, OSError, ValueError) as error:
-            form = f"its pixels are {frame.format.name}, which cannot be converted here"
-            raise InputError(f"{self._path} cannot be shown: {form}; convert it to H.264 in an MP4 file") from error
-        return upright(array, self._matrix(frame))
+        return Shown(self, frame).array(self._most)
 
-    def _square(self, frame: av.VideoFrame) -> tuple[int, int]:
-        """Width and height with square pixels and no side too long, not yet turned."""
+    def scaler(self, side: int) -> VideoReformatter:
+        """What converts all frames to a size; one that is made anew for each frame takes up to three times as long."""
+        return self._scalers.setdefault(side, VideoReformatter())
+
+    def shape(self, frame: av.VideoFrame) -> tuple[float, float]:
+        """Width and height with square pixels, not yet turned."""
         coded = frame.width, frame.height
         if coded != self._coded:  # where the size changes, the shape of a pixel may change; the file knows the first
             known = self._stream if self._coded is None else self._stream.codec_context
             self._coded, self._wide = coded, known.sample_aspect_ratio or Fraction(1)
         wide = float(self._wide)
-        width, height = frame.width * max(wide, 1.0), frame.height / min(wide, 1.0)
-        shrink = min(1.0, self._most / max(width, height))
-        return max(1, round(width * shrink)), max(1, round(height * shrink))
-
-    def _from_hdr(self, frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
-        if frame.colorspace in UNKNOWN:
-            frame.colorspace = Colorspace.BT2020
-        return to_screen(frame.to_ndarray(format="rgb48le", width=width, height=height), frame.color_trc)
+        return frame.width * max(wide, 1.0), frame.height / min(wide, 1.0)
 
     @cached_property
     def _photograph(self) -> Matrix | None:
         """What EXIF says; None if it is no photograph."""
         try:
-            with Image.open(self._path) as image:
+            with Image.open(self.path) as image:
                 return EXIF.get(image.getexif().get(ExifTags.Base.Orientation, 1), AS_IT_IS)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             return None
 
-    def _matrix(self, frame: av.VideoFrame) -> Matrix:
+    def matrix(self, frame: av.VideoFrame) -> Matrix:
+        """How it is to be turned."""
         # asked for once: with it PyAV makes a circle, so that the frame would stay in memory for long
         kind = frame.rotation, frame.width, frame.height
         if kind != self._kind:
@@ -110,6 +99,54 @@ class Pixels:
             return AS_IT_IS
         a, b, _, c, d, *_ = np.frombuffer(bytes(matrix), np.int32).tolist()
         return a, b, c, d
+
+
+class Shown:
+    """A frame that becomes an array when one is asked for, of any size, however far its video has been read by then.
+
+    Args:
+        pixels: of its stream.
+        frame: the one that was decoded last.
+    """
+
+    def __init__(self, pixels: Pixels, frame: av.VideoFrame) -> None:
+        self._pixels, self._frame = pixels, frame
+        self._shape, self._matrix = pixels.shape(frame), pixels.matrix(frame)
+
+    def size(self, max_side: int = MAX_SIDE) -> tuple[int, int]:
+        """Width and height of the array."""
+        width, height = self._coded(max_side)
+        return (height, width) if is_turned(self._matrix) else (width, height)
+
+    def array(self, max_side: int = MAX_SIDE) -> np.ndarray:
+        """The frame as uint8 RGB `(H, W, 3)`, not to be written to.
+
+        Args:
+            max_side: make it smaller if its longer side has more pixels than this.
+
+        Raises:
+            InputError: its pixels are coded in a way that cannot be converted.
+        """
+        frame, (width, height) = self._frame, self._coded(max_side)
+        convert = self._pixels.scaler(max_side).reformat
+        try:
+            if is_hdr(frame):
+                if frame.colorspace in UNKNOWN:
+                    frame.colorspace = Colorspace.BT2020
+                array = to_screen(convert(frame, width, height, "rgb48le").to_ndarray(), frame.color_trc)
+            else:
+                array = convert(frame, width, height, "rgb24").to_ndarray()
+        except (av.FFmpegError, OSError, ValueError) as error:
+            form = f"its pixels are {frame.format.name}, which cannot be converted here"
+            path = self._pixels.path
+            raise InputError(f"{path} cannot be shown: {form}; convert it to H.264 in an MP4 file") from error
+        return upright(array, self._matrix)
+
+    def _coded(self, max_side: int) -> tuple[int, int]:
+        """Width and height with no side too long, not yet turned."""
+        shrink = min(1.0, max_side / max(self._shape))
+        width, height = (max(1, round(side * shrink)) for side in self._shape)
+        return width, height
 
 
 def upright(frame: np.ndarray, matrix: Matrix) -> np.ndarray:

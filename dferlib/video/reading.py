@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import av
 import numpy as np
@@ -13,8 +14,10 @@ from tqdm import tqdm
 from dferlib.errors import InputError
 from dferlib.files import spell
 from dferlib.video.clock import STEP, Clock, timed
-from dferlib.video.opening import HEADER, decoded, is_frame, opened, packets, refuse_several
-from dferlib.video.pixels import Pixels
+from dferlib.video.opening import HEADER, MAX_SIDE, decoded, is_frame, opened, packets, refuse_several
+from dferlib.video.pixels import Pixels, Shown
+
+Timed = TypeVar("Timed", tuple[float, np.ndarray], tuple[float, Shown])
 
 STATES_LENGTH = ("mov", "matroska", "avi", "asf", "flv")  # elsewhere the length is a guess from what is there
 MAX_HOLD = 2.0  # seconds that one frame may stand for when a video is sampled; a gap in time beyond it is a gap
@@ -77,8 +80,14 @@ class SampledVideo:
             doing: what it is for, as the bar says it.
             max_side: see `read_video`.
         """
+        return self._watched(read_video(self.info.path, self.rate, max_side=max_side), doing)
+
+    def shown(self, doing: str) -> Iterator[tuple[float, Shown]]:
+        """The same of which arrays are made later: what `show_video` gives."""
+        return self._watched(show_video(self.info.path, self.rate), doing)
+
+    def _watched(self, frames: Iterator[Timed], doing: str) -> Iterator[Timed]:
         total, title = int(self.info.duration * self.rate) + 1, f"{spell(self.info.path.name)}: {doing}"
-        frames = read_video(self.info.path, self.rate, max_side=max_side)
         return iter(tqdm(frames, title, total, unit="frame", delay=2, leave=False, disable=not self.progress))
 
 
@@ -157,14 +166,35 @@ def read_video(
     Raises:
         InputError: there is no such file, it is no video, or no more than half of it can be decoded.
     """
+    side = min(max_side or MAX_SIDE, MAX_SIDE)
+    shown, array = None, np.empty(0)
+    for time, frame in show_video(path, rate):
+        if frame is not shown:
+            shown, array = frame, frame.array(side)
+        yield time, array
+
+
+def show_video(path: Path | str, rate: float | None = None) -> Iterator[tuple[float, Shown]]:
+    """What `read_video` gives, but an array is only made when somebody wants one, and then of any size.
+
+    Args:
+        path: the file.
+        rate: ticks a second.
+
+    Yields:
+        seconds, and the frame; the same again where it stays on show.
+
+    Raises:
+        InputError: as `read_video`.
+    """
     if rate is not None and not rate > 0:
         raise InputError(f"the rate is {rate}: give more than 0 frames a second")
     with opened(path) as (container, stream):
-        pixels = Pixels(path, stream, max_side)
+        pixels = Pixels(path, stream)
         frames = timed(decoded(container, stream, path=path))
         if rate is None:
             for time, frame in frames:
-                yield time, pixels.array(frame)
+                yield time, Shown(pixels, frame)
             return
         tick = 0
         for time, frame, until in _shown_until(frames):
@@ -172,9 +202,9 @@ def read_video(
             first, tick = tick, max(tick, int(np.ceil(until * rate - 1e-6)))
             last = min(tick, int(np.ceil((time + MAX_HOLD) * rate - 1e-6)))
             if first < last:
-                array = pixels.array(frame)
+                shown = Shown(pixels, frame)
                 for k in range(first, last):
-                    yield k / rate, array
+                    yield k / rate, shown
 
 
 def largest_frame(info: VideoInfo, max_side: int | None = None) -> tuple[int, int]:

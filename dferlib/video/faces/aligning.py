@@ -9,8 +9,9 @@ from PIL import Image
 
 from dferlib.errors import InputError
 from dferlib.video.faces.finding import DITHER, SIDE, detect
-from dferlib.video.faces.following import fit_lines, follow
+from dferlib.video.faces.following import follow
 from dferlib.video.faces.landmarks import FIVE, find_landmarks
+from dferlib.video.faces.smoothing import fit_lines
 
 RATE = 25.0  # frames a second of clips whose files do not say
 EVERY = 3  # frames of such a clip from one detection to the next: 8 a second

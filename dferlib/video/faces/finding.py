@@ -1,6 +1,7 @@
 """Finding faces in a frame, with the detector of histograms of gradients that is built into dlib."""
 
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ FINE_SIDE = 1280  # the same for a second look, when the first finds nobody
 # size (standard deviations), and wrong in the same way as long as nothing moves. Frames that are shown to it slightly
 # smaller in turn shift that grid, so that smoothing in time averages the error out. It costs nothing.
 DITHER = (1.0, 0.93, 0.97, 0.9)
+
+_ONE = Lock()  # the detector works in memory of its own, and lets other threads of Python go on meanwhile
 
 
 @lru_cache(maxsize=1)
@@ -53,7 +56,9 @@ def detect(frame: np.ndarray, side: float = SIDE) -> np.ndarray:
     scale = side / max(frame.shape[:2])
     size = [max(1, round(pixels * scale)) for pixels in (frame.shape[1], frame.shape[0])]
     grey = np.asarray(Image.fromarray(frame).convert("L").resize(size, Image.Resampling.BILINEAR))
+    with _ONE:
+        found = find(grey, 0)
     # the last pixel of a dlib box belongs to it
-    boxes = [((b.left() + b.right() + 1) / 2, (b.top() + b.bottom() + 1) / 2, b.width()) for b in find(grey, 0)]
+    boxes = [((b.left() + b.right() + 1) / 2, (b.top() + b.bottom() + 1) / 2, b.width()) for b in found]
     boxes.sort(key=lambda box: -box[2])
     return np.array(boxes, dtype=np.float64).reshape(-1, 3) / scale
