@@ -57,7 +57,7 @@ def border(one: Part, other: Part) -> torch.Tensor:
 def test_landmarks_are_places_on_the_skin_and_the_same_under_any_hair() -> None:
     rig = load_rig("cpu", False)
     found = find_landmarks(rig)
-    assert found.corners.shape == found.weights.shape == (68, 6)
+    assert found.corners.shape == found.weights.shape == (68, 9)
     assert (found.weights >= 0).all()
     assert torch.allclose(found.weights.sum(1), torch.ones(68))
     assert (rig.skin[found.corners] == 1).all()

@@ -92,8 +92,10 @@ class Predictor:
         self.spec = self.model.input_spec
         self.classes: tuple[str, ...] = self.model.classes
         self._threads = 1 if self.spec.size <= SMALL else None
+        about = read_metadata(checkpoint)["metadata"]
         # pairs of neighbours, say, if the model has learnt from these
-        per_segment = read_metadata(checkpoint)["metadata"].get("train", {}).get("per_segment", 1)
+        per_segment = about.get("train", {}).get("per_segment", 1)
+        self.temperature: float = about.get("best", {}).get("temperature", 1.0)
         self.form = ClipForm(self.spec.frames // per_segment, per_segment, size=stored_size(self.spec.size))
         self.share = self.spec.size / self.form.size
 
@@ -127,9 +129,12 @@ class Predictor:
         ]
 
     def logits(self, clips: np.ndarray) -> torch.Tensor:
-        """What the model says of clips `(B, F, 3, S, S)` uint8 of its stored size, float64 `(B, C)`."""
+        """What the model says of clips `(B, F, 3, S, S)` uint8 of its stored size, float64 `(B, C)`.
+
+        They are divided by the temperature that the checkpoint names, see `dferlib.training.calibration`.
+        """
         with torch.inference_mode(), threads(self._threads):
-            return self.model(self._prepare(clips)).double().cpu()
+            return self.model(self._prepare(clips)).double().cpu() / self.temperature
 
     def heat(self, clips: np.ndarray) -> list[np.ndarray]:
         """Where it looks in each of them, coarse, uint8 `(F, 14, 14)`: see `Heat`."""

@@ -79,14 +79,15 @@ def find_landmarks(rig: Rig, brow_lifts: np.ndarray | None = None) -> Landmarks:
             the template.
     """
     brow_lifts = np.zeros((2, 3)) if brow_lifts is None else brow_lifts
-    low, high = _find_landmarks(rig, -LARGEST_LIFT), _find_landmarks(rig, LARGEST_LIFT)
+    lowest, usual, highest = (_find_landmarks(rig, lift) for lift in (-LARGEST_LIFT, 0.0, LARGEST_LIFT))
     along = torch.linspace(*BROW_ENDS, 5)
-    lift = brow_lift(torch.cat([-along.flip(0), along]), brow_lifts)
     share = torch.zeros(68, 1)
-    share[BROWS, 0] = (lift / LARGEST_LIFT + 1) / 2
-    share = share.to(low.weights)
+    share[BROWS, 0] = brow_lift(torch.cat([-along.flip(0), along]), brow_lifts) / LARGEST_LIFT
+    share = share.to(usual.weights)
+    parts = (lowest, -share), (usual, 1 - share.abs()), (highest, share)
     return Landmarks(
-        torch.cat([low.corners, high.corners], 1), torch.cat([low.weights * (1 - share), high.weights * share], 1)
+        torch.cat([part.corners for part, _ in parts], 1),
+        torch.cat([part.weights * much.clamp(0, 1) for part, much in parts], 1),
     )
 
 

@@ -9,7 +9,10 @@ from dferlib.errors import InputError
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the training clips came to. Accuracies and recalls run from 0 to 1."""
+    """What one pass over the training clips came to. Accuracies and recalls run from 0 to 1.
+
+    `temperature` is what its logits are divided by where probabilities are asked for, see `fit_temperature`.
+    """
 
     epoch: int
     train_loss: float
@@ -17,6 +20,7 @@ class Epoch:
     val_uar: float
     val_war: float
     seconds: float
+    temperature: float = 1.0
 
 
 @dataclass

@@ -21,6 +21,7 @@ from dferlib.data.table import ClipSource
 from dferlib.errors import InputError
 from dferlib.models.base import ClipModel, Maps
 from dferlib.training.averaging import WeightAverage
+from dferlib.training.calibration import fit_temperature
 from dferlib.training.checkpoints import load_weights
 from dferlib.training.clips import load_into_memory
 from dferlib.training.config import TrainConfig
@@ -184,8 +185,10 @@ class Trainer:
                 )
                 found, (loss, accuracy) = predictions.metrics(), state.tally.means()
                 epoch = Epoch(
-                    number, loss, accuracy, val_uar=found["uar"], val_war=found["war"], seconds=perf_counter() - started
-                )
+                    number, loss, accuracy, val_uar=found["uar"], val_war=found["war"],
+                    temperature=fit_temperature(predictions.logits, predictions.labels),
+                    seconds=perf_counter() - started,
+                )  # fmt: skip
                 state.end_epoch(epoch, judged.state_dict())  # keeps the weights if they are the best
                 folder.save_epoch(self.model, state)
                 bar.set_postfix_str(f"loss {loss:.3f}, validation UAR {100 * epoch.val_uar:.1f} %")
