@@ -86,10 +86,12 @@ def stage(*people: tuple[np.ndarray, float]) -> np.ndarray:
 
 
 def find(frame: np.ndarray, side: float = 0) -> np.ndarray:
-    """Both faces, if they do not touch; of two that do, the one in front, who is Bert."""
+    """Both faces; nobody where they touch, but Bert where he hides Anna."""
     green, blue = ((frame[..., 0] > 100) & (frame[..., channel] < 90) for channel in (1, 2))
     spans = [np.flatnonzero(mask[40:80].mean(0) > 0.6) for mask in (blue, green)]
-    return np.array([[span.mean() + 0.5, 60.0, SIDE] for span in spans if len(span) > 0.8 * SIDE]).reshape(-1, 3)
+    if any(0 < len(span) < 0.9 * SIDE for span in spans):
+        return np.empty((0, 3))
+    return np.array([[span.mean() + 0.5, 60.0, SIDE] for span in spans if len(span)]).reshape(-1, 3)
 
 
 class Describer:
@@ -116,14 +118,14 @@ def video_of(path: Path, frames: Sequence[np.ndarray]) -> SampledVideo:
 
 
 def test_one_face_that_does_not_leave_its_place_is_not_asked_who_it_is(tmp_path: Path, describe: Describer) -> None:
-    video = video_of(tmp_path / "one.mp4", [stage((ANNA, 100 + 40 * np.sin(k / 8))) for k in range(75)])
+    video = video_of(tmp_path / "one.mp4", [stage((ANNA, 100 + 30 * np.sin(k / 16))) for k in range(75)])
     (track,) = track_faces(video, describe)
-    assert np.isfinite(track.boxes).all() and np.ptp(track.boxes[:, 0]) > 60  # it does move
+    assert np.isfinite(track.boxes).all() and np.ptp(track.boxes[:, 0]) > 50  # it does move
     assert describe.asked == 0
 
 
 def test_people_who_cross_are_told_apart(tmp_path: Path, describe: Describer) -> None:
-    frames = [stage((ANNA, 20 + 4 * k), (BERT, 320 - 4 * k)) for k in range(75)]
+    frames = [stage((ANNA, 20 + 4 * k), (BERT, 324 - 4 * k)) for k in range(75)]
     first, second = track_faces(video_of(tmp_path / "two.mp4", frames), describe)
     assert describe.asked > 0
     # Bert, who is in front, goes left all the time, and Anna right
@@ -184,7 +186,8 @@ def test_a_settled_box_is_that_of_the_whole_video(video: list) -> None:
         for frame in range(now + 1):
             if time > times[frame] + SETTLED + 1e-6:
                 for number in range(len(linker.faces)):
-                    early.setdefault((number, frame), linker.settled(number, frame))
+                    if (number, frame) not in early:
+                        early[number, frame] = linker.settled(number, frame)
     for (number, frame), box in early.items():
         np.testing.assert_array_equal(box, linker.track(number)[frame])
     whole = follow_all(times[: len(found)], found)
@@ -223,14 +226,20 @@ def passages(monkeypatch: pytest.MonkeyPatch) -> Passages:
 
 
 def moving(seconds: float) -> list[np.ndarray]:
-    return [stage((ANNA, 100 + 40 * np.sin(k / 8))) for k in range(round(25 * seconds))]
+    return [stage((ANNA, 100 + 20 * np.sin(k / 16))) for k in range(round(25 * seconds))]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cropped", [False, True])
 def test_the_frames_that_are_held_do_not_grow_with_the_video(
-    tmp_path: Path, checkpoint: Path, describe: Describer, passages: Passages, cropped: bool
+    tmp_path: Path,
+    checkpoint: Path,
+    describe: Describer,
+    passages: Passages,
+    monkeypatch: pytest.MonkeyPatch,
+    cropped: bool,
 ) -> None:
+    monkeypatch.setattr(predicting, "load_describer", lambda: describe)
     held = []
     for seconds in (6, 30):
         passages.most = passages.passages = 0

@@ -43,8 +43,7 @@ def write_timelines(
             video has NAME.face2.timeline.png.
         device: where the model runs.
         step: seconds from one window to the next.
-        progress: introduce each video at once, show a bar for one that takes more than two seconds, and one for all if
-            there are several.
+        progress: introduce each video at once, and show a bar for what takes more than two seconds.
         most: how many faces of a video to follow.
         cropped: the middle square of each frame is the face already.
         annotate: also write NAME.annotated.mp4, with boxes and probabilities.
@@ -53,10 +52,7 @@ def write_timelines(
     Raises:
         InputError: at least one video could not be done. If there are several, each has had its line on stderr.
     """
-    known: dict[Path, VideoInfo] = {}
-    for video in videos[:1]:
-        with suppress(InputError):  # which is told in its turn
-            known[video] = _introduce(video, progress)
+    known = _introduce_first(videos, progress)
     from dferlib.inference.predictor import Predictor
 
     predictor, taken, failed = Predictor(checkpoint, device), set[str](), 0
@@ -66,10 +62,7 @@ def write_timelines(
             info = known.pop(video, None) or _introduce(video, progress)
             timelines = predictor.predict(info, most=most, step=step, progress=progress, cropped=cropped, heat=heat)
             stem = out / _unused(shorten(Path(video).stem), taken)
-            for timeline in timelines:
-                _write(timeline, stem)
-            if annotate or heat:
-                _annotate(timelines, stem, progress=progress)
+            _write_all(timelines, stem, annotate=annotate or heat, progress=progress)
         except InputError as error:
             if len(videos) == 1:
                 raise
@@ -79,6 +72,13 @@ def write_timelines(
         raise InputError(f"{failed} of {len(videos)} videos could not be done: see the lines above")
 
 
+def _introduce_first(videos: Sequence[Path], progress: bool) -> dict[Path, VideoInfo]:
+    """What the first video is, if it can be read; if not, that is told in its turn."""
+    with suppress(InputError):
+        return {video: _introduce(video, progress) for video in videos[:1]}
+    return {}
+
+
 def _introduce(video: Path, progress: bool) -> VideoInfo:
     """Say what a video is, if that is wanted."""
     info = probe(video)
@@ -86,6 +86,14 @@ def _introduce(video: Path, progress: bool) -> VideoInfo:
         tqdm.write(f"{spell(video)}: {info.duration:.1f} s of {info.width} x {info.height} pixels")
         sys.stdout.flush()
     return info
+
+
+def _write_all(timelines: list[Timeline], stem: Path, *, annotate: bool, progress: bool) -> None:
+    """Write what is said of the faces of a video, and perhaps the video with that in it."""
+    for timeline in timelines:
+        _write(timeline, stem)
+    if annotate:
+        _annotate(timelines, stem, progress=progress)
 
 
 def _write(timeline: Timeline, stem: Path) -> None:
