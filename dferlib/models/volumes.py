@@ -11,7 +11,6 @@ import torch
 from einops import rearrange, reduce
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, Conv3DSimple  # type: ignore[import-untyped]
 
 from dferlib.errors import choose
 from dferlib.models.backbones import build_staged, init_convolutions, spec_of
@@ -51,7 +50,7 @@ class VideoResNet(VolumeModel):
         blocks: residual blocks of each of the four stages.
     """
 
-    convolution: type[nn.Module]
+    convolution: str  # a class of torchvision, which is imported only when it is built: that takes more than a second
 
     def __init__(
         self,
@@ -77,10 +76,12 @@ class VideoResNet(VolumeModel):
 
     def block(self, inputs: int, outputs: int, stride: int) -> nn.Module:
         """A residual block of torchvision; one that shortens its maps or widens them has a 1 x 1 x 1 shortcut."""
+        from torchvision.models.video import resnet  # type: ignore[import-untyped]
+
         shortcut = None
         if stride != 1 or inputs != outputs:
             shortcut = nn.Sequential(nn.Conv3d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm3d(outputs))
-        return BasicBlock(inputs, outputs, self.convolution, stride, shortcut)
+        return resnet.BasicBlock(inputs, outputs, getattr(resnet, self.convolution), stride, shortcut)
 
 
 class R3D18(VideoResNet):
@@ -90,7 +91,7 @@ class R3D18(VideoResNet):
     frames and no max-pool, at five times the cost.
     """
 
-    convolution = Conv3DSimple
+    convolution = "Conv3DSimple"
 
     def stem(self, width: int) -> nn.Sequential:
         """(B, 3, F, H, W) to (B, width, F / 2, H / 4, W / 4)."""
@@ -110,7 +111,7 @@ class R2Plus1D18(VideoResNet):
     `dferlib.evidence.readings`.
     """
 
-    convolution = Conv2Plus1D
+    convolution = "Conv2Plus1D"
 
     def stem(self, width: int) -> nn.Sequential:
         """(B, 3, F, H, W) to (B, width, F, H / 2, W / 2)."""
