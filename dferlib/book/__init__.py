@@ -1,10 +1,14 @@
-"""What chapters show: their figures, in one style, sentences with computed numbers, and the speeds of `make bench`.
+"""What chapters show: figures in one style, sentences with computed numbers, clips that play, the speeds of `make bench`.
 
 It may know the whole library but the command line. `state` writes a sentence whose number cannot be typed and that
-fails the build when it is no longer true, `miniature` says at the head of a chapter that its numbers are of a short
-run; `folders` finds the records wherever a chapter is run.
+fails the build when it is no longer true; `miniature` says at the head of a chapter that its run is a short one.
+`player` shows clips that play in step with `Curves` and `Bars` beside them, under `Points` and `Heat`; `acting` makes
+such clips, and `explorers` is the frame around everything on a page that answers. `folders` finds the records wherever
+a chapter is run.
 """
 
+from dferlib.book.panels import Bars, Curves
+from dferlib.book.playing import Heat, Points, player
 from dferlib.book.sentences import miniature, state
 
-__all__ = ["miniature", "state"]
+__all__ = ["Bars", "Curves", "Heat", "Points", "miniature", "player", "state"]
