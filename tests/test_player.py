@@ -20,6 +20,8 @@ from dferlib.errors import InputError
 
 F, S = 15, 32  # more frames than stand in one row
 SHADES = np.linspace(20, 220, F).round().astype(int)  # a frame is told by its green
+HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<style>:root { color-scheme: light dark } body { max-width: 760px; margin: 8px auto }</style>"""
 NAMES = ("first", "second", "third", "fourth", "fifth")
 
 
@@ -184,7 +186,9 @@ class Shown:
 def shown(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Shown]]:  # noqa: F811
     contexts = []
 
-    def open_page(*pieces: str, scripts: bool = True, calm: bool = True, scheme: str = "light", width: int = 1280) -> Shown:
+    def open_page(
+        *pieces: str, scripts: bool = True, calm: bool = True, scheme: str = "light", width: int = 1280
+    ) -> Shown:
         context = browser.new_context(
             java_script_enabled=scripts,
             reduced_motion="reduce" if calm else "no-preference",
@@ -196,9 +200,7 @@ def shown(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Shown]]:  
         page.on("request", lambda one: one.url.startswith(("data:", "file:")) or wrong.append(one.url))
         page.on("console", lambda one: one.type in ("error", "warning") and wrong.append(one.text))
         page.on("pageerror", lambda one: wrong.append(str(one)))
-        style = "<style>:root{color-scheme:light dark}body{max-width:760px;margin:8px auto}</style>"
-        head = f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">{style}'
-        (tmp_path / "page.html").write_text(head + "".join(pieces), encoding="utf-8")
+        (tmp_path / "page.html").write_text(HEAD + "".join(pieces), encoding="utf-8")
         page.goto((tmp_path / "page.html").as_uri())
         return Shown(page, wrong)
 
@@ -354,7 +356,9 @@ def test_without_scripts_every_frame_stands_there_with_its_curves(shown: Callabl
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_light_and_dark_wide_and_narrow(scheme: str, width: int, shown: Callable[..., Shown]) -> None:
-    one = shown(several(), player(clip(), [Curves("Units", {"AU12": curve()})], alt="x").html, scheme=scheme, width=width)
+    one = shown(
+        several(), player(clip(), [Curves("Units", {"AU12": curve()})], alt="x").html, scheme=scheme, width=width
+    )
     found = one.page.evaluate(
         """() => ({
             wide: document.documentElement.scrollWidth,
@@ -364,8 +368,8 @@ def test_light_and_dark_wide_and_narrow(scheme: str, width: int, shown: Callable
             }).length,
             small: [...document.querySelectorAll('.fim button')].filter(one => one.offsetParent)
                 .filter(one => one.getBoundingClientRect().height < 24).length,
-            letters: Math.min(...[...document.querySelectorAll('.fim p, .fim span, .fim b')].filter(one => one.offsetParent)
-                .map(one => parseFloat(getComputedStyle(one).fontSize))),
+            letters: Math.min(...[...document.querySelectorAll('.fim p, .fim span, .fim b')]
+                .filter(one => one.offsetParent).map(one => parseFloat(getComputedStyle(one).fontSize))),
             ink: getComputedStyle(document.querySelector('.fim-title')).color,
         })"""
     )

@@ -1,4 +1,4 @@
-"""What chapters show: figures in one style, sentences with computed numbers, clips that play, the speeds of `make bench`.
+"""What chapters show: figures in one style, computed sentences, clips that play, the speeds of `make bench`.
 
 It may know the whole library but the command line. `state` writes a sentence whose number cannot be typed and that
 fails the build when it is no longer true; `miniature` says at the head of a chapter that its run is a short one.

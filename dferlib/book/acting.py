@@ -1,4 +1,4 @@
-"""Clips of faces made for a figure: larger and longer than those of the data set, by the same rules, in studio light."""
+"""Clips of faces for a figure: larger and longer than those of the data set, by the same rules, in studio light."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -69,7 +69,9 @@ def act(emotion: str, person: int = 0, frames: int = 24, size: int = 160, seed: 
     played = perform(emotion, frames, rng, KNOBS, SECONDS)
     poses = sample_pose(frames, KNOBS, rng)
     drawn = [
-        portrait(dict(zip(UNITS, units.tolist(), strict=True)), person, size, tuple(pose.tolist()), tuple(gaze.tolist()))
+        portrait(
+            dict(zip(UNITS, units.tolist(), strict=True)), person, size, tuple(pose.tolist()), tuple(gaze.tolist())
+        )
         for units, pose, gaze in zip(played.units, poses, played.gaze, strict=True)
     ]
     pixels = np.concatenate([one.frames.numpy() for one in drawn])
@@ -101,4 +103,6 @@ def play(scenes: Mapping[str, Scene], *, alt: str, first: int = 0) -> Interactiv
     landmarks = Points("landmarks", {name: scene.landmarks for name, scene in scenes.items()})
     motion = Heat("motion", {name: scene.motion / most for name, scene in scenes.items()})
     frames = {name: scene.frames for name, scene in scenes.items()}
-    return player(frames, [units], [landmarks, motion], alt=alt, first=first, seconds=next(iter(scenes.values())).seconds)
+    return player(
+        frames, [units], [landmarks, motion], alt=alt, first=first, seconds=next(iter(scenes.values())).seconds
+    )

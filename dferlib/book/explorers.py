@@ -57,7 +57,9 @@ def explorer(body: str, data: object, kind: str, *, alt: str) -> Interactive:
         raise InputError(f"there is no script {kind}.js in {SCRIPTS}")
     text = _whole(body, data, kind, alt)
     if len(text.encode()) > LIMIT:
-        raise InputError(f"this figure has {len(text.encode()) // 1000} kB, and {LIMIT // 1000} are the most: show less")
+        raise InputError(
+            f"this figure has {len(text.encode()) // 1000} kB, and {LIMIT // 1000} are the most: show less"
+        )
     return Interactive(text, alt)
 
 
@@ -72,7 +74,8 @@ def _whole(body: str, data: object, kind: str, alt: str) -> str:
     key = hashlib.sha256(f"{body}{told}{script}".encode()).hexdigest()[:12]
     return (
         f'<div class="fim fim-{kind}" data-fim="{key}" role="group" aria-label="{html.escape(alt)}">'
-        f'<style>{style}</style>{body}<script>(() => {{"use strict";\n{script}begin("{key}", {told});\n}})()</script></div>'
+        f"<style>{style}</style>{body}"
+        f'<script>(() => {{"use strict";\n{script}begin("{key}", {told});\n}})()</script></div>'
     )
 
 

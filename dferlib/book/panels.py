@@ -122,7 +122,8 @@ class Bars:
             for colour, (name, values) in _coloured(self.values)
         )
         title = html.escape(self.title)
-        return f'<div class="fim-panel fim-bars"><p class="fim-title">{title}</p><ul aria-label="{title}">{rows}</ul></div>'
+        head = f'<p class="fim-title">{title}</p>'
+        return f'<div class="fim-panel fim-bars">{head}<ul aria-label="{title}">{rows}</ul></div>'
 
     def data(self) -> list[dict[str, object]]:
         """What the script needs."""
@@ -155,7 +156,9 @@ def check_panel(panel: Panel, frames: int) -> None:
         rows = values.items() if isinstance(values, Mapping) else ((name, values),)
         for row, one in rows:
             if np.shape(one) != (frames,):
-                raise InputError(f"{row!r} in {panel.title!r} has the shape {np.shape(one)}, the clips have {frames} frames")
+                raise InputError(
+                    f"{row!r} in {panel.title!r} has the shape {np.shape(one)}, the clips have {frames} frames"
+                )
 
 
 def _of(values: Values, clip: str) -> Values:
@@ -166,7 +169,8 @@ def _of(values: Values, clip: str) -> Values:
 def _coloured(values: Values) -> list[tuple[str, tuple[str, np.ndarray]]]:
     """Names and values with their colours."""
     return [
-        (COLOURS.get(name, CYCLE[k % len(CYCLE)]), (name, np.asarray(one))) for k, (name, one) in enumerate(values.items())
+        (COLOURS.get(name, CYCLE[k % len(CYCLE)]), (name, np.asarray(one)))
+        for k, (name, one) in enumerate(values.items())
     ]
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from dferlib.book.explorers import Interactive, explorer, room
-from dferlib.book.panels import Bars, Curves, Panel, check_panel, is_by_clip
+from dferlib.book.panels import Panel, check_panel, is_by_clip
 from dferlib.book.sprites import COLUMNS, as_bytes, grey, sheet, webp
 from dferlib.errors import InputError
 
@@ -114,9 +114,7 @@ def _by_clip(values: ByClip, names: Sequence[str]) -> dict[str, np.ndarray]:
     return dict(values) if isinstance(values, Mapping) else {names[0]: values}
 
 
-def _check(
-    clips: dict[str, np.ndarray], panels: Sequence[Panel], overlays: Sequence[Points | Heat], first: int
-) -> int:
+def _check(clips: dict[str, np.ndarray], panels: Sequence[Panel], overlays: Sequence[Points | Heat], first: int) -> int:
     """See that all fits; the number of frames."""
     shapes = {clip.shape for clip in clips.values()}
     if len(shapes) != 1 or next(iter(shapes))[0] < 2:
@@ -192,7 +190,9 @@ def _body(
         f'<svg viewBox="0 0 24 24" aria-hidden="true">{drawing}</svg></button>'
         for name, drawing in ICONS.items()
     )
-    speeds = "".join(f'<option value="{value}">{name}</option>' for value, name in ((1, "1×"), (0.5, "½×"), (0.25, "¼×")))
+    speeds = "".join(
+        f'<option value="{value}">{name}</option>' for value, name in ((1, "1×"), (0.5, "½×"), (0.25, "¼×"))
+    )
     return (
         f'<div class="fim-all fim-{arrange}"><div class="fim-clips" style="--n:{len(clips)}">{"".join(clips)}</div>'
         f'{below and f"""<div class="fim-shared">{below}</div>"""}</div>'
