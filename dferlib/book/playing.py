@@ -94,7 +94,7 @@ def player(
     names = tuple(named)
     arrange = arrange or ("choose" if len(names) > SIDE_BY_SIDE else "side")
     own = [panel for panel in panels if is_by_clip(panel, names)]
-    shared = [panel for panel in panels if panel not in own]
+    shared = [panel for panel in panels if not is_by_clip(panel, names)]
     data = {
         **{"frames": frames, "seconds": seconds, "first": first, "starts": starts, "arrange": arrange},
         **{"columns": min(COLUMNS, frames), "rows": -(-frames // COLUMNS)},
