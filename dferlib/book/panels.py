@@ -134,13 +134,13 @@ Panel = Curves | Bars
 
 
 def is_by_clip(panel: Panel, clips: Iterable[str]) -> bool:
-    """Whether a panel has values of its own for each clip.
+    """Whether a panel stands with a clip: it has values of its own for each, or there is one clip only.
 
     Raises:
         InputError: it has them for some of the clips only.
     """
     if not any(isinstance(value, Mapping) for value in panel.values.values()):
-        return False
+        return len(tuple(clips)) == 1
     if missing := sorted(set(clips) - set(panel.values)):
         raise InputError(f"the panel {panel.title!r} has nothing for {', '.join(missing)}: give values for every clip")
     return True
