@@ -83,8 +83,9 @@ class Curves:
         """Shaded moments, and their names above them."""
         shades, labels = "", ""
         for (name, where), shade in zip(self.marks.items(), ("a", "b", "a"), strict=False):
-            for first, last in _runs(np.asarray(where, bool)):
-                count = len(where) - 1
+            moments = np.asarray(where, bool)
+            count = len(moments) - 1
+            for first, last in _runs(moments):
                 left, right = (100 * min(max(x / count, 0.0), 1.0) for x in (first - 0.5, last + 0.5))
                 box = f'x="{left * WIDE / 100:.0f}" width="{(right - left) * WIDE / 100:.0f}"'
                 shades += f'<rect class="fim-shade-{shade}" {box} y="0" height="100"/>'
