@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pages import build
 from PIL import Image
 from playwright.sync_api import Browser, Page
-from test_site import browser  # noqa: F401
+from test_site import browser, tiny_book  # noqa: F401
 
 from dferlib.book.explorers import SCRIPTS, explorer
 from dferlib.book.panels import Bars, Curves
@@ -383,3 +384,41 @@ def test_light_and_dark_wide_and_narrow(scheme: str, width: int, shown: Callable
     one.page.locator("input >> nth=0").focus()
     assert one.page.locator("input >> nth=0").evaluate("one => getComputedStyle(one).outlineStyle") in ("auto", "solid")
     assert not one.wrong
+
+
+CELL = """
+import numpy as np
+from dferlib.book import Curves, player
+player(np.full((4, 3, 32, 32), 100, np.uint8), [Curves("Units", {"AU12": np.linspace(0, 1, 4)})], alt="Grey")
+"""
+
+
+@site
+def test_the_theme_of_the_book_leaves_it_as_it_is(browser: Browser, tmp_path: Path) -> None:  # noqa: F811
+    tiny_book(tmp_path / "source", CELL)
+    done = build(tmp_path / "source", tmp_path, "-W", "--keep-going")
+    assert done.returncode == 0, done.stdout + done.stderr
+    context = browser.new_context(color_scheme="dark", reduced_motion="reduce")
+    page = context.new_page()
+    page.goto((tmp_path / "_build/html/chapter.html").as_uri())
+    page.locator(".fim input").fill("2")
+    found = page.evaluate(
+        """() => {
+            const [paper, image, screen] = [".text_html:has(> .fim)", ".fim img", ".fim-screen"]
+                .map(one => document.querySelector(one));
+            const style = getComputedStyle(image);
+            return {
+                theme: document.documentElement.dataset.theme,
+                plain: [getComputedStyle(paper), style]
+                    .every(one => one.backgroundColor.endsWith(", 0)") && one.padding === "0px"),
+                dimmed: style.filter !== "none",
+                wide: image.getBoundingClientRect().width / screen.getBoundingClientRect().width,
+                ink: getComputedStyle(document.querySelector(".fim-title")).color,
+            };
+        }"""
+    )
+    context.close()
+    assert found["theme"] == "dark"
+    assert found["plain"] and not found["dimmed"]
+    assert found["wide"] == pytest.approx(4, rel=0.02)
+    assert min(map(int, re.findall(r"\d+", found["ink"])[:3])) > 150

@@ -96,7 +96,7 @@ def play(scenes: Mapping[str, Scene], *, alt: str, first: int = 0) -> Interactiv
     """
     most = max(scene.motion.max() for scene in scenes.values())
     units = Curves(
-        "Action units, and the phases of the expression",
+        "Action units",
         {name: scene.strongest() for name, scene in scenes.items()},
         marks={name: scene.phases() for name, scene in scenes.items()},
     )
