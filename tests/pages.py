@@ -10,10 +10,10 @@ from pathlib import Path
 from chapters import KEPT, NOTEBOOKS, ROOT, Run
 
 
-def build(source: Path, output: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+def build(source: Path, output: Path, *flags: str, quick: bool = True) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(source), "--path-output", str(output)]
-    quick = {**os.environ, "DFERLIB_QUICK": "1"}
-    return subprocess.run([*command, *flags], env=quick, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    environment = {**os.environ, "DFERLIB_QUICK": str(int(quick))}
+    return subprocess.run([*command, *flags], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
 
 
 def whole_book(folder: Path, run_of: Callable[[Path], Run]) -> Path:

@@ -172,7 +172,7 @@ def tiny_book(source: Path, cell: str, prose: str = "") -> None:
     (source / "_toc.yml").write_text("format: jb-book\nroot: start\nchapters:\n  - file: chapter\n")
     (source / "start.md").write_text(f"# Start\n\n{prose}\n")
     cells = [nbformat.v4.new_markdown_cell("# Chapter"), nbformat.v4.new_code_cell(cell)]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}, "language_info": {"name": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), source / "chapter.ipynb")
 
 
@@ -191,3 +191,46 @@ def test_a_warning_is_given_again(tmp_path: Path) -> None:
     assert first.returncode == second.returncode == 1
     assert "missing.md" in first.stderr and "missing.md" in second.stderr
     assert "1 of 1 chapters have their outputs" in second.stdout
+
+
+STATED = """
+import json
+from pathlib import Path
+from dferlib.book.sentences import state
+gap = json.loads(Path("record.json").read_text())
+state("Attention brings {gap:points}.", gap=gap, holds=gap > 0, name="attention")
+"""
+
+
+def test_a_page_shows_what_a_chapter_states_and_a_record_that_contradicts_it_fails_the_build(tmp_path: Path) -> None:
+    source, record = tmp_path / "source", tmp_path / "source/record.json"
+    tiny_book(source, STATED, "```{findings}\nattention\n```")
+
+    def built(gap: float, quick: bool) -> tuple[int, str, str]:
+        record.write_text(str(gap))
+        for kept in tmp_path.glob("_build/chapters*/chapter.json"):  # nobody watches the record
+            kept.unlink()
+        done = build(source, tmp_path, "-W", "--keep-going", quick=quick)
+        start, chapter = ((tmp_path / f"_build/html/{name}.html").read_text() for name in ("start", "chapter"))
+        assert done.returncode or "Attention brings" in chapter.partition('class="cell_output')[2]
+        listed = re.search(r"<li><p>(Attention.*?)</p></li>", start, re.DOTALL)
+        return min(done.returncode, 1), listed[1] if listed else start, done.stdout + done.stderr
+
+    status, listed, said = built(0.122, quick=False)
+    assert status == 0, said
+    assert listed.startswith("Attention brings 12.2 points. <a ") and 'href="chapter.html"' in listed
+    assert built(0.131, quick=False)[1].startswith("Attention brings 13.1 points.")
+    status, _, said = built(-0.02, quick=False)
+    assert status == 1
+    assert "SentenceError: this does not hold any more: 'Attention brings −2.0 points.'" in said
+    status, listed, said = built(-0.02, quick=True)
+    assert status == 0, said
+    assert "A miniature" in (tmp_path / "_build/html/start.html").read_text()
+    assert listed.startswith("Attention brings −2.0 points.")
+
+
+def test_a_page_that_asks_for_a_sentence_nobody_states_is_told(tmp_path: Path) -> None:
+    tiny_book(tmp_path / "source", "1 + 1", "```{findings}\nattention\n```")
+    done = build(tmp_path / "source", tmp_path, "-W", "--keep-going")
+    assert done.returncode
+    assert "no chapter shows a sentence with the name attention" in done.stdout + done.stderr

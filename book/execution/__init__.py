@@ -3,6 +3,7 @@
 A run notes what it depends on (`tracker`): files that it read or looked for, folders that it listed, functions of the
 library that it called, states of records that it asked for. Its outputs are kept in `_build/chapters`, with a digest of
 each of these (`needs`), and shown again as long as no digest changes. The others are run side by side (`running`).
+Sentences that have names can be shown on other pages, too (`findings`).
 """
 
 import json
@@ -17,24 +18,13 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
 from dferlib.devices import do_jobs, start_workers
-from execution.chapter import Chapter, stale
+from execution.chapter import chapter_of, is_quick, stale
+from execution.findings import DIRECTIVE, Findings
 from execution.needs import Present
 from execution.running import run, workers
 
 ROOT = Path(__file__).resolve().parents[2]
 CONSOLE = Console(highlight=False, soft_wrap=True)
-
-
-def is_quick() -> bool:
-    """Whether the chapters are to be short."""
-    return bool(int(os.environ.get("DFERLIB_QUICK", "0")))
-
-
-def chapter(app: Sphinx, document: str) -> Chapter | None:
-    """The chapter that a document is, if it is one."""
-    notebook = Path(app.env.doc2path(document))
-    folder = Path(app.outdir).parent / ("chapters_quick" if is_quick() else "chapters")
-    return Chapter(notebook, folder / f"{notebook.stem}.json") if notebook.suffix == ".ipynb" else None
 
 
 def states(records: list[Path]) -> list[str]:
@@ -56,7 +46,7 @@ def state_of(record: Path) -> str:
 
 def refresh(app: Sphinx, env: BuildEnvironment, *_: object) -> list[str]:
     """Run what must be run; the documents that show other outputs then."""
-    chapters = {one: name for name in sorted(env.found_docs) if (one := chapter(app, name))}
+    chapters = {one: name for name in sorted(env.found_docs) if (one := chapter_of(app.env, name))}
     todo = stale(chapters, Present(ROOT, states))
     CONSOLE.print(f"\n{len(chapters) - len(todo)} of {len(chapters)} chapters have their outputs.")
     if not todo:
@@ -71,7 +61,8 @@ def refresh(app: Sphinx, env: BuildEnvironment, *_: object) -> list[str]:
     if failed:
         app.statuscode = 1
         app.connect("build-finished", lambda *_: say(failed))
-    return [chapters[one] for one in todo]
+    telling = [name for name in env.found_docs if DIRECTIVE in Path(env.doc2path(name)).read_text(encoding="utf-8")]
+    return [*(chapters[one] for one in todo), *telling]
 
 
 def say(failed: dict[str, str]) -> None:
@@ -82,7 +73,7 @@ def say(failed: dict[str, str]) -> None:
 
 def fill(app: Sphinx, document: str, source: list[str]) -> None:
     """Put the outputs into a chapter before it is read."""
-    one = chapter(app, document)
+    one = chapter_of(app.env, document)
     if one is not None and one.kept.is_file():
         source[0] = one.filled(source[0])
         app.env.note_dependency(os.path.relpath(one.kept, app.srcdir))
@@ -109,4 +100,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.extensions["sphinx_multitoc_numbering"].parallel_read_safe = True  # it does not say so, but only acts later
     app.connect("env-get-outdated", refresh)
     app.connect("source-read", fill)
+    app.add_directive("findings", Findings)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

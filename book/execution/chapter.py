@@ -6,10 +6,13 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dferlib.files import written_whole
 from execution.needs import Present, hashed, in_words, read_notes
+
+if TYPE_CHECKING:
+    from sphinx.environment import BuildEnvironment
 
 # what a chapter takes on one thread of a machine of 2024: an estimate until it has been run here
 SECONDS = {"11_costs": 120.0}
@@ -81,6 +84,18 @@ class Chapter:
         for number, (cell, outputs) in enumerate(zip(code_cells(notebook), kept, strict=False), 1):
             cell["outputs"], cell["execution_count"] = outputs, number
         return json.dumps(notebook)
+
+
+def is_quick() -> bool:
+    """Whether the chapters are to be short."""
+    return bool(int(os.environ.get("DFERLIB_QUICK", "0")))
+
+
+def chapter_of(env: "BuildEnvironment", document: str) -> Chapter | None:
+    """The chapter that a document is, if it is one."""
+    notebook = Path(env.doc2path(document))
+    folder = Path(env.app.outdir).parent / ("chapters_quick" if is_quick() else "chapters")
+    return Chapter(notebook, folder / f"{notebook.stem}.json") if notebook.suffix == ".ipynb" else None
 
 
 def code_cells(notebook: dict[str, Any]) -> list[dict[str, Any]]:

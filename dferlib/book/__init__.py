@@ -1,4 +1,14 @@
-"""What chapters show: the book's figures, in one style, and the speeds that `make bench` has measured.
+"""What chapters show: figures in one style, computed sentences, clips that play, the speeds of `make bench`.
 
-It may know the whole library but the command line. `folders` finds the records wherever a chapter is run.
+It may know the whole library but the command line. `state` writes a sentence whose number cannot be typed and that
+fails the build when it is no longer true; `miniature` says at the head of a chapter that its run is a short one.
+`player` shows clips that play in step with `Curves` and `Bars` beside them, under `Points` and `Heat`; `acting` makes
+such clips, and `explorers` is the frame around everything on a page that answers. `folders` finds the records wherever
+a chapter is run.
 """
+
+from dferlib.book.panels import Bars, Curves
+from dferlib.book.playing import Heat, Points, player
+from dferlib.book.sentences import miniature, state
+
+__all__ = ["Bars", "Curves", "Heat", "Points", "miniature", "player", "state"]
