@@ -1,5 +1,6 @@
 """What a drawing is made of: boxes, words, lines and paths with known bounds, and how they become SVG."""
 
+import re
 from dataclasses import dataclass, field
 from html import escape
 from typing import NamedTuple
@@ -22,6 +23,7 @@ FONTS = {
     "formula": (12, False),
     "place": (11.5, True),
 }
+DROP = 2  # pixels, how far below the line an index stands
 CORNER = 5.0  # pixels, how round the corners of a line are
 ASCENT, DESCENT = 0.78, 0.22  # of the height of a line of words, above and below the line it stands on
 
@@ -81,7 +83,11 @@ class Words:
     def svg(self) -> str:
         """As SVG."""
         name = f"{self.look} {self.anchor}" if self.anchor != "start" else self.look
-        return f'<text class="{name}" x="{number(self.x)}" y="{number(self.y)}">{escape(self.text, quote=False)}</text>'
+        text = escape(self.text, quote=False)
+        if self.look == "formula":
+            low, back = f'<tspan class="index" dy="{DROP}">', f'<tspan dy="-{DROP}">&#8203;</tspan>'  # an empty sign
+            text = re.sub(r"_(\w)", rf"{low}\1</tspan>{back}", text)
+        return f'<text class="{name}" x="{number(self.x)}" y="{number(self.y)}">{text}</text>'
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Drawings of models: `draw_model` makes one from the model itself, `Drawing` shows it in a notebook and on a page."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from html import escape
 from typing import Any
@@ -72,8 +72,8 @@ class Drawing:
     """
 
     title: str
-    description: str
-    columns: list[list[Sheet]]
+    description: str = field(repr=False)
+    columns: list[list[Sheet]] = field(repr=False)
     wide: float = WIDE
     gap: float = GAP
     across: int = 2

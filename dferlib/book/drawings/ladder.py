@@ -40,7 +40,8 @@ class Ladder(Element):
             box = Step(f"Stage {number}" if number else "Stem", "", FRAME, count=self.trace.count(name))
             bottom, shape = box.draw(canvas, x, top, LEFT), self.trace.gives(name)
             fork, below = number in chosen, number < max(chosen)
-            bottom = Arrow(shape, "B F C₀ H W", tip=not fork).draw(canvas, x, bottom, LEFT)
+            beside = not fork and number > chosen[0]  # a T-Former, which leaves no room for sizes that nobody uses
+            bottom = (Arrow() if beside else Arrow(shape, "B F C₀ H W", tip=not fork)).draw(canvas, x, bottom, LEFT)
             if fork:
                 canvas.line((spine, bottom), (spine, bottom + 20), (x + LEFT + BETWEEN, bottom + 20), tip=True)
                 foot = self._scale(canvas, chosen.index(number), x + LEFT + BETWEEN, bottom, x + width)

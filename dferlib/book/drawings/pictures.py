@@ -241,7 +241,8 @@ def patches(maps: Sequence[tuple[object, int]], grid: int) -> Painter:
             fine, coarse = _grid(left, y, side, size), _grid(left, y, side, grid)
             canvas.put(Path(bounds, fine, "fine"))
             canvas.put(Path(bounds, coarse, "feature"))
-            canvas.words(left + side / 2, y + side + 13, f"stage {stage}: {size} × {size}", "mark", "middle")
-        return y + side + 16
+            canvas.words(left + side / 2, y + side + 13, f"stage {stage}", "mark", "middle")
+            canvas.words(left + side / 2, y + side + 26, f"{size} × {size}", "mark", "middle")
+        return y + side + 29
 
     return paint

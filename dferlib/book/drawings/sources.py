@@ -36,7 +36,7 @@ class Cited:
 
     Attributes:
         numbers: of the equations, in order.
-        formula: what they say, without their indices.
+        formula: what they say, without most of their indices; what follows an underscore is one.
     """
 
     numbers: tuple[int, ...] = ()
@@ -50,14 +50,14 @@ class Cited:
         return f"Eq. {self.numbers[0]}" + (f"–{self.numbers[-1]}" if len(self.numbers) > 1 else "")
 
 
-_WEIGHTS = "s = Σ softmax(q · k / √Dₕ) v"
+_WEIGHTS = "s = Σ softmax(q · k / √D_h) v"
 # of each class: its paper, and the equations of its parts; what is added behind a part has a + in front
 EQUATIONS: dict[type[nn.Module], tuple[Paper, dict[str, Cited]]] = {
     STT: (
         _STT,
         {
-            "space_position": Cited((1,), "f₂ = f₁ + e"),
-            "time_position": Cited((2,), "z = f₃ + e"),
+            "space_position": Cited((1,), "f_2 = f_1 + e"),
+            "time_position": Cited((2,), "z = f_3 + e"),
             "head": Cited((13,), "p = FC(z)"),
         },
     ),
@@ -78,7 +78,7 @@ EQUATIONS: dict[type[nn.Module], tuple[Paper, dict[str, Cited]]] = {
             "+local_": Cited((1,), "Y = X + MSA(LN(X))"),
             "queries": Cited((3,), "Q = W LN(Y)"),
             "pooled": Cited((4, 5), "K, V = W LN(Pool(Y))"),
-            "+global_": Cited((6,), "Y + softmax(Q Kᵀ / √Dₕ) V"),
+            "+global_": Cited((6,), "Y + softmax(Q Kᵀ / √D_h) V"),
             "+mlp": Cited((7,), "X = MHGA(Y) + MLP(LN(MHGA(Y)))"),
         },
     ),
@@ -99,7 +99,7 @@ EQUATIONS: dict[type[nn.Module], tuple[Paper, dict[str, Cited]]] = {
         _STANER,
         {
             "lstms": Cited((5, 6, 7, 8, 9, 10), "c = f ⊗ c + i ⊗ g,  h = o ⊗ tanh(c)"),
-            "joined": Cited((11,), "F′ = [F of eyes : F of nose : F of mouth]"),
+            "joined": Cited((11,), "F′ = [F_e : F_n : F_m]"),
         },
     ),
     Fusion: (

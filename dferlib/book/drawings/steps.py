@@ -93,9 +93,9 @@ def gathered(layers: Iterable[Unit], channel: int) -> list[Unit]:
             said += f"max-pool{unit.names[0].removeprefix('Max-pool')}" + (f", {unit.detail}" if unit.detail else "")
             found[-1] = replace(last, pool=said, gives=unit.gives)
         elif last and not last.pool and _alike(last, unit, channel):
-            detail = last.detail.replace(", stride 2", ", the first with stride 2")
+            detail = last.detail.replace("stride 2", "stride 2 at first")
             merged = replace(last, names=last.names + unit.names, count=last.count + unit.count, gives=unit.gives)
-            found[-1] = replace(merged, detail=detail if len(set(merged.names)) == 1 else "in ways that take turns")
+            found[-1] = replace(merged, detail=detail if len(set(merged.names)) == 1 else "three ways that take turns")
         else:
             found.append(unit)
     return found

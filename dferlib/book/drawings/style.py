@@ -65,5 +65,6 @@ STYLE = (
     ".dfer-drawing .here{fill:var(--accent);stroke:var(--accent)}"
     ".dfer-drawing text.inside{fill:var(--on)}"
     '.dfer-drawing .formula{font-family:Cambria,Georgia,"Times New Roman",serif;font-style:italic}'
+    ".dfer-drawing .index{font-size:75%}"
     ".dfer-drawing .border{stroke-width:.8}.dfer-drawing .fine{fill:none;stroke:var(--edge);stroke-width:.5}" + _fonts()
 )

@@ -7,6 +7,7 @@ import matplotlib
 from PIL import ImageFont
 
 _MEASURE = 100  # pixels of the font that is measured; widths scale
+_ROUNDED = 1.03  # browsers round every letter to the pixels of a screen
 
 
 @cache
@@ -18,7 +19,7 @@ def _font(bold: bool) -> ImageFont.FreeTypeFont:
 @cache
 def width_of(text: str, size: float, bold: bool = False) -> float:
     """How many pixels a line of text takes at most, in a font of that many pixels."""
-    return _font(bold).getlength(text) * size / _MEASURE
+    return _font(bold).getlength(text) * size / _MEASURE * _ROUNDED
 
 
 def wrap(text: str, size: float, width: float, bold: bool = False) -> list[str]:
