@@ -69,10 +69,12 @@ def test_words_are_no_wider_than_their_bounds(browser: Browser, drawings: dict[s
                               ".map(text => [text.textContent, text.getBBox().width]))")  # fmt: skip
         page.context.close()
         for sheet, found in zip(drawing.sheets, shown, strict=True):
-            bounds = {words.text.replace("_", ""): words.bounds for words in sheet.canvas.all_words()}
+            bounds: dict[str, float] = {}  # the same words may stand there in two sizes
+            for words in sheet.canvas.all_words():
+                text, edges = words.text.replace("_", ""), words.bounds
+                bounds[text] = max(bounds.get(text, 0), edges.right - edges.left)
             for text, wide in found:
-                bound = bounds[text.replace("\u200b", "")]
-                assert wide <= bound.right - bound.left + 0.5, f"{name}: {text!r} is {wide} pixels wide"
+                assert wide <= bounds[text.replace("\u200b", "")] + 1, f"{name}: {text!r} is {wide} pixels wide"
 
 
 @pytest.mark.parametrize("width", [390, 1280])

@@ -151,7 +151,7 @@ def draw_model(model: str | ClipModel, *, scale: str = "book", **overrides: Any)
     sheets = [[_sheet(panel) for panel in column] for column in columns if column]
     looks = {look for column in sheets for sheet in column for look in sheet.canvas.looks()}
     sheets[0][-1].height = _legend(sheets[0][-1].canvas, sheets[0][-1].height + 13, looks)
-    title = f"The model {columns[0][0].title}"
+    title = "The model " + columns[0][0].title.partition("'s ")[0]
     return Drawing(title, " ".join(sheet.said for column in sheets for sheet in column), sheets)
 
 
