@@ -77,7 +77,7 @@ def test_words_are_no_wider_than_their_bounds(browser: Browser, drawings: dict[s
                 assert wide <= bounds[text.replace("\u200b", "")] + 1, f"{name}: {text!r} is {wide} pixels wide"
 
 
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", [390, 688, 1280])  # 688 leaves the 656 pixels that a page of the book has
 def test_panels_stand_beside_each_other_or_under_each_other(
     browser: Browser, drawings: dict[str, Drawing], width: int
 ) -> None:
@@ -90,7 +90,7 @@ def test_panels_stand_beside_each_other_or_under_each_other(
         sizes = page.evaluate("[...document.querySelectorAll('svg')].map(x => x.getBoundingClientRect().width)")
         page.context.close()
         assert across <= width, f"{name} scrolls sideways"
-        assert min(sizes) >= 0.97 * drawing.wide, f"{name} is shrunk"
+        assert min(sizes) >= 0.9 * drawing.wide, f"{name} is shrunk"
         if len(columns) > 1 and name != "map":
             assert (columns[0]["bottom"] <= columns[1]["top"]) == (width == 390), name
         if name == "map":
@@ -129,3 +129,16 @@ def test_a_picture_follows_the_page(browser: Browser) -> None:
         assert alphas[0] == 0, "the paper is not transparent"
         inks.append(min(pixels[k : k + 3] for k in range(0, len(pixels), 4) if pixels[k + 3] == 255))
     assert max(inks[0]) < 80 and min(inks[1]) > 150
+
+
+def test_the_theme_lays_no_paper_under_a_drawing(browser: Browser) -> None:
+    """A rule of the book's theme, word for word, which is there for pictures made for white paper."""
+    rule = "html[data-theme=dark] .bd-content div.cell_output .text_html:not(:has(table.dataframe))"
+    style = f"<style>{rule}{{background-color:#ced6dd;color:#000;padding:.5rem}}</style>"
+    inside = '<div class="bd-content"><div class="cell_output"><div class="output text_html">{}</div></div></div>'
+    found = []
+    for content in ("words", draw_model("frame_average").html()):
+        page = show(browser, style + inside.format(content), attributes="data-theme=dark")
+        found.append(page.evaluate("getComputedStyle(document.querySelector('.text_html')).backgroundColor"))
+        page.context.close()
+    assert found == ["rgb(206, 214, 221)", "rgba(0, 0, 0, 0)"]
