@@ -21,7 +21,7 @@ FONTS = {
     "times": (12, True),
     "mark": (10.5, False),
     "formula": (12, False),
-    "place": (11.5, True),
+    "place": (10.5, True),
 }
 DROP = 2  # pixels, how far below the line an index stands
 CORNER = 5.0  # pixels, how round the corners of a line are

@@ -59,7 +59,7 @@ def stt(trace: Trace) -> Columns:
         Step("Position in time", "a learnt vector for each time is added", PLAIN, cite(STT, "time_position"),
              trace.count("time_position")),
         Arrow(inside, axes),
-        Step("STT block", "attention over space, attention over time, MLP", BOTH, count=trace.count("blocks.0"),
+        Step("STT block", "over space, then over time, then MLP", BOTH, count=trace.count("blocks.0"),
              copies=len(model.blocks)),
         Arrow(trace.gives("blocks"), axes),
         norm_step(trace, "norm"),
