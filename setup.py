@@ -1,4 +1,4 @@
-"""Puts the folders that chapters read into the wheel; whatever else setuptools must know is in pyproject.toml."""
+"""Puts what chapters read into the wheel; whatever else setuptools must know is in pyproject.toml."""
 
 import shutil
 from pathlib import Path
@@ -7,6 +7,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 SHIPPED = ("results", "benchmarks/results")
+CONTENTS = "_toc.yml"  # the order of the chapters
 
 
 def not_in_git(folder: str, names: list[str]) -> list[str]:
@@ -24,6 +25,7 @@ class BuildWithRecords(build_py):
             for name in SHIPPED:
                 place = Path(self.build_lib, "dferlib", "shipped", name)
                 shutil.copytree(name, place, ignore=not_in_git, dirs_exist_ok=True)
+            shutil.copy(CONTENTS, Path(self.build_lib, "dferlib", "shipped"))
 
 
 setup(cmdclass={"build_py": BuildWithRecords})

@@ -16,7 +16,7 @@ from dferlib.book import folders
 from dferlib.book.folders import project_folder
 
 SHIPPED = ("results", "benchmarks/results")
-BUILT_FROM = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE", "dferlib", *SHIPPED)
+BUILT_FROM = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE", "_toc.yml", "dferlib", *SHIPPED)
 # runs chapters, each until it knows where the records are, and says which dferlib and which records they have found
 BEGIN = """
 import json, sys

@@ -1,10 +1,10 @@
-"""What chapters show: figures in one style, computed sentences, clips that play, the speeds of `make bench`.
+"""What chapters show: figures in one style, computed sentences, clips that play, models drawn, the speeds.
 
 It may know the whole library but the command line. `state` writes a sentence whose number cannot be typed and that
 fails the build when it is no longer true; `miniature` says at the head of a chapter that its run is a short one.
 `player` shows clips that play in step with `Curves` and `Bars` beside them, under `Points` and `Heat`; `acting` makes
-such clips, and `explorers` is the frame around everything on a page that answers. `folders` finds the records wherever
-a chapter is run.
+such clips, and `explorers` is the frame around everything on a page that answers. `drawings` draws any model
+from itself, and the map of the book. `folders` finds the records wherever a chapter is run.
 """
 
 from dferlib.book.panels import Bars, Curves

@@ -130,7 +130,7 @@ class MSSTNet(ClipModel):
         return super().feature_maps(clips)
 
     def features_from_maps(self, maps: Tensor) -> Tensor:
-        """Maps (B, F, sum of P^2 d, grid, grid) to clip features (B, D)."""
+        """Maps (B, F, sum of P^2 d, grid, grid) to clip features (B, D), the mean that Eq. 9 gives to the head."""
         patches = rearrange(maps, "b f d h w -> b f (h w) d").split(self.lengths, -1)  # of each stage (B, F, N, P^2 d)
         z: Tensor | float = 0.0
         for x, embed, position, t_former in zip(patches, self.embed, self.time_position, self.t_formers, strict=True):
