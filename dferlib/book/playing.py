@@ -66,11 +66,9 @@ def player(
     arrange: Literal["", "side", "choose"] = "",
     starts: bool = True,
 ) -> Interactive:
-    """Clips that play in step under one scrubber, with panels that follow.
+    """Clips that play in step under one scrubber, with panels that follow: by mouse, touch and keyboard.
 
-    It works in a notebook, on the page and offline, by mouse, touch and keyboard (arrow keys, Home, End, space). Where
-    scripts are off, all frames stand in rows over their curves. Where the reader's system asks for less motion, it does
-    not start by itself.
+    Where scripts are off, all frames stand in rows over their curves. Where less motion is wanted, it only waits.
 
     Args:
         clips: (F, 3, H, W) uint8 or float in [0, 1]; or several by name, all of one shape.
@@ -79,8 +77,7 @@ def player(
         alt: what it shows, for those who do not see it.
         seconds: between the first frame and the last.
         first: the frame that is shown at rest.
-        arrange: "side" shows all clips equally large, "choose" a large one and all others small below; by default
-            up to four clips stand side by side.
+        arrange: "side" shows all clips equally large, "choose" one and all small below; by default up to four "side".
         starts: whether it plays two times when it comes into view.
 
     Returns:
@@ -91,16 +88,13 @@ def player(
     """
     named = {name: as_bytes(clip) for name, clip in _by_clip(clips, ("clip",)).items()}
     frames = _check(named, panels, overlays, first)
-    names = tuple(named)
-    arrange = arrange or ("choose" if len(names) > SIDE_BY_SIDE else "side")
+    names, arrange = tuple(named), arrange or ("choose" if len(named) > SIDE_BY_SIDE else "side")
     own = [panel for panel in panels if is_by_clip(panel, names)]
     shared = [panel for panel in panels if not is_by_clip(panel, names)]
-    data = {
-        **{"frames": frames, "seconds": seconds, "first": first, "starts": starts, "arrange": arrange},
-        **{"columns": min(COLUMNS, frames), "rows": -(-frames // COLUMNS)},
-        "panels": [panel.of(name).data() for name in names for panel in own] + [panel.data() for panel in shared],
-        "points": _points(overlays, named),
-    }
+    data: dict[str, object] = {"frames": frames, "seconds": seconds, "first": first, "starts": starts}
+    data |= {"columns": min(COLUMNS, frames), "rows": -(-frames // COLUMNS), "points": _points(overlays, named)}
+    data["arrange"] = arrange
+    data["panels"] = [one.data() for one in (*(panel.of(name) for name in names for panel in own), *shared)]
     for quality in QUALITIES:
         shown = [_clip(name, clip, own, overlays, seconds, quality, len(names) > 1) for name, clip in named.items()]
         body = _body(shown, shared, overlays, arrange, seconds, frames)
