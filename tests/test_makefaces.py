@@ -293,16 +293,6 @@ def test_people_differ_and_a_person_is_himself() -> None:
     assert not torch.equal(paint_texture(one, 2), paint_texture(other, 2))
 
 
-def test_left_and_right_of_a_person_are_shaped_alike() -> None:
-    names = load_head().shape_names
-    person = sample_identity(np.random.default_rng(8), names)
-    weight = dict(zip(names, person.shape, strict=True))
-    pairs = [n for n in names if n.startswith("l:l-")]
-    assert len(pairs) > 50
-    for name in pairs:
-        assert weight[name] == weight["l:r-" + name[4:]]
-
-
 def test_the_head_is_whole() -> None:
     head = load_head()
     assert head.triangles.max() < len(head.vertices)

@@ -288,9 +288,9 @@ def test_the_shipped_weights_are_loaded_at_book_scale():
     model = create_model("stt")
     random = make("stt").backbone.state_dict()
     learnt = model.backbone.state_dict()
-    assert not torch.equal(learnt["blocks.3.conv2.weight"], random["blocks.3.conv2.weight"])
-    assert learnt["blocks.3.bn2.running_mean"].abs().max() > 0  # it has seen frames
-    assert torch.equal(learnt["stem.0.weight"], create_model("frame_average").backbone.state_dict()["stem.0.weight"])
+    assert not torch.equal(learnt["blocks.3.0.conv2.weight"], random["blocks.3.0.conv2.weight"])
+    assert learnt["blocks.3.0.bn2.running_mean"].abs().max() > 0  # it has seen frames
+    assert torch.equal(learnt["stem.1.weight"], create_model("frame_average").backbone.state_dict()["stem.1.weight"])
 
 
 @pytest.mark.parametrize(

@@ -22,12 +22,11 @@ from dferlib.training.pretraining import FRAMES_PER_LIGHT, FRAMINGS, TARGETS, Ex
 
 
 def coloured(count: int, seed: int) -> Examples:
-    """Frames whose upper half is brighter by the first target; the others are noise that no frame shows."""
+    """Frames whose bright upper part ends lower by the first target; the others are noise that no frame shows."""
     random = torch.Generator().manual_seed(seed)
     targets = torch.randn(count, len(TARGETS), generator=random)
-    half = torch.ones(1, 1, 64, 1)
-    half[:, :, 32:] = -1
-    frames = (128 + 30 * half * targets[:, :1, None, None]).clamp(0, 255).to(torch.uint8)
+    end = 32 + 6 * targets[:, :1, None, None]
+    frames = (128 - 60 * torch.tanh(torch.arange(64.0)[:, None] - end)).to(torch.uint8).expand(-1, 1, 64, 64)
     return Examples(frames.expand(-1, 3, 64, 64).contiguous(), targets, torch.arange(count) % 2)
 
 
