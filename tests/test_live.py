@@ -31,7 +31,7 @@ def found_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def frame(k: int) -> np.ndarray:
     y, x = np.mgrid[:120, :160]
-    return np.stack([x, y, 0 * x + 4 * k], -1).astype(np.uint8)
+    return np.stack([x, y, 120 * ((x + 5 * k) // 20 % 2)], -1).astype(np.uint8)
 
 
 def stream(count: int, rate: float = 12) -> Iterator[tuple[float, np.ndarray]]:

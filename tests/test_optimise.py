@@ -199,7 +199,7 @@ def test_a_pass_without_trace_still_normalises_by_the_batch(tiny_model):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name, part", [("stt", 0.5), ("logo_former", 0.5), ("msstnet", 0.7)])  # of the memory
+@pytest.mark.parametrize("name, part", [("stt", 0.5), ("logo_former", 0.5), ("msstnet", 0.75)])  # of the memory
 def test_activations_that_are_computed_again_change_nothing_but_memory(name, part):
     torch.manual_seed(0)
     plain = create_model(name, weights=None, layers=3) if name != "msstnet" else create_model(name, weights=None)

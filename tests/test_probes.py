@@ -183,11 +183,19 @@ def without_norm(patch):
 
 
 EVERYTHING = set(SOME)
+
+
+def upside_down(apply):
+    """The same augmentation, and every clip stands on its head."""
+    return lambda self, clips, draws: apply(self, clips, draws).flip(-2)
+
+
 OF_STT = {"plain", "compact", "fine-tuned"}
 CHANGES = {
     "another schedule": (lambda p: p.setattr("dferlib.training.optimiser.learning_rate_factor", linear), EVERYTHING),
     "another augmentation": (
-        lambda p: p.setattr(transforms, "adjust_contrast", lambda clips, factor: clips),
+        # contrast would not do: the small backbone takes it out of every frame
+        lambda p: p.setattr(transforms.Augment, "apply", upside_down(transforms.Augment.apply)),
         EVERYTHING,
     ),
     "a weight of the center loss": (lambda p: p.setattr("dferlib.training.objective.CENTER_WEIGHT", 0.03), {"center"}),

@@ -83,6 +83,8 @@ def test_the_kept_epoch_is_the_best_on_validation_and_the_file_holds_it(tiny_mod
     recalls, sources, passed = [0.2, 0.7, 0.7, 0.3], [], []
 
     class Judged:
+        logits, labels = np.zeros((0, 7)), np.zeros(0, np.int64)
+
         def metrics(self):
             return {"uar": recalls[len(passed) - 1], "war": 0.5}
 

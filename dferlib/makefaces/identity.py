@@ -118,8 +118,7 @@ def sample_identity(rng: np.random.Generator, shape_names: tuple[str, ...]) -> I
         rng: the source of every draw.
         shape_names: the head's shape offsets, in order (`Head.shape_names`).
     """
-    lean = rng.uniform(-1, 1)
-    female = 0.5 + 0.5 * np.sign(lean) * abs(lean) ** 0.35  # mostly clearly one or the other
+    female = 0.5 + 0.5 * np.sign(lean := rng.uniform(-1, 1)) * abs(lean) ** 0.35  # mostly clearly one or the other
     age, weight = 0.57 + 0.43 * rng.beta(1.1, 1.9), float(np.clip(rng.normal(0.5, 0.2), 0, 1))
     ancestry = rng.dirichlet([0.55] * 3)
     shape, brow_lifts = draw_shape(shape_names, female, age, weight, ancestry, rng)

@@ -61,7 +61,7 @@ def stt(trace: Trace) -> Columns:
         Arrow(inside, axes),
         Step("STT block", "over space, then over time, then MLP", BOTH, count=trace.count("blocks.0"),
              copies=len(model.blocks)),
-        Arrow(trace.gives("blocks"), axes),
+        Arrow(trace.gives(f"blocks.{len(model.blocks) - 1}"), axes),
         norm_step(trace, "norm"),
         Arrow(),
         Step("Mean", "of the class tokens over the places" if token else "over all tokens", PLAIN),
