@@ -31,7 +31,9 @@ def found_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def frame(k: int) -> np.ndarray:
     y, x = np.mgrid[:120, :160]
-    return np.stack([x, y, 120 * ((x + 5 * k) // 20 % 2)], -1).astype(np.uint8)
+    picture = np.stack([x, y, 120 * ((x + 5 * k) // 20 % 2)], -1).astype(np.uint8)
+    picture[0, 0, 2] = 4 * k  # outside the face
+    return picture
 
 
 def stream(count: int, rate: float = 12) -> Iterator[tuple[float, np.ndarray]]:
