@@ -7,7 +7,7 @@ no split of MakeFaces. This is supervision from the same generator; the book say
 It sees every person at every difficulty, cropped tightly as MakeFaces is, and loosely, with hair and chin, as other
 data sets are. How much of each target's variance it explains on people it never saw stands in the file, for both.
 
-    python -m dferlib.training.pretraining            (about a quarter of an hour on two cores)
+    python -m dferlib.training.pretraining            (about half an hour on two cores)
 """
 
 import json
