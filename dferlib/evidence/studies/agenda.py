@@ -48,6 +48,7 @@ class Agenda:
         self.elsewhere = [run for other in self.beside for run in load_runs(other)]
         self.done: dict[str, Run] = {}
         self.rates: dict[str, Rates] = {}  # of the rows that were begun
+        self.tries: dict[str, int] = {}  # how many rates of each are being tried
         self.waiting = deque(title for title, row in self.rows.items() if not row.start)
         self.ready = deque[Job]()
 
@@ -82,7 +83,9 @@ class Agenda:
             return run
         rates = self.rates[job.title]
         rates.add(job.row.config.lr, result)
-        self.ready.extendleft(reversed([] if rates.missing else self._runs(job.title)))
+        self.tries[job.title] -= 1
+        if self.tries[job.title] == 0:
+            self.ready.extendleft(reversed(self._tries(job.title) or self._runs(job.title)))
         return result
 
     def runs(self) -> list[Run]:
@@ -94,8 +97,15 @@ class Agenda:
         row = self._with_start(self.rows[title], self.seeds[0])  # with what the first seed has learnt
         rates = Rates(self.folder, title, row, self.clips(row.data), self.scale, self.beside)
         self.rates[title] = rates
-        tries = [replace(row, config=replace(row.config, lr=rate, seed=TUNING_SEED)) for rate in rates.missing]
-        return [self._job(title, row, tuning=True) for row in tries] or self._runs(title)
+        return self._tries(title) or self._runs(title)
+
+    def _tries(self, title: str) -> list[Job]:
+        """The rates of a row that are to be tried next."""
+        row = self._with_start(self.rows[title], self.seeds[0])  # with what the first seed has learnt
+        missing = self.rates[title].missing
+        self.tries[title] = len(missing)
+        rows = [replace(row, config=replace(row.config, lr=rate, seed=TUNING_SEED)) for rate in missing]
+        return [self._job(title, one, tuning=True) for one in rows]
 
     def _runs(self, title: str) -> list[Job]:
         """The runs of a row whose rate is chosen, as far as they are not there."""

@@ -53,6 +53,7 @@ class Board:
         """A job is handed out, if there is one; it is returned."""
         if job is not None:
             self.running[job.name] = job, perf_counter()
+            self.left[job.title] += job.tuning and job.row.config.lr not in job.row.rates  # one more than was expected
         return job
 
     def ended(self, job: Job, result: float | Run) -> None:

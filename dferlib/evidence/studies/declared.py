@@ -1,9 +1,10 @@
 """What is compared: the rows of each study, and the question that they answer together.
 
 Rows share their seeds, so that differences can be taken seed by seed. Each chooses its learning rate, on the validation
-split, from a few values: a baseline with a rate that suits another model proves nothing. At book scale the backbones
-are frozen: their maps are computed once, so that a run takes seconds, and the rows differ in what comes after. At paper
-scale each model is trained as its paper says.
+split: a baseline with a rate that suits another model proves nothing. It begins with a few values, and goes on along
+`LADDER` while the best one is at an end of those that were tried. At book scale the backbones are frozen: their maps
+are computed once, so that a run takes seconds, and the rows differ in what comes after. At paper scale each model is
+trained as its paper says.
 """
 
 from dataclasses import dataclass, field, replace
@@ -18,12 +19,13 @@ from dferlib.training.config import BALANCES, SELECTS, TrainConfig
 from dferlib.training.objective import LOSSES
 from dferlib.training.recipes import RECIPES, recipe
 
-RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)  # linear and recurrent heads choose the last: 3e-1 is no better
-SLOW_RATES = (1e-3, 3e-3)  # for heads of several blocks of attention: 3e-4 and 1e-2 were worse where tried
+LADDER = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
+RATES = (1e-2, 3e-2, 1e-1)  # for linear and recurrent heads
+SLOW_RATES = (1e-3, 3e-3)  # for heads of several blocks of attention
 LONG_RATES = (3e-4, 1e-3, 3e-3)  # for whole networks that begin from nothing
 SLOWER_RATES = (1e-4, 3e-4)  # for a C3D from nothing: at 1e-3 it leaves chance or does not, as its seed will have it
 PAPER_RATES = (1e-3, 1e-2, 1e-1)  # for SGD, where no paper says which
-FEW = {"stt": SLOW_RATES, "single_frame": (1e-2,)}  # where data are compared, not models
+FEW = {"stt": SLOW_RATES, "single_frame": RATES}  # where data are compared, not models
 FROZEN = TrainConfig(backbone_lr_scale=0.0)
 WHOLE = TrainConfig(backbone_lr_scale=0.5)
 SCRATCH = TrainConfig(backbone_lr_scale=1.0)
@@ -49,7 +51,7 @@ class Row:
         config: how it is trained at book scale.
         data: which clips, as arguments of `MakeFaces`; its defaults where nothing is said. `people` takes the clips of
             so many people from the training split, not all.
-        rates: the learning rates to choose from at book scale; one alone is taken as it is.
+        rates: the learning rates to begin the choice with at book scale; one alone is taken as it is.
         settings: what of the training the row is about; it holds at every scale.
         recipe: whose recipe it has at paper scale; the model's own if not given.
         start: the row whose weights it starts from, seed by seed; those of `create_model` if not given.
@@ -106,10 +108,10 @@ STUDIES = {
         "What do STT's two attentions bring, and does the order of the paper's Table 1 show?",
         {
             "lstm": Row("resnet18_lstm"),
-            "spatial": Row("stt", {"temporal": False}),
-            "temporal": Row("stt", {"spatial": False}),
-            "stt": Row("stt"),
-            "no_attention": Row("stt", {"spatial": False, "temporal": False}),
+            "spatial": Row("stt", {"temporal": False}, rates=SLOW_RATES),
+            "temporal": Row("stt", {"spatial": False}, rates=SLOW_RATES),
+            "stt": Row("stt", rates=SLOW_RATES),
+            "no_attention": Row("stt", {"spatial": False, "temporal": False}, rates=SLOW_RATES),
             "single_frame": Row("single_frame"),
         },
         FIVE,
@@ -261,7 +263,7 @@ STUDIES = {
         "Can models tell classes apart that differ in nothing but the order of their frames?",
         {
             f"{model}-{task}": Row(model, data={"task": task}, rates=rates)
-            for model, rates in {**FEW, "resnet18_gru": RATES[2:]}.items()
+            for model, rates in {**FEW, "resnet18_gru": RATES}.items()
             for task in DYNAMICS
         },
         seeds=(0, 1),

@@ -1,4 +1,8 @@
-"""The learning rate of a row: chosen on the validation clips from a few, and written beside the records."""
+"""The learning rate of a row: chosen on the validation clips, and written beside the records.
+
+A grid of two rates makes every choice an end, and says nothing of what lies beyond. So a row begins with a few, and
+while the best of them is the lowest or the highest the next one on the ladder is tried.
+"""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +14,7 @@ from dferlib.data.table import ClipSource
 from dferlib.evidence.probes import Probe, agree
 from dferlib.evidence.results import probe_of
 from dferlib.evidence.studies.clips import fingerprints
-from dferlib.evidence.studies.declared import Row
+from dferlib.evidence.studies.declared import LADDER, Row
 from dferlib.evidence.studies.matching import model_config, training_config
 from dferlib.files import written_whole
 
@@ -23,7 +27,7 @@ class Rates:
     Args:
         folder: of the study.
         title: of the row.
-        row: whose `rates` they are. One alone is taken as it is.
+        row: whose `rates` the choice begins with. One alone is taken as it is.
         sources: the clips that they are tried on.
         scale: of the model.
         beside: folders of other studies.
@@ -44,34 +48,38 @@ class Rates:
             return
         made_with = _made_with(folder, row, sources, scale)
         self.content = _read(self.path, made_with)
-        if self.missing:
-            for path in (path for other in beside for path in sorted(other.glob("*-rates.json"))):
-                tried = {one["lr"]: one for one in _read(path, made_with)["rates"]}
-                if tried.keys() >= set(row.rates):
-                    self.content = {**made_with, "rates": [tried[rate] for rate in row.rates]}
-                    self._write()
-                    break
+        for path in (path for other in beside for path in sorted(other.glob("*-rates.json"))):
+            known = {one["lr"]: one["val_uar"] for one in _read(path, made_with)["rates"]}
+            while self.missing and known.keys() >= set(self.missing):
+                for rate in self.missing:
+                    self.add(rate, known[rate])
 
     @property
     def missing(self) -> list[float]:
-        """Those that are to be tried."""
+        """Those that are to be tried: the first few, then one more while the best is at an end of the tried ones."""
+        if len(self.rates) == 1:
+            return []
         tried = [one["lr"] for one in self.content["rates"]]
-        return [rate for rate in self.rates if rate not in tried] if len(self.rates) > 1 else []
+        if first := [rate for rate in self.rates if rate not in tried]:
+            return first
+        below = [rate for rate in LADDER if rate < tried[0]][-1:]
+        above = [rate for rate in LADDER if rate > tried[-1]][:1]
+        return {tried[0]: below, tried[-1]: above}.get(self.best, [])
 
     @property
     def best(self) -> float:
-        """The one with the highest validation UAR, once none is missing; the first of equals."""
-        tried = {one["lr"]: one["val_uar"] for one in self.content["rates"]}
-        return max(self.rates, key=lambda rate: tried[rate]) if len(self.rates) > 1 else self.rates[0]
+        """The one with the highest validation UAR of those that were tried; of equals the farthest from both ends."""
+        if len(self.rates) == 1:
+            return self.rates[0]
+        tried = self.content["rates"]
+        places = range(len(tried))
+        place = max(places, key=lambda place: (tried[place]["val_uar"], min(place, len(tried) - 1 - place)))
+        return float(tried[place]["lr"])
 
     def add(self, rate: float, val_uar: float) -> None:
         """Write what a rate came to. In whatever order they come, the file is the same."""
         tried = [*self.content["rates"], {"lr": rate, "val_uar": val_uar}]
-        order = {rate: place for place, rate in enumerate(self.rates)}
-        self.content["rates"] = sorted(tried, key=lambda one: order.get(one["lr"], -1))
-        self._write()
-
-    def _write(self) -> None:
+        self.content["rates"] = sorted(tried, key=lambda one: float(one["lr"]))
         with written_whole(self.path) as temporary:
             temporary.write_text(json.dumps(self.content, indent=1) + "\n")
 
