@@ -223,7 +223,7 @@ def test_kept_maps_are_those_of_augmented_clips(tiny_model, tiny_source, monkeyp
 def test_maps_that_take_too_much_room_are_not_kept(tiny_model, tiny_source, monkeypatch):
     source, found = tiny_source(16), []
     for limit in (100, 2**30):
-        monkeypatch.setattr("dferlib.training.kept_maps.MEMORY_BYTES", limit)
+        monkeypatch.setattr("dferlib.training.kept_maps.MAPS_BYTES", limit)
         model, passes = tiny_model(), []
         model.backbone.register_forward_hook(lambda *args, passes=passes: passes.append(1))
         train(model, source, tiny_source(14, "val"), quick(backbone_lr_scale=0, epochs=3), progress=False)

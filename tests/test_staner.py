@@ -24,6 +24,7 @@ def test_the_peak_is_what_differs_most_from_both_ends_whatever_the_light():
     clips = moving_clips()
     assert torch.equal(peak_frames(clips, "change"), torch.stack([clips[0, 3], clips[1, 1]]))
     assert torch.equal(peak_frames(clips, "last"), clips[:, -1])
+    assert torch.equal(peak_frames(clips, "middle"), clips[:, clips.shape[1] // 2])
 
 
 @pytest.mark.parametrize("frames", [1, 2])
@@ -199,7 +200,7 @@ def test_the_front_is_the_first_ten_convolutions_of_vgg16():
     ("name", "overrides", "message"),
     [
         ("staner", {"alpha": 1.0}, "alpha is 1.0: it must be between 0 and 1"),
-        ("staner", {"peak": "middle"}, "unknown peak 'middle': choose one of change, last"),
+        ("staner", {"peak": "first"}, "unknown peak 'first': choose one of change, last, middle"),
         ("sgaer", {"backbone": "resnet18"}, "unknown backbone 'resnet18': choose one of vgg16, slim"),
     ],
 )

@@ -30,7 +30,7 @@ from dferlib.models.base import ClipModel, on_one_frame
 from dferlib.models.dropout import Dropout
 from dferlib.models.losses import check_labels
 
-PEAKS = ("change", "last")
+PEAKS = ("change", "last", "middle")
 # top, bottom, left and right of each region over the side of the frame
 REGIONS = {"eyes": (0.08, 0.42, 0.06, 0.94), "nose": (0.34, 0.64, 0.27, 0.73), "mouth": (0.59, 0.96, 0.20, 0.80)}
 # the rows of the paper's Table 1: a model and what to give it
@@ -48,7 +48,7 @@ def peak_numbers(clips: Tensor, rule: str) -> Tensor:
 
     Args:
         clips: (B, F, 3, H, W).
-        rule: "last", or "change": the frame that differs most from the first and the last together.
+        rule: "last", "middle" (F // 2), or "change": the frame that differs most from the first and the last together.
 
     Returns:
         Its number, int64 (B,).
@@ -56,8 +56,9 @@ def peak_numbers(clips: Tensor, rule: str) -> Tensor:
     Raises:
         InputError: unknown rule.
     """
-    if choose("peak", rule, PEAKS) == "last":
-        return torch.full((len(clips),), clips.shape[1] - 1, device=clips.device)
+    B, F = clips.shape[:2]
+    if choose("peak", rule, PEAKS) != "change":
+        return torch.full((B,), F - 1 if rule == "last" else F // 2, device=clips.device)
     grey = functional.avg_pool2d(clips.mean(2), max(clips.shape[-1] // 16, 1)).flatten(2)  # coarse, (B, F, places)
     grey = (grey - grey.mean(2, keepdim=True)) / (grey.std(2, keepdim=True) + 1e-6)
     change = (grey - grey[:, :1]).abs().mean(2) + (grey - grey[:, -1:]).abs().mean(2)
@@ -66,8 +67,6 @@ def peak_numbers(clips: Tensor, rule: str) -> Tensor:
 
 def peak_frames(clips: Tensor, rule: str) -> Tensor:
     """The peak frame (B, 3, H, W) of each clip; see `peak_numbers`."""
-    if rule == "last":
-        return clips[:, -1]
     index = peak_numbers(clips, rule)[:, None, None, None, None].expand(-1, 1, *clips.shape[2:])
     return clips.gather(1, index)[:, 0]
 

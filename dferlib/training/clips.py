@@ -16,7 +16,7 @@ from dferlib.devices import to_device
 from dferlib.errors import InputError
 from dferlib.models.base import InputSpec
 
-MEMORY_BYTES = 2**30  # clips, or maps, that take no more than this are kept in memory
+MEMORY_BYTES = 2**30  # clips that take no more than this are kept in memory
 DEVICE_SHARE = 0.25  # clips that take no more than this part of a GPU's free memory are kept there
 Made = TypeVar("Made")
 

@@ -16,11 +16,12 @@ from torch import Tensor
 from dferlib.data.table import ClipSource
 from dferlib.data.transforms import prepare
 from dferlib.models.base import ClipModel, Maps, each_map
-from dferlib.training.clips import MEMORY_BYTES, Clips, middle_frames
+from dferlib.training.clips import Clips, middle_frames
 from dferlib.training.config import TrainConfig
 from dferlib.training.evaluation import BATCH_SIZES
 from dferlib.training.loader import Loader
 
+MAPS_BYTES = 6 * 2**30  # maps that take no more than this are kept; MSSTNet's, of eight frames, take 3.7e9
 VIEWS = 8  # augmented versions of each training clip
 SOURCES = 4  # whose maps are kept at once: those that were trained on and validated with last
 BATCH = 64  # clips that are augmented together
@@ -43,16 +44,16 @@ class KeptMaps:
         """
         if source in self._kept and self._kept[source][0] == name:
             return self._kept[source][1]
+        self._kept.pop(source, None)  # before those that follow need its room
         found: list[Maps] = []
         for view in range(views):
             parts = []
             for part in make(view):
                 tensors = [part] if isinstance(part, Tensor) else part
-                if sum(tensor[0].nbytes for tensor in tensors) * len(source) * views > MEMORY_BYTES:
+                if sum(tensor[0].nbytes for tensor in tensors) * len(source) * views > MAPS_BYTES:
                     return []
                 parts.append(part)
             found.append(each_map(lambda *batches: torch.cat(batches), *parts))
-        self._kept.pop(source, None)
         while len(self._kept) >= SOURCES:
             del self._kept[next(iter(self._kept))]
         self._kept[source] = name, found

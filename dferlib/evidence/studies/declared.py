@@ -25,9 +25,12 @@ SLOW_RATES = (1e-3, 3e-3)  # for heads of several blocks of attention
 LONG_RATES = (3e-4, 1e-3, 3e-3)  # for whole networks that begin from nothing
 SLOWER_RATES = (1e-4, 3e-4)  # for a C3D from nothing: at 1e-3 it leaves chance or does not, as its seed will have it
 PAPER_RATES = (1e-3, 1e-2, 1e-1)  # for SGD, where no paper says which
-FEW = {"stt": SLOW_RATES, "single_frame": RATES}  # where data are compared, not models
+FEW = {"stt": SLOW_RATES, "resnet18_gru": RATES, "single_frame": RATES}  # where data are compared, not models
 FROZEN = TrainConfig(backbone_lr_scale=0.0)
+FOUR_TIMES = replace(FROZEN, epochs=32)  # what only time can tell takes longer
+TWICE = replace(FROZEN, epochs=16)  # after 8 epochs MSSTNet is still learning, and so is STANER
 WHOLE = TrainConfig(backbone_lr_scale=0.5)
+WHOLE_TWICE = replace(WHOLE, epochs=16)
 SCRATCH = TrainConfig(backbone_lr_scale=1.0)
 LONG = replace(SCRATCH, epochs=32)  # after 8 epochs from nothing the 3D ResNet18 is still at chance
 FROM_NOTHING = ("r3d18", "p3d", "vgg11_lstm", "i3d", "vgg13_lstm", "r2plus1d18")  # no weights are shipped
@@ -150,8 +153,8 @@ STUDIES = {
             "nr_dfernet": Row("nr_dfernet", rates=SLOW_RATES),
             "stt": Row("stt", rates=SLOW_RATES, settings={"loss": "compact"}),
             "logo_former": Row("logo_former", rates=SLOW_RATES, settings={"loss": "compact"}),
-            "msstnet": Row("msstnet", {"frames": 8, "blocks": 1}, rates=SLOW_RATES),
-            "staner": Row("staner", config=WHOLE, rates=SLOW_RATES, settings={"loss": "joint"}),
+            "msstnet": Row("msstnet", {"frames": 8, "blocks": 1}, TWICE, rates=SLOW_RATES),
+            "staner": Row("staner", config=WHOLE_TWICE, rates=SLOW_RATES, settings={"loss": "joint"}),
         },
         FIVE,
     ),
@@ -189,6 +192,12 @@ STUDIES = {
                 model, overrides, rates=SLOW_RATES, settings={"loss": loss}, recipe="logo_former"
             )
             for name, (model, overrides, loss) in LOGO_VARIANTS.items()
+        }
+        # its section 2.2 pools by a convolution, and names the average as an example
+        | {
+            "convolution": Row(
+                "logo_former", {"pool": "conv"}, rates=SLOW_RATES, settings={"loss": "compact"}, recipe="logo_former"
+            )
         },
         FIVE,
     ),
@@ -197,13 +206,13 @@ STUDIES = {
         {
             **{
                 f"stages-{'-'.join(map(str, stages))}": Row(
-                    "msstnet", {"frames": 4, "stages": stages}, rates=SLOW_RATES
+                    "msstnet", {"frames": 4, "stages": stages}, TWICE, rates=SLOW_RATES
                 )
                 for stages in ((4,), (3, 4), (1, 2, 3, 4))
             },
             **{
                 f"{frames}-frames-{blocks}-blocks": Row(
-                    "msstnet", {"frames": frames, "blocks": blocks}, rates=SLOW_RATES
+                    "msstnet", {"frames": frames, "blocks": blocks}, TWICE, rates=SLOW_RATES
                 )
                 for frames, blocks in ((4, 1), (4, 2), (4, 3), (8, 1), (12, 1))
             },
@@ -217,7 +226,7 @@ STUDIES = {
                 name: Row(
                     model,
                     overrides,
-                    WHOLE,  # its front ends are the first blocks of the backbone; frozen they hold little
+                    WHOLE_TWICE,  # its front ends are the first blocks of the backbone; frozen they hold little
                     rates=SLOW_RATES,
                     settings={"loss": "joint" if model == "staner" else "cross_entropy"},
                     recipe="staner",
@@ -225,7 +234,9 @@ STUDIES = {
                 for name, (model, overrides) in STANER_VARIANTS.items()
             },
             # the same network, trained on its average decision alone
-            "STANER-average": Row("staner", config=WHOLE, rates=SLOW_RATES, settings={"loss": "cross_entropy"}),
+            "STANER-average": Row("staner", config=WHOLE_TWICE, rates=SLOW_RATES, settings={"loss": "cross_entropy"}),
+            # the rule for the peak against the frame in the middle, which the single frame has
+            "C3-middle": Row("sgaer", {"peak": "middle"}, WHOLE_TWICE, rates=SLOW_RATES, recipe="staner"),
         },
         FIVE,
     ),
@@ -262,11 +273,17 @@ STUDIES = {
     "dynamics": Study(
         "Can models tell classes apart that differ in nothing but the order of their frames?",
         {
-            f"{model}-{task}": Row(model, data={"task": task}, rates=rates)
-            for model, rates in {**FEW, "resnet18_gru": RATES}.items()
-            for task in DYNAMICS
+            **{
+                f"{model}-{task}": Row(
+                    model, config=FOUR_TIMES, data={"task": task}, rates=rates, start=f"{model}-emotions"
+                )
+                for model, rates in FEW.items()
+                for task in DYNAMICS
+            },
+            # from nothing but the backbone STT stays at chance for hundreds of steps
+            "stt-order-alone": Row("stt", config=FOUR_TIMES, data={"task": "order"}, rates=SLOW_RATES),
+            **{f"{model}-emotions": Row(model, rates=rates) for model, rates in FEW.items()},
         },
-        seeds=(0, 1),
     ),
     "makefaces_difficulty": Study(
         "How hard are the three levels of MakeFaces, for a clip and for its middle frame?",
