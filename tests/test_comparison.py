@@ -131,10 +131,10 @@ def test_the_plain_former_dfer_is_the_library_s():
     for block in own.modules():
         if isinstance(block, FormerBlock):
             block.mlp[1] = nn.GELU()
-    for one, other in zip(normed(plain.early) + normed(plain.late), normed(own.backbone.net), strict=True):
+    for one, other in zip(normed(plain.early) + normed(plain.late), normed(own.backbone), strict=True):
         nn.init.normal_(other.weight, 1.0 if isinstance(other, nn.BatchNorm2d) else 0.0, 0.05)
         one.load_state_dict(other.state_dict())
-    for encoder, blocks in ((plain.space, own.backbone.blocks), (plain.time, own.blocks)):
+    for encoder, blocks in ((plain.space, own.s_former.blocks), (plain.time, own.blocks)):
         for layer, block in zip(encoder.layers, blocks, strict=True):
             layer.self_attn.in_proj_weight.data = block.attention.qkv.weight.data
             layer.self_attn.in_proj_bias.data.zero_()
@@ -144,7 +144,7 @@ def test_the_plain_former_dfer_is_the_library_s():
                 (layer.self_attn.out_proj, block.attention.project),
             ):
                 one.load_state_dict(other.state_dict())
-    plain.space_position, plain.time_position = own.backbone.position, own.position
+    plain.space_position, plain.time_position = own.s_former.position, own.position
     plain.token, plain.head = own.class_token, own.head
     clips = torch.randn(2, 3, 3, 112, 112)
     with torch.no_grad():

@@ -458,7 +458,11 @@ def steps_of(name: str, model: ClipModel, maps: Tensor) -> dict[str, tuple[Tenso
             before, (token, x) = x, block(token, x)
             steps[f"blocks.{k}"] = (before, x)
     else:
-        z = torch.cat([model.class_token.expand(len(maps), 1, -1), maps.mean((3, 4))], 1) + model.position
+        tokens = maps.flatten(3).transpose(2, 3) + model.s_former.position
+        seen = step("s_former.blocks.0", model.s_former.blocks[0], tokens)
+        seen = seen.transpose(2, 3).reshape(maps.shape)
+        seen = torch.stack([model.backbone.blocks[3](one).mean((2, 3)) for one in seen])
+        z = torch.cat([model.class_token.expand(len(maps), 1, -1), seen], 1) + model.position
         for k, block in enumerate(model.blocks):
             z = step(f"blocks.{k}", block, z)
     return steps
@@ -474,26 +478,26 @@ def test_feature_maps_are_the_tokens_of_every_step(name):
     found = feature_maps(model.train(), clips)
     assert model.training
     assert not any(module._forward_hooks for module in model.modules())
-    assert {key for key in found if not key.startswith("backbone.")} == expected.keys()
+    assert found.keys() == expected.keys()
     for key, (before, after) in expected.items():
         torch.testing.assert_close(found[key].before, before)
         torch.testing.assert_close(found[key].after, after)
 
 
 @torch.no_grad()
-def test_feature_maps_in_the_backbone_of_former_dfer_have_frames_and_places():
+def test_feature_maps_of_the_s_former_have_frames_and_places():
     model = make("former_dfer", frames=3).eval()
     clips = make_clips(model)
-    before, after = feature_maps(model, clips)["backbone.blocks.0"]
-    maps = torch.stack([model.backbone.net.blocks[2](early) for early in early_maps(model, clips)])  # frame by frame
-    tokens = maps.flatten(3).transpose(2, 3) + model.backbone.position
+    before, after = feature_maps(model, clips)["s_former.blocks.0"]
+    maps = torch.stack([model.backbone.blocks[2](early) for early in early_maps(model, clips)])  # frame by frame
+    tokens = maps.flatten(3).transpose(2, 3) + model.s_former.position
     torch.testing.assert_close(before, tokens, rtol=1e-4, atol=1e-5)
     assert before.shape == after.shape == (2, 3, 49, 64)
 
 
 def early_maps(model: ClipModel, clips: Tensor) -> list[Tensor]:
     """What goes into the third stage of the slim backbone, for each clip."""
-    net = model.backbone.net
+    net = model.backbone
     return [net.blocks[1](net.blocks[0](net.stem(clip))) for clip in clips]
 
 

@@ -139,16 +139,13 @@ def feature_maps(model: nn.Module, clips: Tensor) -> dict[str, BlockMaps]:
         For each block's name in the model its tokens before and after, (B, F, S, D) where they have places, otherwise
         (B, N, D). MSSTNet has its T-Formers ("t_formers.0") and their blocks ("t_formers.0.1"). The first frame of STT
         holds the class tokens. LOGO-Former's class token is left out. In Former-DFER the blocks of the S-Former
-        ("backbone.blocks.0") have places; those of the T-Former ("blocks.0") have the class token and a token a frame.
+        ("s_former.blocks.0") have places; those of the T-Former ("blocks.0") have the class token and a token a frame.
     """
     found: dict[str, BlockMaps] = {}
 
     def keep(name: str, inputs: tuple[Tensor, ...], outputs: Tensor | tuple[Tensor, ...]) -> None:
         last = outputs if isinstance(outputs, Tensor) else outputs[-1]  # behind a class token of its own
-        pair = BlockMaps(inputs[-1], last)
-        if name.startswith("backbone."):  # which takes frames
-            pair = BlockMaps(*(x.unflatten(0, (len(clips), -1)) for x in pair))
-        found[name] = pair
+        found[name] = BlockMaps(inputs[-1], last)
 
     blocks = {name: block for name, block in model.named_modules() if isinstance(block, Block)}
     hooks = [

@@ -76,26 +76,27 @@ def _blocks(layers: int, *, dim: int, heads: int, mlp_ratio: float, dropout: flo
 
 
 class SFormer(nn.Module):
-    """A ResNet with a transformer over the places of a frame in front of its last stage."""
+    """What the S-Former puts in front of the last stage of its ResNet: a transformer over the places of each frame.
 
-    def __init__(
-        self, net: StagedBackbone, size: int, *, layers: int, heads: int, mlp_ratio: float, dropout: float
-    ) -> None:
+    Args:
+        dim: D, channels of the third stage.
+        places: S = h x w of its maps.
+        layers: blocks.
+        heads: N_h.
+        mlp_ratio: width of the MLP's hidden layer over D.
+        dropout: of the blocks.
+    """
+
+    def __init__(self, dim: int, places: int, *, layers: int, heads: int, mlp_ratio: float, dropout: float) -> None:
         super().__init__()
-        self.net, self.out_channels = net, net.out_channels
-        dim, stride = net.out_channels // 2, net.stride // 2  # of the third stage
-        places = (-(-size // stride)) ** 2
         self.position = nn.Parameter(torch.empty(1, places, dim))
         self.blocks = _blocks(layers, dim=dim, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout)
+        nn.init.trunc_normal_(self.position, std=0.02)
 
-    def forward(self, frames: Tensor) -> Tensor:
-        """(N, 3, H, W) to (N, C, h, w)."""
-        *early, last = stages_of(self.net)
-        x = frames
-        for stage in early:
-            x = stage(x)
-        z = self.blocks(rearrange(x, "n c h w -> n (h w) c") + self.position)
-        return last(rearrange(z, "n (h w) c -> n c h w", h=x.shape[2]))
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps (B, F, D, h, w) to (B, F, D, h, w)."""
+        z = self.blocks(rearrange(maps, "b f d h w -> b f (h w) d") + self.position)
+        return rearrange(z, "b f (h w) d -> b f d h w", h=maps.shape[3])
 
 
 class FormerDFER(ClipModel):
@@ -107,26 +108,44 @@ class FormerDFER(ClipModel):
         layers: blocks of the T-Former.
     """
 
+    backbone: StagedBackbone
+
     def __init__(
         self,
         num_classes: int = 7, frames: int = 16, size: int = 112, backbone: str = "resnet18", weights: str | None = None,
         spatial_layers: int = 1, layers: int = 3, heads: int = 8, mlp_ratio: float = 2.0, dropout: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__()
-        net = build_staged(backbone, weights)
+        self.backbone = build_staged(backbone, weights)
         spec = spec_of(backbone, size, frames)
         self.input_spec = spec if backbone == "slim" else InputSpec(size, frames, (0.0,) * 3, (1.0,) * 3)
-        self.backbone = SFormer(net, size, layers=spatial_layers, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout)
-        dim = net.out_channels
+        dim, stride = self.backbone.out_channels, self.backbone.stride
+        places = (-(-size // (stride // 2))) ** 2  # of the third stage, as wide as half of the last one's channels
+        self.s_former = SFormer(
+            dim // 2, places, layers=spatial_layers, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout
+        )
         self.class_token = nn.Parameter(torch.empty(1, 1, dim))
         self.position = nn.Parameter(torch.empty(1, frames + 1, dim))
         self.blocks = _blocks(layers, dim=dim, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout)
         self.head = nn.Linear(dim, num_classes)
-        for parameter in (self.backbone.position, self.class_token, self.position):
+        for parameter in (self.class_token, self.position):
             nn.init.trunc_normal_(parameter, std=0.02)
 
+    def feature_maps(self, clips: Tensor) -> Tensor:
+        """Maps (B, F, D, h, w) of the third stage for clips (B, F, 3, H, W).
+
+        So what a frozen backbone needs to compute only once ends where the S-Former begins, which learns in any case;
+        of the last stage behind it the weights are the backbone's, and stay as they are with them.
+        """
+        self._check(clips)
+        x = rearrange(clips, "b f c h w -> (b f) c h w")
+        for stage in stages_of(self.backbone)[:-1]:
+            x = stage(x)
+        return x.unflatten(0, clips.shape[:2])
+
     def features_from_maps(self, maps: Tensor) -> Tensor:
-        """Maps (B, F, C, h, w) to clip features (B, C)."""
-        frames = reduce(maps, "b f c h w -> b f c", "mean")
+        """Maps (B, F, D, h, w) of the third stage to clip features (B, C)."""
+        last = stages_of(self.backbone)[-1]
+        frames = reduce(last(self.s_former(maps).flatten(0, 1)), "(b f) c h w -> b f c", "mean", b=len(maps))
         z = torch.cat([repeat(self.class_token, "1 1 c -> b 1 c", b=frames.shape[0]), frames], 1)
         return self.blocks(z + self.position)[:, 0]

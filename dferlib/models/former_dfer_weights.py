@@ -16,11 +16,11 @@ from dferlib.models.base import ClipModel
 # our names, part by part, and what they are called in the public code
 _NAMES = (
     (r"^head\.", "fc."),
-    (r"^backbone\.net\.0\.0\.", "s_former.conv1."),
-    (r"^backbone\.net\.0\.1\.", "s_former.bn1."),
-    (r"^backbone\.net\.", "s_former.layer"),
-    (r"^backbone\.position$", "s_former.pos_embedding"),
-    (r"^backbone\.blocks\.", "s_former.spatial_transformer.layers."),
+    (r"^backbone\.0\.0\.", "s_former.conv1."),
+    (r"^backbone\.0\.1\.", "s_former.bn1."),
+    (r"^backbone\.", "s_former.layer"),
+    (r"^s_former\.position$", "s_former.pos_embedding"),
+    (r"^s_former\.blocks\.", "s_former.spatial_transformer.layers."),
     (r"^class_token$", "t_former.cls_token"),
     (r"^position$", "t_former.pos_embedding"),
     (r"^blocks\.", "t_former.spatial_transformer.layers."),  # so it is called there

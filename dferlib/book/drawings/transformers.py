@@ -206,24 +206,24 @@ def msstnet(trace: Trace) -> Columns:
 def former_dfer(trace: Trace) -> Columns:
     """Former-DFER: the model, a block, and who looks at whom in both transformers."""
     model: Any = trace.model
-    net, frames = model.backbone.net, model.input_spec.frames
-    places = trace.takes("backbone.blocks.0")[-2]
+    net, frames = model.backbone, model.input_spec.frames
+    places = trace.takes("s_former.blocks.0")[-2]
     inside = trace.takes("blocks.0")
-    early, late = [stage_name(trace, k, "backbone.net") for k in range(4)], stage_name(trace, 4, "backbone.net")
+    early, late = [stage_name(trace, k, "backbone") for k in range(4)], stage_name(trace, 4, "backbone")
     parts = [
         *clip_step(trace),
         Step(f"{backbone_name(net)}, first part", "stem and three stages, every frame by itself", FRAME,
              count=trace.count(*early)),
         Arrow(trace.gives(early[-1]), MAPS),
         Step("Position of the place", "a learnt vector for each place is added", PLAIN,
-             count=trace.count("backbone.position")),
-        Arrow(trace.takes("backbone.blocks.0"), TOKENS),
-        Step("S-Former block", "attention within each frame, MLP", FRAME, count=trace.count("backbone.blocks.0"),
-             copies=len(model.backbone.blocks)),
+             count=trace.count("s_former.position")),
+        Arrow(trace.takes("s_former.blocks.0"), TOKENS),
+        Step("S-Former block", "attention within each frame, MLP", FRAME, count=trace.count("s_former.blocks.0"),
+             copies=len(model.s_former.blocks)),
         Arrow(trace.takes(late), MAPS),
         Step(f"{backbone_name(net)}, last stage", "", FRAME, count=trace.count(late)),
-        Arrow(trace.gives("backbone")[:1] + trace.gives("backbone")[1:], MAPS),
-        Step("Mean", "over the places of each frame", PLAIN), Arrow(("B", frames, trace.gives("backbone")[2]), "B F D"),
+        Arrow(trace.gives(late), MAPS),
+        Step("Mean", "over the places of each frame", PLAIN), Arrow(("B", frames, trace.gives(late)[2]), "B F D"),
         Step("Class token and positions", "one vector in front, a learnt vector added to each", PLAIN,
              count=trace.count("class_token", "position")),
         Arrow(inside, "B F+1 D"),
@@ -233,7 +233,7 @@ def former_dfer(trace: Trace) -> Columns:
     ]  # fmt: skip
     assert isinstance(places, int)
     who = [
-        Picture(reach(model.backbone.blocks[0].attention, frames, places, FRAME), "S-Former"), Gap(),
+        Picture(reach(model.s_former.blocks[0].attention, frames, places, FRAME), "S-Former"), Gap(),
         Picture(reach(model.blocks[0].attention, frames + 1, 1, TIME, "class"), "T-Former"),
     ]  # fmt: skip
     block = former_block(trace, "blocks.0", f"a token sees all {frames + 1}", TIME, "B F+1 D")
