@@ -94,25 +94,85 @@ def evaluate(
     follow_links: Links = None,
     map: Map = None,
     device: Device = "auto",
+    fine_tune: Annotated[
+        str | None,
+        typer.Option(metavar="PERCENT,...", help="Go on: fine-tune on so much of the people, such as 1,5,20,100."),
+    ] = None,
+    settings: Settings = None,
+    out: Annotated[Path, typer.Option(help="Folder for the records of fine-tuning.")] = Path("runs/fine-tuned"),
 ) -> None:
     """Test a checkpoint: UAR, WAR, the recall of each class, the confusion matrix.
 
     Classes are matched by their names. A class that the model does not know needs --map.
+
+    With --fine-tune it is then trained further on parts of the training people, each part from the same start, and
+    tested on the same test clips: what the weights are worth for somebody who has labelled that much. Interrupted, it
+    goes on where it stopped.
     """
     from dferlib.data.classes import match_classes
     from dferlib.errors import choose
     from dferlib.training.checkpoints import load_model, read_metadata
     from dferlib.training.evaluation import evaluate as test
+    from dferlib.training.recipes import apply_settings, recipe
 
     model = load_model(checkpoint)
     per_segment = read_metadata(checkpoint)["metadata"].get("train", {}).get("per_segment", 1)
     choose("split", split, SPLITS)
-    side = model.input_spec.size
-    found = _splits(data, fold, size, data_seed, root, side, (split,), layout=layout, links=follow_links)[split]
-    clips = match_classes(found, model.classes, names := _names(map or []))
-    _print_lacks({split: clips})
-    _print_classes(found, clips, names)
-    _print_metrics(test(model, clips, device=device, per_segment=per_segment, progress=True), split)
+    side, wanted = model.input_spec.size, (split,) if fine_tune is None else SPLITS
+    found = _splits(data, fold, size, data_seed, root, side, wanted, layout=layout, links=follow_links)
+    shares = _shares(fine_tune, split)
+    sources = {name: match_classes(source, model.classes, _names(map or [])) for name, source in found.items()}
+    _print_lacks(sources)
+    _print_classes(found[split], sources[split], _names(map or []))
+    before = test(model, sources[split], device=device, per_segment=per_segment, progress=True)
+    _print_metrics(before, split)
+    if shares:
+        given = {"device": device, "per_segment": per_segment}
+        config = apply_settings(recipe(model.config["name"], model.config["scale"]), settings or [], **given)
+        about = {"name": data, "fold": fold or 1}
+        _print_fine_tuned(checkpoint, sources, out, before, config=config, shares=shares, about=about)
+
+
+def _shares(text: str | None, split: str) -> list[float]:
+    """The parts of "1,5,20,100"."""
+    if text is None:
+        return []
+    if split != "test":
+        raise InputError(f"--fine-tune chooses epochs by the validation clips and tests on the test clips, not {split}")
+    try:
+        shares = [float(part) / 100 for part in text.split(",")]
+    except ValueError:
+        shares = [0.0]
+    if not all(0 < share <= 1 for share in shares):
+        raise InputError(f"--fine-tune {text}: give percentages above 0 and up to 100, such as 1,5,20,100")
+    return shares
+
+
+def _print_fine_tuned(
+    checkpoint: Path,
+    sources: dict[str, "ClipSource"],
+    folder: Path,
+    before: "Predictions",
+    *,
+    config: "TrainConfig",
+    shares: list[float],
+    about: dict[str, object],
+) -> None:
+    """A line for each part: how much it is, what it gives, and by how much that is more than before."""
+    from dferlib.evidence.statistics import compare, interval
+    from dferlib.evidence.transfer import fine_tune
+    from dferlib.files import make_folder
+
+    steps = fine_tune(checkpoint, sources, make_folder(folder), config=config, shares=shares, about=about)
+    print(f"\n{'part':>6} {'clips':>6} {'people':>6} {'UAR %':>6} {'95 %':>14}  more than before")
+    for step in steps:
+        after = step.run.predictions()
+        sure, gap = interval(after), compare(after, before).uar
+        low, high, least, most = (f"{100 * end:.1f}" for end in (sure.low, sure.high, gap.low, gap.high))
+        part, ends = f"{100 * step.share:g}%", f"{low} to {high}"
+        print(f"{part:>6} {step.clips:6} {step.people:6} {100 * sure.value:6.1f} {ends:>14}", end="")
+        print(f"  {100 * gap.value:+.1f} ({least} to {most})", flush=True)
+    print(f"records in {folder}; intervals are over the test people")
 
 
 def _splits(
