@@ -294,9 +294,9 @@ def test_the_number_of_threads_is_as_before(tmp_path: Path, checkpoint: Path, mo
     torch.set_num_threads(2)
     try:
         model = predicting.Predictor(checkpoint, "cpu")
-        forward: Callable[..., Any] = model.model.forward
+        forward: Callable[..., Any] = model.model.forward_features
         monkeypatch.setattr(
-            model.model, "forward", lambda *given: (used.append(torch.get_num_threads()), forward(*given))[1]
+            model.model, "forward_features", lambda *given: (used.append(torch.get_num_threads()), forward(*given))[1]
         )
         model.logits(np.zeros((1, model.spec.frames, 3, 64, 64), np.uint8))
         assert used == [1] and torch.get_num_threads() == 2

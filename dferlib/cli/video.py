@@ -24,6 +24,10 @@ def predict(
     cropped: Annotated[
         bool, typer.Option("--cropped", help="The middle of the frame is the face already; needs no dlib.")
     ] = False,
+    rest: Annotated[
+        tuple[float, float] | None,
+        typer.Option(metavar="FROM TO", help="Seconds in which the face is at rest: the zero line of the answers."),
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Find the face in a video and print how probable each class is over time; write a picture of it."""
@@ -31,7 +35,9 @@ def predict(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from dferlib.inference.writing import write_timelines
 
-    write_timelines(videos, checkpoint, out, device=device, most=faces, cropped=cropped, annotate=annotate, heat=heat)
+    write_timelines(
+        videos, checkpoint, out, device=device, most=faces, cropped=cropped, annotate=annotate, heat=heat, rest=rest
+    )
 
 
 @app.command(epilog="Example: dferlib export runs/stt-0/best.safetensors --onnx stt.onnx")

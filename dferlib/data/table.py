@@ -117,6 +117,13 @@ def lacks(source: ClipSource) -> str:
     return str(getattr(source, "lacks", ""))
 
 
+def name_of(source: ClipSource) -> str:
+    """The name of the data set that a source, or the source of which it is a part, belongs to."""
+    while hasattr(source, "source"):
+        source = source.source
+    return str(getattr(source, "name", type(source).__name__))
+
+
 class ArraySource:
     """Clips that are in memory already: your own arrays, or a small data set read once.
 

@@ -23,8 +23,17 @@ class Model(Protocol):
     classes: tuple[str, ...]
     share: float
 
-    def logits(self, clips: np.ndarray) -> torch.Tensor:
-        """What is said of clips `(B, F, 3, S, S)` uint8, float64 `(B, C)`."""
+    def look(self, clips: np.ndarray) -> torch.Tensor:
+        """Features of clips `(B, F, 3, S, S)` uint8, `(B, D)`."""
+
+    def judge(self, features: torch.Tensor) -> torch.Tensor:
+        """What is said of features `(B, D)`, float64 `(B, C)`."""
+
+    def distances(self, features: torch.Tensor) -> np.ndarray:
+        """How far they are from what was learnt from, `(B,)`; beyond 1 is unusual."""
+
+    def towards_rest(self, features: torch.Tensor, resting: np.ndarray) -> torch.Tensor:
+        """Features with the person's own rest, the mean of the windows `resting` (B,), as the zero line."""
 
     def heat(self, clips: np.ndarray) -> list[np.ndarray]:
         """Where it looks in each, uint8 `(F, 14, 14)`."""
@@ -44,7 +53,7 @@ class Asking:
         self._model, self._info, self._step, self._heat = model, info, step, heat
         self._clips = FaceClips(info, step=step, form=model.form)
         self._batch: list[np.ndarray] = []
-        self._logits: list[torch.Tensor] = []
+        self._features: list[torch.Tensor] = []
         self._maps: list[np.ndarray] = []
         self._next = 0  # frame
         self._shown = 0  # frames with the face
@@ -61,15 +70,16 @@ class Asking:
         """Whether it has been shown every frame in which the face is."""
         return self._shown == np.isfinite(track.boxes[:, 2]).sum()
 
-    def timeline(self, track: Track, face: int) -> Timeline:
+    def timeline(self, track: Track, face: int, rest: tuple[float, float] | None = None) -> Timeline:
         """What the model says, once all frames have been shown.
 
         Args:
             track: where the face is.
             face: its number in the timeline.
+            rest: from which second to which the face is at rest, if that is known.
 
         Raises:
-            InputError: the model gives no finite number, or no window falls on the face.
+            InputError: the model gives no finite number, or no window falls on the face, or on its rest.
         """
         last = len(track.times) - 1
         if self._next <= last:
@@ -78,20 +88,28 @@ class Asking:
         middles = self._clips.middles
         if not middles:
             raise InputError(f"{self._info.path}: no window of {self._step} s falls on the face: take a smaller step")
+        times, features = track.times[middles], torch.cat(self._features)
+        distances = self._model.distances(features)
+        if rest is not None:
+            resting = (times >= rest[0]) & (times <= rest[1])
+            if not resting.any():
+                raise InputError(f"{self._info.path}: face {face} is not seen from {rest[0]} s to {rest[1]} s")
+            features = self._model.towards_rest(features, resting)
         heat = None
         if self._heat:
             heat = Heat(np.stack(self._clips.frame_times), maps=np.stack(self._maps), share=self._model.share)
         return Timeline(
             video=self._info.path,
             duration=self._info.duration,
-            times=track.times[middles],
-            probabilities=to_probabilities(torch.cat(self._logits)),
+            times=times,
+            probabilities=to_probabilities(self._model.judge(features)),
             classes=self._model.classes,
             boxes=track.boxes[middles],
             thumbnails=self._clips.thumbnails(track.times),
             face=face,
             track=track,
             heat=heat,
+            distances=distances,
         )
 
     def _ask(self, clips: Iterator[np.ndarray], last: bool = False) -> None:
@@ -106,7 +124,7 @@ class Asking:
     def _flush(self) -> None:
         clips = np.stack(self._batch)
         self._batch.clear()
-        self._logits.append(self._model.logits(clips))
+        self._features.append(self._model.look(clips))
         if self._heat:
             self._maps += self._model.heat(clips)
 

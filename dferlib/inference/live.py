@@ -52,6 +52,7 @@ class Moment:
         classes: names of the C classes.
         box: of the face in it: middle x, middle y and side in pixels; None if there is no face.
         probabilities: of each class, float64 `(C,)`; None if there is no face.
+        distance: of the face from those that the model has learnt from; beyond 1 is unusual.
     """
 
     time: float
@@ -59,11 +60,12 @@ class Moment:
     classes: tuple[str, ...]
     box: np.ndarray | None = None
     probabilities: np.ndarray | None = None
+    distance: float = 0.0
 
     @property
     def label(self) -> str:
-        """The most probable class, "unsure" if it has no more than half of the probability, or "no face"."""
-        return NOBODY if self.probabilities is None else to_label(self.probabilities, self.classes)
+        """The most probable class, "unsure" (see `to_label`), or "no face"."""
+        return NOBODY if self.probabilities is None else to_label(self.probabilities, self.classes, self.distance)
 
     def annotated(self) -> np.ndarray:
         """The frame with the box, the answer and the probabilities in it, uint8 `(H, W, 3)`."""
@@ -78,6 +80,7 @@ class Moment:
             classes=self.classes,
             boxes=boxes,
             track=Track(now, boxes),
+            distances=np.array([self.distance]),
         )
         return annotate(self.frame, [timeline], time=self.time)
 
@@ -128,8 +131,9 @@ def _judge(
         return Moment(now, frame, classes=classes)
     chosen = predictor.form.choose(np.flatnonzero(np.isfinite(boxes[:, 2])))
     clip = np.stack([predictor.form.cut(frames[k], boxes[k] * scales[k]) for k in chosen.tolist()])
-    probabilities = to_probabilities(predictor.logits(clip[None]))[0]
-    return Moment(now, frame, classes=classes, box=boxes[-1], probabilities=probabilities)
+    features = predictor.look(clip[None])
+    probabilities, distance = to_probabilities(predictor.judge(features))[0], float(predictor.distances(features)[0])
+    return Moment(now, frame, classes=classes, box=boxes[-1], probabilities=probabilities, distance=distance)
 
 
 def camera(device: str = "", system: str = "") -> Iterator[tuple[float, np.ndarray]]:

@@ -53,6 +53,8 @@ class Timeline:
         face: number of the face in the video, from 1; the most visible comes first.
         track: where the face is in all frames in which it was looked for.
         heat: where the model looked, if that was asked for: Grad-CAM of the most probable class, see `Heat`.
+        distances: how far each window is from what the model has learnt from, `(N,)`: beyond 1, farther than 95 % of
+            its validation clips. Empty, or 0, where the checkpoint does not say.
     """
 
     video: Path
@@ -65,26 +67,37 @@ class Timeline:
     face: int = 1
     track: Track = field(default_factory=lambda: Track(np.empty(0), np.empty((0, 3))))
     heat: Heat | None = None
+    distances: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+    def __post_init__(self) -> None:
+        if len(self.distances) != len(self.times):
+            object.__setattr__(self, "distances", np.zeros(len(self.times)))
 
     @property
     def labels(self) -> list[str]:
-        """The most probable class of each window, or "unsure" where it has no more than half of the probability."""
-        return [to_label(row, self.classes) for row in self.probabilities]
+        """The most probable class of each window, or "unsure": see `to_label`."""
+        rows = zip(self.probabilities, self.distances, strict=True)
+        return [to_label(row, self.classes, distance) for row, distance in rows]
 
     def to_csv(self, path: Path | str) -> None:
-        """Write a line a window: `time`, a column for each class, `label`, `x`, `y`, `side`. Nothing is rounded."""
-        numbers = (self.times.tolist(), self.probabilities.tolist(), self.labels, self.boxes.tolist())
+        """Write a line a window: `time`, each class, `label`, `x`, `y`, `side`, `distance`. Nothing is rounded."""
+        places = np.column_stack([self.boxes, self.distances])
+        numbers = (self.times.tolist(), self.probabilities.tolist(), self.labels, places.tolist())
         with written_whole(Path(path)) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file, lineterminator=os.linesep)
-            table.writerow(["time", *self.classes, "label", "x", "y", "side"])
-            table.writerows([time, *row, label, *box] for time, row, label, box in zip(*numbers, strict=True))
+            table.writerow(["time", *self.classes, "label", "x", "y", "side", "distance"])
+            table.writerows([time, *row, label, *place] for time, row, label, place in zip(*numbers, strict=True))
 
     def to_json(self, path: Path | str) -> None:
         """Write the same as `to_csv`, with the video, its duration and the classes."""
+        columns = (self.times, self.probabilities, self.boxes, self.distances)
         windows = [
-            {"time": time, "label": label, "probabilities": dict(zip(self.classes, row, strict=True)), "box": box}
-            for time, label, row, box in zip(
-                self.times.tolist(), self.labels, self.probabilities.tolist(), self.boxes.tolist(), strict=True
+            {
+                **{"time": time, "label": label, "probabilities": dict(zip(self.classes, row, strict=True))},
+                **{"box": box, "distance": distance},
+            }
+            for label, time, row, box, distance in zip(
+                self.labels, *(column.tolist() for column in columns), strict=True
             )
         ]
         about = {
@@ -136,7 +149,11 @@ class Timeline:
         return "\n".join(lines)
 
 
-def to_label(probabilities: np.ndarray, classes: tuple[str, ...]) -> str:
-    """The most probable class of `probabilities` `(C,)`, or "unsure" if it has no more than half of all."""
+def to_label(probabilities: np.ndarray, classes: tuple[str, ...], distance: float = 0.0) -> str:
+    """The most probable class of `probabilities` `(C,)`, or "unsure".
+
+    Unsure is an answer if no class has more than half of the probability, or if the face is unlike those that the model
+    has learnt from: `distance` beyond 1.
+    """
     top = int(probabilities.argmax())
-    return classes[top] if probabilities[top] > SURE else UNSURE
+    return classes[top] if probabilities[top] > SURE and distance <= 1 else UNSURE

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -15,7 +16,7 @@ from dferlib.errors import InputError
 from dferlib.files import make_folder, spell
 from dferlib.inference.annotating import annotate_video
 from dferlib.inference.clips import STEP
-from dferlib.inference.timeline import Timeline
+from dferlib.inference.timeline import UNSURE, Timeline
 from dferlib.video.reading import VideoInfo, probe
 
 LONGEST = 200  # bytes of a video's name that the names of its results have
@@ -33,6 +34,7 @@ def write_timelines(
     cropped: bool = False,
     annotate: bool = False,
     heat: bool = False,
+    rest: tuple[float, float] | None = None,
 ) -> None:
     """Print a table of each video and write its timeline; one that cannot be read does not keep others from being done.
 
@@ -48,6 +50,7 @@ def write_timelines(
         cropped: the middle square of each frame is the face already.
         annotate: also write NAME.annotated.mp4, with boxes and probabilities.
         heat: the same, with where the model looks drawn into it.
+        rest: from which second to which the faces are at rest, see `predict_faces`.
 
     Raises:
         InputError: at least one video could not be done. If there are several, each has had its line on stderr.
@@ -57,10 +60,14 @@ def write_timelines(
 
     predictor, taken, failed = Predictor(checkpoint, device), set[str](), 0
     make_folder(out)
+    if predictor.learnt_from is not None:
+        tqdm.write(f"{checkpoint} has learnt from {say_learnt(predictor.learnt_from)}")
     for video in tqdm(videos, "videos", unit="video", disable=not progress or len(videos) == 1):
         try:
             info = known.pop(video, None) or _introduce(video, progress)
-            timelines = predictor.predict(info, most=most, step=step, progress=progress, cropped=cropped, heat=heat)
+            timelines = predictor.predict(
+                info, most=most, step=step, progress=progress, cropped=cropped, heat=heat, rest=rest
+            )
             stem = out / _unused(shorten(Path(video).stem), taken)
             _write_all(timelines, stem, annotate=annotate or heat, progress=progress)
         except InputError as error:
@@ -107,7 +114,9 @@ def _write(timeline: Timeline, stem: Path) -> None:
     which = f", face {timeline.face}" if timeline.face > 1 else ""
     heading = f"{spell(timeline.video)}{which}: {timeline.duration:.1f} s, percent of each class over time"
     written = f"timeline {spell(picture)}, numbers {spell(table)} and {spell(text)}"
-    tqdm.write(f"{heading}\n{timeline.table()}\n{written}\n")
+    far = int((timeline.distances > 1).sum())
+    unlike = f"{UNSURE} in {far} of {len(timeline.times)} windows: the face is unlike those it has learnt from\n"
+    tqdm.write(f"{heading}\n{timeline.table()}\n{unlike if far else ''}{written}\n")
 
 
 def _annotate(timelines: list[Timeline], stem: Path, *, progress: bool) -> None:
@@ -115,6 +124,17 @@ def _annotate(timelines: list[Timeline], stem: Path, *, progress: bool) -> None:
     path = stem.with_name(f"{stem.name}.annotated.mp4")
     annotate_video(timelines, path, progress=progress)
     tqdm.write(f"annotated video {spell(path)}\n")
+
+
+def say_learnt(about: dict[str, Any]) -> str:
+    """What a model has learnt from, in a line.
+
+    Args:
+        about: `name`, `clips` and `people`, as the checkpoint has them.
+    """
+    of = f" of {about['people']:,} people" if about["people"] < about["clips"] else ""
+    rendered = ", which are rendered; no real person was among them" if about["name"] == "MakeFaces" else ""
+    return f"{about['clips']:,} clips{of} of {about['name']}{rendered}"
 
 
 def shorten(stem: str) -> str:

@@ -1,7 +1,7 @@
 """Trained models as files: the weights, and with them everything that is needed to build the model again."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +19,7 @@ from dferlib.models import ClipModel, create_model
 
 KEY = "dferlib"  # the one entry of the file's metadata that this library writes and reads
 STATE_FORMAT = "dferlib-state-1"
+BESIDE = "beside."  # begins the names of tensors that are no weights
 
 
 def save_model(
@@ -59,8 +60,28 @@ def change_metadata(path: Path | str, **metadata: Any) -> None:
     Raises:
         InputError: the file is missing, damaged, not a checkpoint of this library, or cannot be written.
     """
-    about, tensors = _read(Path(path), weights=True)
-    _write(Path(path), {**about, "metadata": {**about["metadata"], **metadata}}, tensors)
+    add_beside(path, {}, **metadata)
+
+
+def add_beside(path: Path | str, tensors: Mapping[str, torch.Tensor], **metadata: Any) -> None:
+    """Put tensors that are no weights into a checkpoint, and some of its `metadata` anew; the weights stay.
+
+    Raises:
+        InputError: the file is missing, damaged, not a checkpoint of this library, or cannot be written.
+    """
+    about, found = _read(Path(path), lambda key: True)
+    about = {**about, "metadata": {**about["metadata"], **metadata}}
+    _write(Path(path), about, found | {BESIDE + key: value for key, value in tensors.items()})
+
+
+def read_beside(path: Path | str) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint that are no weights.
+
+    Raises:
+        InputError: the file is missing, damaged or not a checkpoint of this library.
+    """
+    tensors = _read(Path(path), lambda key: key.startswith(BESIDE))[1]
+    return {key.removeprefix(BESIDE): value for key, value in tensors.items()}
 
 
 def read_metadata(path: Path | str) -> dict[str, Any]:
@@ -69,7 +90,7 @@ def read_metadata(path: Path | str) -> dict[str, Any]:
     Raises:
         InputError: the file is missing, damaged or not a checkpoint of this library.
     """
-    return _read(Path(path), weights=False)[0]
+    return _read(Path(path), lambda key: False)[0]
 
 
 def load_model(path: Path | str, device: str | torch.device = "cpu", expect: str | None = None) -> ClipModel:
@@ -86,7 +107,7 @@ def load_model(path: Path | str, device: str | torch.device = "cpu", expect: str
     Raises:
         InputError: the file is missing, damaged, not a checkpoint of this library, or of another model.
     """
-    about, tensors = _read(Path(path), weights=True)
+    about, tensors = _read(Path(path), _is_weight)
     config = about["config"]
     if expect is not None and config["name"] != expect:
         raise InputError(f"{path} holds the model {config['name']!r}, not {expect!r}: give a checkpoint of {expect!r}")
@@ -116,7 +137,7 @@ def load_weights(model: ClipModel, path: Path | str) -> list[str]:
     Raises:
         InputError: the file is missing, damaged, not a checkpoint of this library, or of another model.
     """
-    about, tensors = _read(Path(path), weights=True)
+    about, tensors = _read(Path(path), _is_weight)
     own, theirs = model.config, about["config"]
     if own["name"] != theirs["name"]:
         raise InputError(f"{path} holds the model {theirs['name']!r}, not {own['name']!r}: give one of {own['name']!r}")
@@ -185,14 +206,19 @@ def _write(path: Path, about: dict[str, Any], tensors: dict[str, torch.Tensor]) 
         temporary.write_bytes(save(tensors, metadata={KEY: json.dumps(about)}))
 
 
-def _read(path: Path, weights: bool) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def _is_weight(key: str) -> bool:
+    return not key.startswith(BESIDE)
+
+
+def _read(path: Path, wanted: Callable[[str], bool]) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """What a checkpoint says of itself, and those of its tensors whose names are wanted."""
     if not path.is_file():
         what = "is a folder, not a file" if path.is_dir() else "does not exist"
         raise InputError(f"the checkpoint {path} {what}: give the .safetensors file that `dferlib train` wrote")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()} if weights else {}  # noqa: SIM118
+            tensors = {key: file.get_tensor(key) for key in file.keys() if wanted(key)}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise InputError(f"cannot read the checkpoint {path}: damaged or not safetensors ({error})") from error
     try:

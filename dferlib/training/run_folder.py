@@ -7,12 +7,14 @@ from typing import Any
 
 import torch
 
+from dferlib.data.table import ClipSource
 from dferlib.errors import InputError
 from dferlib.files import make_folder, written_whole
 from dferlib.models.base import ClipModel
-from dferlib.training.checkpoints import load_state, save_model, save_state
+from dferlib.training.checkpoints import load_state, read_metadata, save_model, save_state
 from dferlib.training.history import write_tensorboard
-from dferlib.training.processes import is_first
+from dferlib.training.known import Known, write_known
+from dferlib.training.processes import all_gather, is_first
 from dferlib.training.state import TrainState
 
 CHECKPOINT = "best.safetensors"
@@ -58,6 +60,17 @@ class RunFolder:
         self.save_state(state)
         if self.tensorboard and is_first():
             write_tensorboard(self.path / "tensorboard", last)
+
+    def lacks_known(self) -> bool:
+        """Whether the best weights are there without what they have learnt from. Every process must call it."""
+        path = self.path and self.path / CHECKPOINT
+        lacking = path is not None and is_first() and "known" not in read_metadata(path)["metadata"]
+        return all_gather([lacking])[0]
+
+    def save_known(self, known: Known, source: ClipSource) -> None:
+        """Write what the model has learnt from, beside its weights."""
+        if self.path is not None and is_first():
+            write_known(self.path / CHECKPOINT, known, source)
 
     def save_state(self, state: TrainState) -> None:
         """Write all that is needed to go on. Every process must call it."""
