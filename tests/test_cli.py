@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 import typer.main
@@ -193,6 +194,36 @@ def test_two_records_are_tested_against_each_other(tiny_world, tmp_path, capsys)
     for name in ("uar", "war"):
         assert f"{name.upper()} {100 * (metrics[0][name] - metrics[1][name]):+.1f} points" in shown
     fails(capsys, "results", tmp_path, "--compare", "1/run", "2/run", words=["unknown run '2/run'", "0/run"])
+
+
+def test_folds_have_folders_of_their_own_and_a_mean(tiny_world, tiny_source, tmp_path, monkeypatch, capsys):
+    def splits(name, root, fold, size, layout, links):
+        found = {split: tiny_source(14, split, seed=fold) for split in ("train", "val", "test")}
+        rows = found["test"].table.rows
+        rows["id"] = [f"{fold}-{text}" for text in rows["id"]]  # each fold tests other clips
+        return found
+
+    monkeypatch.setattr("dferlib.data.protocols.public_splits", splits)
+    monkeypatch.chdir(tmp_path)
+    for fold in (1, 2):
+        assert call("train", "tiny", "--epochs", 1, "--data", "DFEW", "--root", ".", "--fold", fold) == 0
+    found = {path.name: json.loads((path / "run.json").read_text()) for path in (tmp_path / "runs").iterdir()}
+    assert sorted(found) == ["tiny-0-fold1", "tiny-0-fold2"]
+    capsys.readouterr()
+    assert call("results", "runs", "--mean") == 0
+    *_, mean, whole = capsys.readouterr().out.splitlines()
+    uar, war = (sum(record["metrics"][name] for record in found.values()) / 2 for name in ("uar", "war"))
+    assert mean == f"mean of 2 runs: UAR {100 * uar:.2f} %, WAR {100 * war:.2f} %"
+    counts = sum(np.array(record["metrics"]["confusion"]) for record in found.values())
+    recalls = counts.diagonal() / counts.sum(1)
+    assert whole == (
+        f"all 28 clips together: UAR {100 * recalls.mean():.2f} %, WAR {100 * counts.trace() / counts.sum():.2f} %"
+    )
+
+
+def test_what_the_backbone_starts_from_can_be_chosen(tmp_path, capsys):
+    fails(capsys, "train", "stt", "--weights", "imagenet", "--out", tmp_path, words=["'imagenet'", "makefaces"])
+    fails(capsys, "train", "stt", "--scale", "paper", "--weights", "makefaces", words=["'makefaces'", "imagenet"])
 
 
 def test_train_evaluate_and_results_work_together(tiny_world, tmp_path, capsys):

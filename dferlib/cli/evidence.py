@@ -102,6 +102,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 def results(
     folder: Annotated[Path, typer.Argument(help="Where the records are, in any depth.")] = Path("results"),
     check: Annotated[bool, typer.Option("--check", help="Compute every metric again from the logits.")] = False,
+    mean: Annotated[bool, typer.Option("--mean", help="Also the mean of the runs: folds, or seeds.")] = False,
     compare: Annotated[
         tuple[str, str] | None, typer.Option(metavar="RUN RUN", help="Test two of them against each other.")
     ] = None,
@@ -140,6 +141,25 @@ def results(
         )
     if check:
         print(f"checked {len(runs)}: every metric is what the logits give")
+    if mean:
+        _print_mean(runs)
+
+
+def _print_mean(runs: list["Run"]) -> None:
+    """The mean of some runs, and what all their test clips give together, each of which counts once."""
+    import numpy as np
+
+    from dferlib.training.metrics import summary
+
+    told = [run.predictions() for run in runs]
+    if len({one.classes for one in told}) > 1:
+        raise InputError("the runs have other classes than each other, and no mean: give a folder of runs alike")
+    uar, war = (100 * np.mean([run.metrics[name] for run in runs]) for name in ("uar", "war"))
+    print(f"mean of {len(runs)} runs: UAR {uar:.2f} %, WAR {war:.2f} %")
+    ids = np.concatenate([one.ids for one in told])
+    if len(set(ids.tolist())) == len(ids) and len(runs) > 1:  # folds; seeds have the same clips
+        whole = summary(*(np.concatenate([getattr(one, name) for one in told]) for name in ("labels", "logits")))
+        print(f"all {len(ids):,} clips together: UAR {100 * whole['uar']:.2f} %, WAR {100 * whole['war']:.2f} %")
 
 
 def _print_comparison(runs: dict[str, "Run"], names: tuple[str, str]) -> None:

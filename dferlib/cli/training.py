@@ -42,7 +42,12 @@ def train(
     root: Root = None,
     layout: Layout = None,
     follow_links: Links = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the results, else runs/MODEL-SEED.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results, else runs/MODEL-SEED, with -foldFOLD for a fold.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="What the backbone starts from: makefaces, imagenet, dlib, or none.")
+    ] = None,
     loss: Annotated[str | None, typer.Option(help="cross_entropy, label_smoothing, compact, center, ...")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate of everything but the backbone.")] = None,
     backbone_lr_scale: Annotated[float | None, typer.Option(help="Part of it for the backbone; 0 freezes it.")] = None,
@@ -67,12 +72,14 @@ def train(
     given = {"epochs": epochs, "loss": loss, "lr": lr, "backbone_lr_scale": backbone_lr_scale}
     chosen = {name: value for name, value in given.items() if value is not None}
     config = apply_settings(recipe(model, scale), settings or [], seed=seed, device=device, **chosen)
-    side = create_model(model, scale=scale).input_spec.size  # a wrong name is told before any clip is rendered
-    folder = make_folder(out or Path("runs") / f"{model}-{seed}")
+    overrides: dict[str, Any] = {} if weights is None else {"weights": None if weights == "none" else weights}
+    # a wrong name is told before any clip is rendered
+    side = create_model(model, scale=scale, **overrides).input_spec.size
+    folder = make_folder(out or Path("runs") / (f"{model}-{seed}" + ("" if fold is None else f"-fold{fold}")))
     with make_fabric(device, config.precision).rank_zero_first():  # the first process makes them, all others find them
         sources = _splits(data, fold, size, data_seed, root, side, layout=layout, links=follow_links)
     about = {} if data == "MakeFaces" and fold is None else {"name": data, "fold": fold or 1}
-    row = Row(model, {}, config, about | ({} if layout is None else {"layout": layout}))
+    row = Row(model, overrides, config, about | ({} if layout is None else {"layout": layout}))
     run = train_and_record(folder, "run", row, sources, scale, folder, True, resume, tensorboard)
     if run is not None:  # another process of torchrun has it
         _print_chosen_epoch(run.record["history"], config)
