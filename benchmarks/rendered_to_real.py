@@ -1,0 +1,186 @@
+"""What of the rendered clips decides how a model does on photographs: one thing is taken away at a time.
+
+MakeFaces draws people whose faces are proportioned, whose pictures are lit and taken, and whose expressions are as
+strong as of people. Here STT learns from clips that lack one of these, or all, and is asked about photographs of people
+at rest and smiling. The backbone is the same in all rows: what changes is what its head has learnt from.
+
+The photographs are those of `benchmarks.real_faces`; nothing is learnt from them. The proportions were fitted to the
+first 25 people, so the figures are of the others. Each record, in results/rendered_to_real/, has the logits of every
+photograph, from which all figures follow.
+
+pip install "dferlib[faces,face-weights]"; python -m benchmarks.rendered_to_real    (half an hour on one core)
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from benchmarks.real_faces import ASKED, PHOTOS, ask, clips_of, cut_all
+from dferlib.data.table import ArraySource, ClipTable
+from dferlib.data.transforms import stored_size
+from dferlib.evidence.results import versions
+from dferlib.files import written_whole
+from dferlib.makefaces.assets import load_head
+from dferlib.makefaces.generator import make_clip, source_hash
+from dferlib.makefaces.identity import Identity, sample_identity
+from dferlib.makefaces.knobs import DIFFICULTIES, FAINT_NOISE, Knobs
+from dferlib.makefaces.proportions import BROW_POINTS, LARGEST, changes_of, spreads
+from dferlib.makefaces.protocol import CLIPS_PER_PERSON, Version
+from dferlib.makefaces.render import Actor
+from dferlib.models import create_model
+from dferlib.training.config import TrainConfig
+from dferlib.training.loop import train
+
+RECORDS = Path(__file__).parents[1] / "results" / "rendered_to_real"
+SPLITS = ("train", "val")
+WAYS = ("box", "aligned")
+CONFIG = TrainConfig(backbone_lr_scale=0.0, lr=1e-3, device="cpu")  # the book's, with the rate that STT chose
+
+
+def free_shape(person: Identity, rng: np.random.Generator) -> Identity:
+    """The same person, shaped as the mesh allows: no distance is drawn as people's are."""
+    names = load_head().shape_names
+    changes = changes_of(names)
+    amounts = rng.normal(0, spreads(changes)[: len(changes)]).clip(-LARGEST, LARGEST)
+    wanted: dict[str, float] = {}
+    for (one, other), amount in zip(changes.items(), amounts.tolist(), strict=True):
+        wanted |= {side + one: amount for side in ("", "l-", "r-")} | {
+            side + other: -amount for side in ("", "l-", "r-")
+        }
+    shape = person.shape.copy()
+    for k, name in enumerate(names):
+        if name[:2] == "l:":
+            shape[k] = max(0.0, wanted.get(name[2:], 0.0))
+    return replace(person, shape=shape, brow_lifts=np.zeros((2, len(BROW_POINTS)), dtype=np.float32))
+
+
+def plain_pictures(knobs: Knobs) -> Knobs:
+    """A camera with a little noise, and light that keeps still."""
+    return replace(knobs, camera=FAINT_NOISE, flicker=0.0)
+
+
+def strong_expressions(knobs: Knobs) -> Knobs:
+    """As strong as actors play them, from rest to rest."""
+    return replace(knobs, intensity=DIFFICULTIES["easy"].intensity, held=0.0)
+
+
+def nothing_in_the_way(knobs: Knobs) -> Knobs:
+    """Upright heads with nothing in front of the face."""
+    return replace(knobs, hanging=0.0, glasses=0.0, sunglasses=0.0, hand=0.0, hair=0.0)
+
+
+@dataclass(frozen=True)
+class Lack:
+    """What clips lack.
+
+    Attributes:
+        knobs: changes how hard they are.
+        shaped: whether faces are proportioned as people's.
+    """
+
+    knobs: Callable[[Knobs], Knobs] = lambda knobs: knobs
+    shaped: bool = True
+
+
+LACKS = {
+    "nothing": Lack(),
+    "proportions": Lack(shaped=False),
+    "pictures": Lack(plain_pictures),
+    "strengths": Lack(strong_expressions),
+    "obstacles": Lack(nothing_in_the_way),
+    "everything": Lack(lambda k: nothing_in_the_way(strong_expressions(plain_pictures(k))), shaped=False),
+}
+
+
+def render(lack: Lack, split: str, size: str) -> ArraySource:
+    """The clips of a split, with everybody and everything as in `standard` but for what they lack."""
+    version = Version(size)
+    version = replace(version, knobs=lack.knobs(version.knobs))
+    labels, names = version.labels(split), load_head().shape_names
+    clips, groups = [], []
+    for number in tqdm(range(version.people(split)), split, unit="person", leave=False):
+        key = [version.seed, SPLITS.index(split), number]  # as `generator.make_person` has it
+        person = sample_identity(np.random.default_rng(key), names)
+        actor = Actor(
+            person if lack.shaped else free_shape(person, np.random.default_rng([*key, 0])), version.spec.side
+        )
+        for c in range(CLIPS_PER_PERSON):
+            label = int(labels[CLIPS_PER_PERSON * number + c])
+            clips.append(make_clip(actor, version, label, np.random.default_rng([*key, 1 + c]))[0])
+            groups.append(f"{split}-{number:04d}")
+    ids = [f"{split}-{k:05d}" for k in range(len(clips))]
+    rows = pd.DataFrame({"id": ids, "label": labels, "group": groups, "split": split, "frames": version.spec.frames})
+    return ArraySource(ClipTable(rows, version.classes), clips)
+
+
+def photographs_said(model: Any, cuts: dict[str, dict[str, dict[str, np.ndarray]]]) -> dict[str, Any]:
+    """Logits of each photograph, by the way in which it is shown."""
+    frames = model.input_spec.frames
+    ids = [f"{person}_{kind}" for person in cuts for kind in ASKED]
+    found: dict[str, Any] = {}
+    for way in WAYS:
+        logits = ask(model, [clip for person in cuts.values() for clip in clips_of(person, way, frames)])
+        found[way] = dict(zip(ids, logits.round(4).tolist(), strict=True))
+    return found
+
+
+def examine(name: str, seeds: list[int], cuts: dict[str, Any], size: str, out: Path) -> None:
+    """Render the clips that lack something, train on them with each seed, ask, and write a record for each."""
+    missing = [seed for seed in seeds if not (out / f"{name}-seed{seed}.json").exists()]
+    sources = {split: render(LACKS[name], split, size) for split in SPLITS} if missing else {}
+    for seed in missing:
+        torch.manual_seed(seed)
+        model = create_model("stt")
+        config = replace(CONFIG, seed=seed)
+        history = train(model, sources["train"], sources["val"], config, progress=False)
+        model.eval()
+        record = {
+            **{"lacks": name, "seed": seed, "size": size, "source": source_hash(), "versions": versions()},
+            **{
+                "val_uar": history.best.val_uar,
+                "classes": list(model.classes),
+                "logits": photographs_said(model, cuts),
+            },
+        }
+        with written_whole(out / f"{name}-seed{seed}.json") as temporary:
+            temporary.write_text(json.dumps(record) + "\n")
+        told = {way: summary(record, way) for way in WAYS}
+        print(f"{name} {seed}: validation UAR {100 * history.best.val_uar:.1f} %, {told}", flush=True)
+
+
+def summary(record: dict[str, Any], way: str, first: int = 25) -> dict[str, float]:
+    """How many photographs of the people after the first ones get their own class, of seven."""
+    rows = record["logits"][way]
+    people = sorted({name.split("_")[0] for name in rows})[first:]
+    classes = record["classes"]
+    return {
+        kind: float(np.mean([classes[int(np.argmax(rows[f"{person}_{kind}"]))] == wanted for person in people]))
+        for kind, wanted in ASKED.items()
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Do what is not there yet."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("lacks", nargs="*", default=list(LACKS), help=", ".join(LACKS))
+    parser.add_argument("--photos", type=Path, default=PHOTOS, help="NUMBER_neutral.jpg and NUMBER_smiling.jpg")
+    parser.add_argument("--out", type=Path, default=RECORDS, help="folder of the records")
+    parser.add_argument("--size", default="book", help="of MakeFaces")
+    parser.add_argument("--seeds", type=int, default=3, help="how many trainings of each")
+    given = parser.parse_args(arguments)
+    cuts = cut_all(given.photos, stored_size(create_model("stt").input_spec.size))
+    given.out.mkdir(parents=True, exist_ok=True)
+    for name in given.lacks:
+        examine(name, list(range(given.seeds)), cuts, given.size, given.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""The experiment on what photographs need: that each row lacks what it is called after, and nothing else."""
+
+import importlib
+import json
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dferlib.makefaces import MakeFaces
+from dferlib.makefaces.assets import load_head
+from dferlib.makefaces.identity import sample_identity
+from dferlib.makefaces.knobs import DIFFICULTIES, FAINT_NOISE
+from dferlib.makefaces.proportions import amounts_of, changes_of, spreads
+
+ROOT = Path(__file__).parents[1]
+RECORDS = sorted((ROOT / "results" / "rendered_to_real").glob("*.json"))
+
+
+@pytest.fixture(scope="module")
+def script():
+    sys.path.insert(0, str(ROOT))
+    try:
+        yield importlib.import_module("benchmarks.rendered_to_real")
+    finally:
+        sys.path.remove(str(ROOT))
+
+
+@pytest.mark.slow
+def test_where_nothing_lacks_the_clips_are_those_of_makefaces(script, monkeypatch):
+    monkeypatch.setattr(script.Version, "people", lambda version, split: 2)
+    found = script.render(script.LACKS["nothing"], "val", "mini")
+    monkeypatch.undo()
+    expected = MakeFaces("val", "mini")
+    assert len(found) == 8 and found.table.labels.tolist() == expected.table.labels[:8].tolist()
+    for k in range(len(found)):
+        assert (found.clips[k] == expected.read(k)).all()
+    assert found.table.groups.tolist() == expected.table.groups[:8].tolist()
+
+
+def test_a_free_shape_changes_nothing_else_and_is_drawn_from_the_mesh_alone(script):
+    names = load_head().shape_names
+    people = [sample_identity(np.random.default_rng([7, k]), names) for k in range(60)]
+    freed = [script.free_shape(person, np.random.default_rng([8, k])) for k, person in enumerate(people)]
+    for one, other in zip(people, freed, strict=True):
+        for field in fields(one):
+            if field.name not in ("shape", "brow_lifts"):
+                assert np.array_equal(getattr(one, field.name), getattr(other, field.name))
+        kept = [k for k, name in enumerate(names) if name[:2] != "l:"]
+        assert (one.shape[kept] == other.shape[kept]).all(), "sex, age, weight and ancestry stay"
+    amounts = np.array([amounts_of(one.shape, one.brow_lifts, names) for one in freed])
+    count = len(changes_of(names))
+    expected = spreads(changes_of(names))[:count]
+    assert np.abs(amounts[:, :count].mean(0) / expected).mean() < 0.2, "about no change"
+    assert np.median(amounts[:, :count].std(0) / expected) == pytest.approx(1, abs=0.1)
+    assert not amounts[:, count:].any()
+
+
+def test_what_lacks_is_what_the_name_says(script):
+    standard = DIFFICULTIES["standard"]
+    assert script.plain_pictures(standard) == replace(standard, camera=FAINT_NOISE, flicker=0.0)
+    strong = script.strong_expressions(standard)
+    assert (
+        strong.intensity[0] > standard.intensity[0]
+        and replace(strong, intensity=standard.intensity, held=standard.held) == standard
+    )
+    free = script.nothing_in_the_way(standard)
+    assert not any(getattr(free, name) for name in ("hanging", "glasses", "sunglasses", "hand", "hair"))
+    everything = script.LACKS["everything"]
+    assert not everything.shaped and everything.knobs(standard) == script.nothing_in_the_way(
+        script.strong_expressions(script.plain_pictures(standard))
+    )
+
+
+def test_the_summary_counts_those_who_set_no_figure(script):
+    classes = ["happiness", "sadness", "neutral"]
+    said = {"neutral": [0.0, 0.0, 1.0], "smiling": [1.0, 0.0, 0.0], "sad": [0.0, 1.0, 0.0]}
+    rows = {}
+    for k, (rest, smile) in enumerate([("sad", "sad"), ("neutral", "sad"), ("neutral", "smiling")]):
+        rows |= {f"{k:03d}_neutral": said[rest], f"{k:03d}_smiling": said[smile]}
+    record = {"classes": classes, "logits": {"box": rows}}
+    assert script.summary(record, "box", first=1) == {"neutral": 1.0, "smiling": 0.5}
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
+def test_a_record_has_every_photograph_in_both_ways(script, path):
+    record = json.loads(path.read_text())
+    name, seed = path.stem.split("-seed")
+    assert (record["lacks"], record["seed"], record["size"]) == (name, int(seed), "book") and name in script.LACKS
+    box, aligned = (record["logits"][way] for way in script.WAYS)
+    assert box.keys() == aligned.keys() and len(box) == 102
+    assert np.isfinite(np.array([*box.values(), *aligned.values()])).all()
+    assert 0 < record["val_uar"] <= 1
