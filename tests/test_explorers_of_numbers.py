@@ -9,12 +9,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import sklearn.metrics
+from scipy import integrate, stats
 from test_player import Shown, shown  # noqa: F401
 from test_site import browser  # noqa: F401
 
 from dferlib import EMOTIONS
+from dferlib.book.best_of_epochs import MOST, TRAININGS, best_of_epochs, gain
 from dferlib.book.imbalance import EQUAL, FREQUENT, RARE, SPREADS, expected_confusion, imbalance, made_up, scores
 from dferlib.errors import InputError
+from dferlib.evidence.statistics import expected_maximum
 from dferlib.makefaces.protocol import PRIORS
 from dferlib.training import metrics
 
@@ -205,8 +208,124 @@ def test_without_scripts_the_four_stand_in_a_table(shown: Open) -> None:  # noqa
         assert [number(x) for x in rows.nth(k).locator("td").all_inner_texts()] == pytest.approx(expected, abs=0.051)
 
 
+# the best of E epochs
+
+RESULT, CLIPS = 0.66, 2340
+
+
+def by_quadrature(count: int) -> float:
+    """The expected largest of so many normal numbers."""
+    return integrate.quad(lambda x: count * x * stats.norm.pdf(x) * stats.norm.cdf(x) ** (count - 1), -12, 12)[0]
+
+
+def mulberry32(seed: int, count: int) -> np.ndarray:
+    """Numbers from 0 to 1, in whole numbers of any length cut to 32 bits."""
+    bits, found = 2**32 - 1, []
+    for _ in range(count):
+        seed = (seed + 0x6D2B79F5) & bits
+        mixed = ((seed ^ (seed >> 15)) * (1 | seed)) & bits
+        mixed ^= (mixed + (((mixed ^ (mixed >> 7)) * (61 | mixed)) & bits)) & bits
+        found.append((mixed ^ (mixed >> 14)) / 2**32)
+    return np.array(found)
+
+
+def trainings(seed: int, rho: float) -> np.ndarray:
+    """What each epoch of each training deviates from the truth (trainings, epochs), in deviations of the noise."""
+    first, second = mulberry32(seed, 2 * TRAININGS * (1 + MOST)).reshape(-1, 2).T
+    normal = (np.sqrt(-2 * np.log(1 - first)) * np.cos(2 * np.pi * second)).reshape(TRAININGS, 1 + MOST)
+    return np.sqrt(rho) * normal[:, :1] + np.sqrt(1 - rho) * normal[:, 1:]
+
+
+def test_the_expected_maximum_is_that_of_its_closed_forms_and_of_a_quadrature() -> None:
+    root = np.sqrt(np.pi)
+    for count, exact in enumerate((0, 1 / root, 1.5 / root, 6 / root**3 * np.arctan(np.sqrt(2))), 1):
+        assert expected_maximum(count) == pytest.approx(exact, abs=1e-12)
+    for count in (5, 20, 100, 150, 1000):
+        assert expected_maximum(count) == pytest.approx(by_quadrature(count), abs=1e-7)
+    with pytest.raises(InputError, match="at least 1"):
+        expected_maximum(0)
+
+
+def test_what_choosing_adds_is_what_a_simulation_finds() -> None:
+    rng, rho, runs = np.random.default_rng(0), 0.6, 4000
+    noise = np.sqrt(rho) * rng.standard_normal((runs, 1)) + np.sqrt(1 - rho) * rng.standard_normal((runs, 30))
+    best = 100 * np.sqrt(RESULT * (1 - RESULT) / CLIPS) * noise.max(1)
+    assert gain(RESULT, CLIPS, 30, rho) == pytest.approx(best.mean(), abs=4 * best.std() / np.sqrt(runs))
+    assert gain(RESULT, CLIPS, 30, rho) > 10 * best.std() / np.sqrt(runs)
+
+
+def test_what_no_training_has_is_told() -> None:
+    for wrong in ((1.0, CLIPS, 10, 0.5), (RESULT, 10, 10, 0.5), (RESULT, CLIPS, 0, 0.5), (RESULT, CLIPS, 10, 1.0)):
+        with pytest.raises(InputError, match="give a result between 0 and 1"):
+            best_of_epochs(*wrong, alt="x")
+
+
+def says_what_python_says(one: Shown, seed: int) -> None:
+    """The sentence and the drawings belong to the sliders and to the seed."""
+    values = fields(one)
+    clips, epochs, rho = int(values["clips"]), int(values["epochs"]), values["correlation"]
+    sigma = 100 * np.sqrt(RESULT * (1 - RESULT) / clips)
+    drawn = trainings(seed, rho)[:, :epochs]
+    best = drawn.max(1)
+    said = one.page.locator(".fim-said").inner_text()
+    patterns = (
+        (r"one test result is ([\d.]+)", sigma),
+        (rf"The best of {epochs} epochs is ([\d.]+) points", sigma * np.sqrt(1 - rho) * by_quadrature(epochs)),
+        (r"([−\d.]+) in the mean of 400", sigma * best.mean()),
+        (r"standard error ([\d.]+)", sigma * best.std(ddof=1) / np.sqrt(TRAININGS)),
+        (r"is chosen, with ([−\d.]+)\.", sigma * best[0]),
+        (r"epoch (\d+) is chosen", drawn[0].argmax() + 1),
+    )
+    for pattern, value in patterns:
+        found = re.search(pattern, said)
+        assert found, said
+        assert number(found[1].rstrip(".")) == pytest.approx(value, abs=0.0051)
+    line = re.findall(r"([\d.]+) ([\d.]+)", one.page.locator(".fim-formula div path.formula").get_attribute("d") or "")
+    heights = float(line[0][1]) - np.array([float(y) for _, y in line])
+    expected = np.array([by_quadrature(count) for count in (1, 10, epochs, MOST)])
+    assert heights[[0, 9, epochs - 1, -1]] / heights[-1] == pytest.approx(expected / expected[-1], abs=0.01)
+    point = one.page.locator(".fim-formula circle")
+    place = [float(point.get_attribute(name) or "nan") for name in ("cx", "cy")]
+    assert place == pytest.approx([float(x) for x in line[epochs - 1]], abs=0.06)
+    course = one.page.locator(".fim-course div path.course").get_attribute("d") or ""
+    heights = -np.array([float(y) for _, y in re.findall(r"([\d.]+) ([\d.]+)", course)])
+    assert len(heights) == epochs
+    if epochs > 2:
+        assert np.corrcoef(heights, drawn[0])[0, 1] > 0.999
+
+
+@site
+def test_the_formula_and_the_drawn_trainings_follow_the_sliders(shown: Open) -> None:  # noqa: F811
+    one = shown(best_of_epochs(RESULT, CLIPS, alt="A curve").html)
+    says_what_python_says(one, 1)
+    one.page.get_by_role("button", name="Draw again").click()
+    says_what_python_says(one, 2)
+    press(one, "epochs", "Home")
+    says_what_python_says(one, 2)
+    press(one, "epochs", "End", "ArrowLeft")
+    press(one, "correlation", "Home")
+    assert (fields(one)["epochs"], fields(one)["correlation"]) == (MOST - 1, 0)
+    drag(one, "clips", 0.25)
+    assert fields(one)["clips"] < 0.7 * CLIPS
+    says_what_python_says(one, 2)
+    one.page.get_by_role("button", name="Draw again").press("Enter")
+    says_what_python_says(one, 3)
+    assert not one.wrong
+
+
+@site
+def test_without_scripts_the_formula_stands_in_a_table(shown: Open) -> None:  # noqa: F811
+    one = shown(best_of_epochs(RESULT, CLIPS, alt="A curve").html, scripts=False)
+    for line in one.page.locator(".fim-still tbody tr").all():
+        count, *values = [number(text) for text in line.locator("th, td").all_inner_texts()]
+        sigma = 100 * np.sqrt(RESULT * (1 - RESULT) / CLIPS)
+        expected = [sigma * np.sqrt(1 - rho) * by_quadrature(int(count)) for rho in (0, 0.5, 0.8, 0.95)]
+        assert values == pytest.approx(expected, abs=0.0051)
+
+
 PIECES: dict[str, Callable[[], str]] = {
     "imbalance": lambda: imbalance(DFEW, alt="Seven recalls").html,
+    "best_of_epochs": lambda: best_of_epochs(RESULT, CLIPS, alt="A curve").html,
 }
 
 
