@@ -19,6 +19,7 @@ from dferlib import EMOTIONS
 from dferlib.book.best_of_epochs import MOST, TRAININGS, best_of_epochs, gain
 from dferlib.book.imbalance import EQUAL, FREQUENT, RARE, SPREADS, expected_confusion, imbalance, made_up, scores
 from dferlib.book.logits import NAMES, four_losses, logits_and_losses, pushes
+from dferlib.book.playing import player
 from dferlib.errors import InputError
 from dferlib.evidence.statistics import expected_maximum
 from dferlib.makefaces.protocol import PRIORS
@@ -408,9 +409,19 @@ def shows_what_torch_says(one: Shown, steps: int) -> None:
         assert number(part) == pytest.approx(100 * parts[c], abs=0.051)
         assert number(push) == pytest.approx(gradient[c], abs=0.00051)
         assert push[-1] == ("·" if abs(gradient[c]) < 5e-4 else "↑" if gradient[c] < 0 else "↓")
-    wide = rows.locator("i").evaluate_all("all => all.map(one => Number(one.style.getPropertyValue('--v')))")
-    assert np.array(wide) * np.abs(gradient).max() / np.abs(wide).max() == pytest.approx(gradient, abs=1e-9)
-    assert np.abs(wide).max() <= 1
+    drawn = rows.locator("i").evaluate_all(
+        """all => all.map(one => {
+            const [bar, style] = [one.getBoundingClientRect().width, getComputedStyle(one, "::after")];
+            const [left, width] = [style.left, style.width].map(parseFloat);
+            return [left / bar - 0.5, (left + width) / bar - 0.5, style.backgroundColor];
+        })"""
+    )
+    ends = np.array([[first, last] for first, last, _ in drawn])
+    largest = np.abs(gradient).max()
+    assert np.abs(ends).max() <= 0.501
+    expected = np.stack([gradient.clip(max=0), gradient.clip(min=0)], axis=1) / largest
+    assert ends / np.abs(ends).max() == pytest.approx(expected, abs=0.02)
+    assert len({colour for _, _, colour in drawn}) == 2
     said = one.page.locator(".fim-said").inner_text()
     assert said.lower().startswith(NAMES[name])
     assert number(said.split(" is ")[1]) == pytest.approx(value, abs=0.00051)
@@ -525,6 +536,19 @@ def test_light_and_dark_wide_and_narrow(name: str, width: int, scheme: str, show
     assert ink > 200 if scheme == "dark" else ink < 60
     one.page.locator("input >> nth=0").focus()
     assert one.page.locator("input >> nth=0").evaluate("one => getComputedStyle(one).outlineStyle") in ("auto", "solid")
+    assert not one.wrong
+
+
+@site
+@pytest.mark.parametrize("name", PIECES)
+def test_two_on_a_page_do_not_know_of_each_other(name: str, shown: Open) -> None:  # noqa: F811
+    one = shown(PIECES[name](), PIECES[name](), player(np.zeros((2, 3, 8, 8), np.uint8), alt="Black").html)
+    before = [one.page.locator(".fim-said").nth(k).inner_text() for k in range(2)]
+    one.page.locator(one.root(1)).locator("input").first.press("End")
+    after = [one.page.locator(".fim-said").nth(k).inner_text() for k in range(2)]
+    assert before[0] == before[1] == after[0] != after[1]
+    icon = one.page.locator(".fim-player .fim-icon svg").first.bounding_box()
+    assert icon and icon["width"] == icon["height"] == 20, "its styles leave others alone"
     assert not one.wrong
 
 

@@ -44,7 +44,7 @@ const stepOf = (range, count) => {
 // An empty chart over the epochs: its places, and a way to draw a line.
 const chart = (parent, last, low, high, words) => {
   parent.replaceChildren();
-  const svg = make(parent, "svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": words });
+  const svg = make(parent, "svg", { class: "fim-chart", viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": words });
   const x = (epoch) => EDGE.left + ((epoch - 1) / (last - 1)) * (WIDE - EDGE.left - EDGE.right);
   const y = (value) => HIGH - EDGE.bottom - ((value - low) / (high - low)) * (HIGH - EDGE.top - EDGE.bottom);
   const step = stepOf(high - low, 5);

@@ -55,7 +55,7 @@ const descend = (name, logits, target, beta, smoothing, rate, steps) => {
 // Logits as bars from zero.
 const bars = (parent, logits, target, low, high, data, words) => {
   parent.replaceChildren();
-  const svg = make(parent, "svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": words });
+  const svg = make(parent, "svg", { class: "fim-chart", viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": words });
   const y = (value) => 3 + ((high - value) / (high - low)) * (HIGH - 6);
   const wide = WIDE / logits.length;
   logits.forEach((one, c) => {
