@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtr
 from scipy.stats import binomtest
 
 from dferlib.errors import InputError
@@ -100,6 +101,24 @@ def compare(
         found[name] = _interval(float(value), gaps, level)
     p_war = _mcnemar(ours[0], theirs[0]) if len(ours) == 1 else float("nan")
     return Comparison(found["uar"], found["war"], _swapped(one.mean(0), other.mean(0), totals, seed), p_war)
+
+
+def expected_maximum(count: int) -> float:
+    """The expected largest of so many independent standard normal numbers: what choosing the best of them adds.
+
+    It is the integral of E x phi(x) Phi(x)^(E - 1) over all x, with E numbers, the normal density phi and its
+    distribution function Phi. Of numbers correlated by rho, the largest is sqrt(1 - rho) times as high.
+
+    Args:
+        count: E, from 1 on.
+
+    Raises:
+        InputError: there are none to choose from.
+    """
+    if count < 1:
+        raise InputError(f"the largest of {count} numbers: give at least 1")
+    x, step = np.linspace(-12, 12, 4801, retstep=True)  # the sum is exact to rounding: the ends are 0, all is smooth
+    return float((count * x * np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi) * ndtr(x) ** (count - 1)).sum() * step)
 
 
 def _listed(runs: Predictions | Sequence[Predictions]) -> list[Predictions]:

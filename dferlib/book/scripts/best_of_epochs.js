@@ -1,0 +1,134 @@
+// How much too high the best of many test epochs is. `root.fim` is for other scripts.
+const WIDE = 340;
+const HIGH = 210;
+const TOPS = [2, 3, 4, 6, 8, 12, 16]; // of the left chart, so that what clips do is seen
+const EDGE = { left: 34, right: 8, top: 8, bottom: 34 };
+
+// Numbers from 0 to 1 by mulberry32: the same seed gives the same ones everywhere.
+const generator = (seed) => () => {
+  seed = (seed + 0x6d2b79f5) | 0;
+  let mixed = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+  mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+  return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+};
+
+// Standard normal numbers of so many trainings (Box and Muller): first what all epochs share, then what each has.
+const draws = (seed, trainings, epochs) => {
+  const next = generator(seed);
+  const normal = () => Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next());
+  return Array.from({ length: trainings }, () => ({ shared: normal(), own: Array.from({ length: epochs }, normal) }));
+};
+
+// What each epoch of a training deviates from the truth, in deviations of the noise.
+const deviations = ({ shared, own }, rho) => own.map((one) => Math.sqrt(rho) * shared + Math.sqrt(1 - rho) * one);
+
+// The best up to each epoch.
+const bests = (values) => values.map(((best) => (one) => (best = Math.max(best, one)))(-Infinity));
+
+// Means over trainings for each number of epochs, and the standard error of one of them.
+const simulate = (drawn, rho, epochs) => {
+  const all = drawn.map((one) => bests(deviations(one, rho)));
+  const means = all[0].map((_, e) => all.reduce((whole, one) => whole + one[e], 0) / all.length);
+  const mean = means[epochs - 1];
+  const squares = all.reduce((whole, one) => whole + (one[epochs - 1] - mean) ** 2, 0);
+  return { means, error: Math.sqrt(squares / (all.length - 1) / all.length) };
+};
+
+// A step between ticks such that about `count` of them fill a range.
+const stepOf = (range, count) => {
+  const raw = range / count;
+  const ten = 10 ** Math.floor(Math.log10(raw));
+  return [1, 2, 5, 10].map((one) => one * ten).find((one) => one >= raw);
+};
+
+// An empty chart over the epochs: its places, and a way to draw a line.
+const chart = (parent, last, low, high, words) => {
+  parent.replaceChildren();
+  const svg = make(parent, "svg", { class: "fim-chart", viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": words });
+  const x = (epoch) => EDGE.left + ((epoch - 1) / (last - 1)) * (WIDE - EDGE.left - EDGE.right);
+  const y = (value) => HIGH - EDGE.bottom - ((value - low) / (high - low)) * (HIGH - EDGE.top - EDGE.bottom);
+  const step = stepOf(high - low, 5);
+  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9; k++) {
+    make(svg, "path", { class: "grid", d: `M${EDGE.left} ${y(k * step)}H${WIDE - EDGE.right}` });
+    const text = { class: "tick", x: EDGE.left - 6, y: y(k * step) + 4, "text-anchor": "end" };
+    make(svg, "text", text, digits(k * step, step < 1 ? 1 : 0));
+  }
+  for (const epoch of [1, 50, 100, 150].filter((one) => one <= last))
+    make(svg, "text", { class: "tick", x: x(epoch), y: HIGH - EDGE.bottom + 15, "text-anchor": epoch === last ? "end" : "middle" }, epoch);
+  make(svg, "text", { x: (WIDE + EDGE.left) / 2, y: HIGH - 4, "text-anchor": "middle" }, "epochs");
+  const line = (kind, values) =>
+    make(svg, "path", { class: kind, d: `M${values.map((one, k) => `${x(k + 1).toFixed(1)} ${y(one).toFixed(1)}`).join("L")}` });
+  const dot = (kind, epoch, value) => make(svg, "circle", { class: kind, cx: x(epoch), cy: y(value), r: 5 });
+  return { line, dot };
+};
+
+const start = (root, data) => {
+  const last = data.maximum.length;
+  const one = (selector) => root.querySelector(selector);
+  const drawing = (side, title, keys) => {
+    make(one(side), "p", { class: "fim-title" }, title);
+    const place = make(one(side), "div");
+    const list = make(one(side), "ul", { class: "fim-keys-of-lines" });
+    for (const [kind, name] of keys) {
+      const line = make(list, "li");
+      make(make(line, "svg", { viewBox: "0 0 22 6", "aria-hidden": "true" }), "path", { class: kind, d: "M0 3H22" });
+      make(line, "span", {}, name);
+    }
+    return place;
+  };
+  const left = drawing(".fim-formula", "What the best test epoch adds, in points", [
+    ["formula", "formula"],
+    ["drawn", `mean of ${data.trainings} trainings`],
+    ["independent", "epochs independent"],
+  ]);
+  const right = drawing(".fim-course", "One training, in points from the truth", [
+    ["course", "epochs to choose from"],
+    ["truth", "the truth"],
+  ]);
+  let seed = data.seed;
+  let drawn = draws(seed, data.trainings, last);
+
+  const draw = () => {
+    const [clips, epochs, rho] = ["clips", "epochs", "correlation"].map((key) => Number(found[key].value));
+    const sigma = 100 * Math.sqrt((data.result * (1 - data.result)) / clips);
+    tell(found.clips, clips.toLocaleString("en"));
+    tell(found.epochs, String(epochs));
+    tell(found.correlation, rho.toFixed(2));
+
+    const independent = data.maximum.map((one) => sigma * one);
+    const formula = independent.map((one) => Math.sqrt(1 - rho) * one);
+    const { means, error } = simulate(drawn, rho, epochs);
+    const simulated = means.map((mean) => sigma * mean);
+    const highest = Math.max(...independent, ...simulated);
+    const top = TOPS.find((one) => one >= highest) ?? highest;
+    const points = (value) => digits(value, 2);
+    const first = chart(left, last, Math.min(0, ...simulated), top, `The formula rises to ${points(formula.at(-1))} points at ${last} epochs.`);
+    first.line("independent", independent);
+    first.line("drawn", simulated);
+    first.line("formula", formula);
+    first.dot("point", epochs, formula[epochs - 1]);
+
+    const course = deviations(drawn[0], rho).slice(0, epochs).map((value) => sigma * value);
+    const best = Math.max(...course);
+    const chosen = course.indexOf(best) + 1;
+    const reach = Math.max(top, ...course.map(Math.abs));
+    const second = chart(right, last, -reach, reach, `The best of this training is epoch ${chosen}, ${points(best)} points from the truth.`);
+    second.line("truth", Array(last).fill(0));
+    second.line("course", course);
+    second.dot("best", chosen, best);
+
+    one(".fim-said").textContent =
+      `The noise of one test result is ${points(sigma)} points. The best of ${epochs} epochs is ${points(formula[epochs - 1])} points too high by the formula, ` +
+      `${points(simulated[epochs - 1])} in the mean of ${data.trainings} drawn trainings (standard error ${points(sigma * error)}). ` +
+      `In the one that is shown, epoch ${chosen} is chosen, with ${points(best)}. No model has become better.`;
+  };
+
+  const found = controls(root, draw);
+  one('[data-action="again"]').onclick = () => {
+    seed += 1;
+    drawn = draws(seed, data.trainings, last);
+    draw();
+  };
+  root.fim = { draws, simulate, deviations };
+  draw();
+};
