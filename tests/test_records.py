@@ -16,6 +16,7 @@ from dferlib.training.evaluation import evaluate
 
 RESULTS = Path(__file__).parents[1] / "results"
 RUNS = load_runs(RESULTS)
+WAITING = (RESULTS / "waiting.txt").read_text().split()  # studies whose records are not made anew yet
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: f"{run.path.parent.name}/{run.name}")
@@ -33,6 +34,8 @@ def test_metrics_follow_from_the_logits(run):
 def test_a_study_is_whole_and_its_rows_saw_the_same_clips(name):
     study = STUDIES[name]
     runs = {run.name: run for run in RUNS if run.path.parent.name == name}
+    if name in WAITING:
+        pytest.skip("its records wait to be made anew")
     assert set(runs) == {f"{row}-seed{seed}" for row in study.rows for seed in study.seeds}
     seen = {}  # what the clips were asked for with, and which they were
     for name, row in study.rows.items():
@@ -126,7 +129,7 @@ def test_the_order_of_frames_matters_at_standard_difficulty(size):
     in_order, shuffled = (evaluate(model, clips, shuffle_frames=mixed) for mixed in (False, True))
     run = next(run for run in RUNS if (run.path.parent.name, run.name) == ("stt_table1", "stt-seed0"))
     recorded, count = run.predictions(), len(clips)
-    if run.path.parent.name in (RESULTS / "waiting.txt").read_text().split():
+    if run.path.parent.name in WAITING:
         pytest.skip("the record waits to be made again: it saw other clips")
     assert (in_order.ids == recorded.ids[:count]).all()
     # other machines round differently, the pixels too
