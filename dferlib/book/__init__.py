@@ -3,9 +3,9 @@
 It may know the whole library but the command line. `state` writes a sentence whose number cannot be typed and that
 fails the build when it is no longer true; `miniature` says at the head of a chapter that its run is a short one.
 `player` shows clips that play in step with `Curves` and `Bars` beside them, under `Points` and `Heat`; `acting` makes
-such clips, `puppet` is a face that the page draws by itself, and `explorers` is the frame around everything on a page
-that answers. `drawings` draws any model from itself, and the map of the book. `folders` finds the records wherever a
-chapter is run. What needs torch is imported when it is first used.
+such clips, `shuffler` takes their order away, `puppet` is a face that the page draws by itself, and `explorers` is the
+frame around everything on a page that answers. `drawings` draws any model from itself, and the map of the book.
+`folders` finds the records wherever a chapter is run. What needs torch is imported when it is first used.
 """
 
 import importlib
@@ -18,12 +18,14 @@ from dferlib.book.sentences import miniature, state
 # where each explorer lives; `__getattr__` imports it on first use
 _HOME = {
     "puppet": "dferlib.book.puppetry",
+    "shuffler": "dferlib.book.shuffling",
 }
 
 if TYPE_CHECKING:  # the same names for type checkers and editors
     from dferlib.book.puppetry import puppet
+    from dferlib.book.shuffling import shuffler
 
-__all__ = ["Bars", "Curves", "Heat", "Points", "miniature", "player", "puppet", "state"]
+__all__ = ["Bars", "Curves", "Heat", "Points", "miniature", "player", "puppet", "shuffler", "state"]
 
 
 def __getattr__(name: str) -> Any:
