@@ -3,17 +3,32 @@
 It may know the whole library but the command line. `state` writes a sentence whose number cannot be typed and that
 fails the build when it is no longer true; `miniature` says at the head of a chapter that its run is a short one.
 `player` shows clips that play in step with `Curves` and `Bars` beside them, under `Points` and `Heat`; `acting` makes
-such clips, and `explorers` is the frame around everything on a page that answers: `imbalance` shows what metrics make
-of recalls, `best_of_epochs` what choosing the epoch on the test clips adds, `logits_and_losses` where losses push.
+such clips, and `explorers` is the frame around everything on a page that answers. `records` has the rows of a study.
 `drawings` draws any model from itself, and the map of the book. `folders` finds the records wherever a chapter is run.
 """
 
-from dferlib.book.best_of_epochs import best_of_epochs
-from dferlib.book.imbalance import imbalance
-from dferlib.book.logits import logits_and_losses
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from dferlib.book.panels import Bars, Curves
 from dferlib.book.playing import Heat, Points, player
 from dferlib.book.sentences import miniature, state
+
+# where the figures that answer live; `__getattr__` imports one on first use, and torch with those that need it
+_HOME = {
+    "best_of_epochs": "dferlib.book.best_of_epochs",
+    "imbalance": "dferlib.book.imbalance",
+    "logits_and_losses": "dferlib.book.logits",
+    "puppet": "dferlib.book.puppetry",
+    "shuffler": "dferlib.book.shuffling",
+}
+
+if TYPE_CHECKING:  # the same names for type checkers and editors
+    from dferlib.book.best_of_epochs import best_of_epochs
+    from dferlib.book.imbalance import imbalance
+    from dferlib.book.logits import logits_and_losses
+    from dferlib.book.puppetry import puppet
+    from dferlib.book.shuffling import shuffler
 
 __all__ = [
     "Bars",
@@ -25,5 +40,13 @@ __all__ = [
     "logits_and_losses",
     "miniature",
     "player",
+    "puppet",
+    "shuffler",
     "state",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'dferlib.book' has no attribute {name!r}")

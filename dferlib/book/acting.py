@@ -2,16 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dferlib.book.explorers import Interactive
 from dferlib.book.panels import Curves
 from dferlib.book.playing import Heat, Points, player
-from dferlib.makefaces import PHASES, UNITS, Knobs
+from dferlib.makefaces import PHASES, TASKS, UNITS, Knobs
 from dferlib.makefaces.generator import SECONDS, sample_pose
-from dferlib.makefaces.performance import perform
+from dferlib.makefaces.performance import Performance, perform, perform_dynamics
 from dferlib.makefaces.portrait import portrait
+
+if TYPE_CHECKING:
+    from dferlib.makefaces.render import Rendered
 
 # expressions are strong, nobody talks, and the head moves a little
 KNOBS = Knobs(intensity=(0.9, 1.0), talking=0.0, movements=0.0, turn=0.5, sway=0.6)
@@ -68,15 +72,9 @@ def act(emotion: str, person: int = 0, frames: int = 24, size: int = 160, seed: 
     rng = np.random.default_rng([seed, person])
     played = perform(emotion, frames, rng, KNOBS, SECONDS)
     poses = sample_pose(frames, KNOBS, rng)
-    drawn = [
-        portrait(
-            dict(zip(UNITS, units.tolist(), strict=True)), person, size, tuple(pose.tolist()), tuple(gaze.tolist())
-        )
-        for units, pose, gaze in zip(played.units, poses, played.gaze, strict=True)
-    ]
-    pixels = np.concatenate([one.frames.numpy() for one in drawn])
+    drawn = draw(played, poses, person, size)
     return Scene(
-        frames=(255 * pixels.clip(0, 1)).round().astype(np.uint8),
+        frames=_as_bytes(drawn),
         units=played.units,
         expression=played.expression,
         phase=played.phase,
@@ -84,6 +82,39 @@ def act(emotion: str, person: int = 0, frames: int = 24, size: int = 160, seed: 
         motion=np.concatenate([one.motion.numpy() for one in drawn]),
         seconds=SECONDS,
     )
+
+
+def act_order(person: int = 0, frames: int = 12, size: int = 160, seed: int = 0) -> dict[str, np.ndarray]:
+    """Both classes of the task "order": a clip with two expressions, and the same clip backwards.
+
+    Args:
+        person: who, any whole number; nobody of them is in the data set.
+        frames: F.
+        size: S, side of the frames in pixels.
+        seed: of what happens when.
+
+    Returns:
+        By the name of the class, (F, 3, S, S) uint8.
+    """
+    rng = np.random.default_rng([seed, person])
+    played = perform_dynamics("order", 0, frames, rng, KNOBS, SECONDS)
+    clip = _as_bytes(draw(played, sample_pose(frames, KNOBS, rng), person, size))
+    return dict(zip(TASKS["order"], (clip, clip[::-1]), strict=True))
+
+
+def draw(played: Performance, poses: np.ndarray, person: int, size: int) -> list["Rendered"]:
+    """Each frame of a performance, at poses (F, 3), as a portrait of a person, `size` pixels wide."""
+    return [
+        portrait(
+            dict(zip(UNITS, units.tolist(), strict=True)), person, size, tuple(pose.tolist()), tuple(gaze.tolist())
+        )
+        for units, pose, gaze in zip(played.units, poses, played.gaze, strict=True)
+    ]
+
+
+def _as_bytes(drawn: list["Rendered"]) -> np.ndarray:
+    pixels = np.concatenate([one.frames.numpy() for one in drawn])
+    return (255 * pixels.clip(0, 1)).round().astype(np.uint8)
 
 
 def play(scenes: Mapping[str, Scene], *, alt: str, first: int = 0) -> Interactive:
