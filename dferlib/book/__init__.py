@@ -10,23 +10,20 @@ such clips, and `explorers` is the frame around everything on a page that answer
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from dferlib.book.best_of_epochs import best_of_epochs
+from dferlib.book.imbalance import imbalance
+from dferlib.book.logits import logits_and_losses
 from dferlib.book.panels import Bars, Curves
 from dferlib.book.playing import Heat, Points, player
 from dferlib.book.sentences import miniature, state
 
-# where the figures that answer live; `__getattr__` imports one on first use, and torch with those that need it
+# figures that need torch: `__getattr__` imports it when they are first used
 _HOME = {
-    "best_of_epochs": "dferlib.book.best_of_epochs",
-    "imbalance": "dferlib.book.imbalance",
-    "logits_and_losses": "dferlib.book.logits",
     "puppet": "dferlib.book.puppetry",
     "shuffler": "dferlib.book.shuffling",
 }
 
 if TYPE_CHECKING:  # the same names for type checkers and editors
-    from dferlib.book.best_of_epochs import best_of_epochs
-    from dferlib.book.imbalance import imbalance
-    from dferlib.book.logits import logits_and_losses
     from dferlib.book.puppetry import puppet
     from dferlib.book.shuffling import shuffler
 
