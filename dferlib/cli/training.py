@@ -23,6 +23,7 @@ from dferlib.errors import InputError
 
 if TYPE_CHECKING:
     from dferlib.data.table import ClipSource
+    from dferlib.evidence.results import Run
     from dferlib.training.config import TrainConfig
     from dferlib.training.evaluation import Predictions
 
@@ -42,11 +43,9 @@ def train(
     root: Root = None,
     layout: Layout = None,
     follow_links: Links = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the results, else runs/MODEL-SEED, with -foldFOLD for a fold.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results, else runs/MODEL-SEED, or -foldK.")] = None,
     weights: Annotated[
-        str | None, typer.Option(help="What the backbone starts from: makefaces, imagenet, dlib, or none.")
+        str | None, typer.Option(help="The backbone's start: makefaces, imagenet, dlib, or none.")
     ] = None,
     loss: Annotated[str | None, typer.Option(help="cross_entropy, label_smoothing, compact, center, ...")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate of everything but the backbone.")] = None,
@@ -69,23 +68,35 @@ def train(
     from dferlib.training.recipes import apply_settings, recipe
     from dferlib.training.run_folder import CHECKPOINT
 
-    given = {"epochs": epochs, "loss": loss, "lr": lr, "backbone_lr_scale": backbone_lr_scale}
-    chosen = {name: value for name, value in given.items() if value is not None}
+    given = {"epochs": epochs, "loss": loss, "lr": lr, "backbone_lr_scale": backbone_lr_scale}.items()
+    chosen = {name: value for name, value in given if value is not None}
     config = apply_settings(recipe(model, scale), settings or [], seed=seed, device=device, **chosen)
-    overrides: dict[str, Any] = {} if weights is None else {"weights": None if weights == "none" else weights}
-    # a wrong name is told before any clip is rendered
-    side = create_model(model, scale=scale, **overrides).input_spec.size
-    folder = make_folder(out or Path("runs") / (f"{model}-{seed}" + ("" if fold is None else f"-fold{fold}")))
+    side = create_model(model, scale=scale, **_start(weights)).input_spec.size  # wrong names are told before rendering
+    folder = make_folder(out or _folder(model, seed, fold))
     with make_fabric(device, config.precision).rank_zero_first():  # the first process makes them, all others find them
         sources = _splits(data, fold, size, data_seed, root, side, layout=layout, links=follow_links)
     about = {} if data == "MakeFaces" and fold is None else {"name": data, "fold": fold or 1}
-    row = Row(model, overrides, config, about | ({} if layout is None else {"layout": layout}))
+    row = Row(model, _start(weights), config, about | ({} if layout is None else {"layout": layout}))
     run = train_and_record(folder, "run", row, sources, scale, folder, True, resume, tensorboard)
     if run is not None:  # another process of torchrun has it
-        _print_chosen_epoch(run.record["history"], config)
-        _print_lacks(sources)
-        _print_metrics(run.predictions(), "test")
+        _print_run(run, sources, config)
         print(f"checkpoint {folder / CHECKPOINT}, record {run.path}, {run.record['seconds']:.0f} s")
+
+
+def _print_run(run: "Run", sources: dict[str, "ClipSource"], config: "TrainConfig") -> None:
+    _print_chosen_epoch(run.record["history"], config)
+    _print_lacks(sources)
+    _print_metrics(run.predictions(), "test")
+
+
+def _start(weights: str | None) -> dict[str, Any]:
+    """What the backbone starts from, as `create_model` takes it; the model's default if nothing is said."""
+    return {} if weights is None else {"weights": None if weights == "none" else weights}
+
+
+def _folder(model: str, seed: int, fold: int | None) -> Path:
+    """Where a training keeps what it makes, if nobody says: each fold has a folder of its own."""
+    return Path("runs") / (f"{model}-{seed}" if fold is None else f"{model}-{seed}-fold{fold}")
 
 
 @app.command(epilog="Example: dferlib evaluate runs/stt-0/best.safetensors --size book")

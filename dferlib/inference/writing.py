@@ -7,8 +7,9 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
@@ -18,6 +19,9 @@ from dferlib.inference.annotating import annotate_video
 from dferlib.inference.clips import STEP
 from dferlib.inference.timeline import UNSURE, Timeline
 from dferlib.video.reading import VideoInfo, probe
+
+if TYPE_CHECKING:
+    from dferlib.inference.predictor import Predictor
 
 LONGEST = 200  # bytes of a video's name that the names of its results have
 
@@ -56,18 +60,12 @@ def write_timelines(
         InputError: at least one video could not be done. If there are several, each has had its line on stderr.
     """
     known = _introduce_first(videos, progress)
-    from dferlib.inference.predictor import Predictor
-
-    predictor, taken, failed = Predictor(checkpoint, device), set[str](), 0
-    make_folder(out)
-    if predictor.learnt_from is not None:
-        tqdm.write(f"{checkpoint} has learnt from {say_learnt(predictor.learnt_from)}")
+    predictor, taken, failed = _load(checkpoint, device, out), set[str](), 0
+    ask = partial(predictor.predict, most=most, step=step, progress=progress, cropped=cropped, heat=heat, rest=rest)
     for video in tqdm(videos, "videos", unit="video", disable=not progress or len(videos) == 1):
         try:
             info = known.pop(video, None) or _introduce(video, progress)
-            timelines = predictor.predict(
-                info, most=most, step=step, progress=progress, cropped=cropped, heat=heat, rest=rest
-            )
+            timelines = ask(info)
             stem = out / _unused(shorten(Path(video).stem), taken)
             _write_all(timelines, stem, annotate=annotate or heat, progress=progress)
         except InputError as error:
@@ -84,6 +82,17 @@ def _introduce_first(videos: Sequence[Path], progress: bool) -> dict[Path, Video
     with suppress(InputError):
         return {video: _introduce(video, progress) for video in videos[:1]}
     return {}
+
+
+def _load(checkpoint: Path, device: str, out: Path) -> "Predictor":
+    """The model, whose loading takes seconds, introduced by what it has learnt from; and the folder, made."""
+    from dferlib.inference.predictor import Predictor
+
+    predictor = Predictor(checkpoint, device)
+    make_folder(out)
+    if predictor.learnt_from is not None:
+        tqdm.write(f"{spell(checkpoint)} has learnt from {say_learnt(predictor.learnt_from)}")
+    return predictor
 
 
 def _introduce(video: Path, progress: bool) -> VideoInfo:

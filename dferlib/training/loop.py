@@ -28,7 +28,6 @@ from dferlib.training.config import TrainConfig
 from dferlib.training.evaluation import check_fits, evaluate
 from dferlib.training.history import Epoch, History
 from dferlib.training.kept_maps import frozen_maps
-from dferlib.training.known import know
 from dferlib.training.loader import Loader
 from dferlib.training.objective import Objective, class_weights, make_loss
 from dferlib.training.optimiser import make_optimizer, make_schedule
@@ -94,9 +93,7 @@ def train(
             model.load_state_dict(trainer.state.best)
             if new and not trainer.state.history.epochs:
                 del model.classes  # it has learnt none
-    if folder.lacks_known():
-        known = know(model, train_source, val_source, device=config.device, per_segment=config.per_segment)
-        folder.save_known(known, train_source)
+    folder.note_known(model, train_source, val_source, config)
     return trainer.state.history
 
 

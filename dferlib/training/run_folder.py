@@ -12,8 +12,9 @@ from dferlib.errors import InputError
 from dferlib.files import make_folder, written_whole
 from dferlib.models.base import ClipModel
 from dferlib.training.checkpoints import load_state, read_metadata, save_model, save_state
+from dferlib.training.config import TrainConfig
 from dferlib.training.history import write_tensorboard
-from dferlib.training.known import Known, write_known
+from dferlib.training.known import know, write_known
 from dferlib.training.processes import all_gather, is_first
 from dferlib.training.state import TrainState
 
@@ -61,16 +62,14 @@ class RunFolder:
         if self.tensorboard and is_first():
             write_tensorboard(self.path / "tensorboard", last)
 
-    def lacks_known(self) -> bool:
-        """Whether the best weights are there without what they have learnt from. Every process must call it."""
+    def note_known(self, model: ClipModel, train: ClipSource, val: ClipSource, config: TrainConfig) -> None:
+        """Write what the model has learnt from beside its best weights, if that is lacking. Every process calls it."""
         path = self.path and self.path / CHECKPOINT
         lacking = path is not None and is_first() and "known" not in read_metadata(path)["metadata"]
-        return all_gather([lacking])[0]
-
-    def save_known(self, known: Known, source: ClipSource) -> None:
-        """Write what the model has learnt from, beside its weights."""
-        if self.path is not None and is_first():
-            write_known(self.path / CHECKPOINT, known, source)
+        if all_gather([lacking])[0]:
+            known = know(model, train, val, device=config.device, per_segment=config.per_segment)
+            if path is not None and is_first():
+                write_known(path, known, train)
 
     def save_state(self, state: TrainState) -> None:
         """Write all that is needed to go on. Every process must call it."""
