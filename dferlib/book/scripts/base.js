@@ -11,6 +11,29 @@ const make = (parent, tag, attributes = {}, text = "") => {
   return one;
 };
 
+// The sliders and choices of a figure by their key. `changed` is told of every change.
+const controls = (root, changed) => {
+  const found = {};
+  for (const one of root.querySelectorAll("[data-key]")) {
+    found[one.dataset.key] = one;
+    one.addEventListener("input", changed);
+  }
+  return found;
+};
+
+// Show where a slider stands: its line, the value beside it, and words for those who listen.
+const tell = (slider, text, words = text) => {
+  slider.style.setProperty("--at", (slider.value - slider.min) / (slider.max - slider.min));
+  slider.setAttribute("aria-valuetext", words);
+  slider.parentNode.querySelector("b").textContent = text;
+};
+
+// A number as readers write it: a true minus sign, and no minus before zero.
+const digits = (value, count) => {
+  const text = value.toFixed(count);
+  return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "\u2212");
+};
+
 // Start every figure on the page with this key that does not run yet. A notebook may run the script before the figure
 // is there, so it is looked for again.
 const begin = (key, data, tries = 40) => {
