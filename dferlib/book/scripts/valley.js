@@ -93,7 +93,7 @@ const draw = (area, { F, S, all, of, dots, best, ends }) => {
   area.replaceChildren();
   make(area, "p", { class: "fim-note" }, all ? "Million multiply-accumulates" : "Keys a query sees");
   const WIDE = Math.max(280, area.clientWidth);
-  const picture = make(area, "svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, "aria-hidden": "true" });
+  const picture = make(area, "svg", { class: "fim-chart", viewBox: `0 0 ${WIDE} ${HIGH}`, "aria-hidden": "true" });
   const values = [...dots.map(({ y }) => y), of.joint, of.divided];
   const unit = all ? 1e6 : 1;
   const [least, most] = [Math.min(...values) / 1.6, Math.max(...values) * 1.2];
