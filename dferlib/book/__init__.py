@@ -19,27 +19,36 @@ from dferlib.book.sentences import miniature, state
 
 # figures that need torch: `__getattr__` imports it when they are first used
 _HOME = {
+    "attention_explorer": "dferlib.book.attending",
     "puppet": "dferlib.book.puppetry",
+    "sampling_explorer": "dferlib.book.choosing",
     "shuffler": "dferlib.book.shuffling",
+    "window_valley": "dferlib.book.valley",
 }
 
 if TYPE_CHECKING:  # the same names for type checkers and editors
+    from dferlib.book.attending import attention_explorer
+    from dferlib.book.choosing import sampling_explorer
     from dferlib.book.puppetry import puppet
     from dferlib.book.shuffling import shuffler
+    from dferlib.book.valley import window_valley
 
 __all__ = [
     "Bars",
     "Curves",
     "Heat",
     "Points",
+    "attention_explorer",
     "best_of_epochs",
     "imbalance",
     "logits_and_losses",
     "miniature",
     "player",
     "puppet",
+    "sampling_explorer",
     "shuffler",
     "state",
+    "window_valley",
 ]
 
 
