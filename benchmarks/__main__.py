@@ -4,7 +4,7 @@ python -m benchmarks                  (14 minutes; `make bench` installs the oth
 python -m benchmarks --minutes 3      (a part of it)
 python -m benchmarks --accept         (measures nothing: later runs are held against the ratios of the last one)
 
-Prints tables, and writes benchmarks/results/MACHINE.json, which chapter 11 reads, and a chart beside it. The exit
+Prints tables, and writes benchmarks/results/MACHINE.json, which chapter 12 reads, and a chart beside it. The exit
 status is 1 if a ratio has become worse than what was accepted on this machine.
 """
 

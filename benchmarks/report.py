@@ -1,4 +1,4 @@
-"""What `make bench` prints and draws: the tables of chapter 11, its chart, and the ratios."""
+"""What `make bench` prints and draws: the tables of chapter 12, its chart, and the ratios."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def tables(speeds: Speeds) -> list[str]:
 
 
 def draw(speeds: Speeds, path: Path) -> None:
-    """The chart of chapter 11 as a file; none, where there was no time for a forward pass."""
+    """The chart of chapter 12 as a file; none, where there was no time for a forward pass."""
     times, own = speeds.forwards()
     path.unlink(missing_ok=True)
     if times:

@@ -67,8 +67,8 @@ def test_it_is_small_and_nothing_runs_over_anything(current: str | None) -> None
 
 
 def test_it_says_where_you_are() -> None:
-    assert "You are at 6, STT" in book_map("06_stt").description
-    assert "6 STT (you are here)" in book_map("06_stt").html()
+    assert "You are at 7, STT" in book_map("07_stt").description
+    assert "7 STT (you are here)" in book_map("07_stt").html()
 
 
 def test_an_unknown_chapter_is_told() -> None:
@@ -80,13 +80,13 @@ def test_a_chapter_without_a_place_is_drawn_at_the_end(tmp_path: Path, monkeypat
     monkeypatch.setattr(places, "LIBRARY", tmp_path / "dferlib")
     with pytest.raises(InputError, match=r"came without the book's _toc\.yml"):
         book_map()
-    lines = ["root: book/preface", "  - file: notebooks/06_stt", "      - file: notebooks/15_blinks"]
+    lines = ["root: book/preface", "  - file: notebooks/07_stt", "      - file: notebooks/15_blinks"]
     (tmp_path / "_toc.yml").write_text("\n".join(lines))
-    assert chapters() == ["06_stt", "15_blinks"]
+    assert chapters() == ["07_stt", "15_blinks"]
     drawing = book_map("15_blinks")
     assert drawing.sheets[-1].title == "More"
     assert "Blinks" in words_of(drawing.svg())
-    assert looks("15_blinks") == {"6": "frame", "15": "here"}
+    assert looks("15_blinks") == {"7": "frame", "15": "here"}
     (tmp_path / "dferlib" / "shipped").mkdir(parents=True)
-    (tmp_path / "dferlib" / "shipped" / "_toc.yml").write_text("  - file: notebooks/08_logo_former\n")
-    assert chapters() == ["08_logo_former"], "a wheel brings its own"
+    (tmp_path / "dferlib" / "shipped" / "_toc.yml").write_text("  - file: notebooks/09_logo_former\n")
+    assert chapters() == ["09_logo_former"], "a wheel brings its own"

@@ -51,7 +51,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def drawings() -> dict[str, Drawing]:
-    return {**{name: draw_model(name) for name in list_models()}, "map": book_map("06_stt")}
+    return {**{name: draw_model(name) for name in list_models()}, "map": book_map("07_stt")}
 
 
 def show(browser: Browser, content: str, *, width: int = 1280, scheme: str = "light", attributes: str = "") -> Page:

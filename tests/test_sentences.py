@@ -75,9 +75,9 @@ def test_a_sentence_has_its_numbers_in_place() -> None:
     "text",
     [
         "R3D18 and R(2+1)D lie {gap} apart",
-        "by Eq. 9 of chapter 3, Figs. 2, 3 and 4 and Table 1, AU12 gains {gap}",
+        "by Eq. 9 of chapter 4, Figs. 2, 3 and 4 and Table 1, AU12 gains {gap}",
         "a 3-D convolution, VGG-13, F1 and CREMA-D gain {gap}",
-        "see [the chapter](06_stt.ipynb): {gap}",
+        "see [the chapter](07_stt.ipynb): {gap}",
     ],
 )
 def test_digits_of_names_are_no_numbers(text: str) -> None:

@@ -68,7 +68,7 @@ def state(text: str, /, *, holds: bool, name: str = "", **numbers: object) -> Pr
     Args:
         text: Markdown with a place in curly brackets for each number, `{gap}`, or `{gap:%}` to say how it is written;
             see `dferlib.book.formats.written`. A number that is typed is refused; names such as R3D18, Eq. 9 or
-            chapter 3 are not.
+            chapter 4 are not.
         holds: whether the sentence is true, computed from the same numbers.
         name: so that another page can show the sentence, too.
         numbers: numbers, intervals (parts of 1), and words that were computed, by the name of their place.

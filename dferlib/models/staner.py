@@ -7,7 +7,7 @@ Where the paper is silent, this is what was chosen:
 
 - The peak frame: it takes the last one, because its data sets end at the peak. Of a clip that rises and falls again it
   is the frame that differs most from the first and the last together, each brought to the same mean and contrast so
-  that light does not count. Chapter 10 of the book measures how good that is: worse than the middle frame where a
+  that light does not count. Chapter 11 of the book measures how good that is: worse than the middle frame where a
   clip holds two expressions.
 - The regions are fixed boxes: the clips are cropped and aligned already, so that no landmarks are needed. Each has
   networks of its own, which begin with the first four convolutions of VGG-16.

@@ -11,18 +11,18 @@ from dferlib.errors import InputError, choose
 
 # the way, and the chapters at each place, each with a few words
 PLACES: dict[str, dict[str, str]] = {
-    "Data": {"12_makefaces": "MakeFaces", "01_a_face_in_motion": "A face in motion", "13_data_sets": "Data sets"},
-    "Sampling": {"02_from_video_to_tensor": "From video to tensor"},
-    "Frame features": {"04_before_attention": "Frames, memory, volumes"},
+    "Data": {"01_makefaces": "MakeFaces", "02_a_face_in_motion": "A face in motion", "13_data_sets": "Data sets"},
+    "Sampling": {"03_from_video_to_tensor": "From video to tensor"},
+    "Frame features": {"05_before_attention": "Frames, memory, volumes"},
     "Attention, time": {
-        "05_attention": "Attention",
-        "06_stt": "STT",
-        "08_logo_former": "LOGO-Former",
-        "09_msstnet": "MSSTNet",
-        "10_staner": "STANER",
+        "06_attention": "Attention",
+        "07_stt": "STT",
+        "09_logo_former": "LOGO-Former",
+        "10_msstnet": "MSSTNet",
+        "11_staner": "STANER",
     },
-    "Head": {"07_compact_loss": "The compact loss"},
-    "Answers": {"03_measuring": "Measuring", "11_costs": "Costs", "14_your_own_video": "Your own video"},
+    "Head": {"08_compact_loss": "The compact loss"},
+    "Answers": {"04_measuring": "Measuring", "12_costs": "Costs", "14_your_own_video": "Your own video"},
 }
 WIDE, GAP, HIGH, LINE = 114.0, 6.0, 30.0, 13.0
 
@@ -43,7 +43,7 @@ def book_map(current: str | None = None) -> Drawing:
     """Draw where in the book the reader is.
 
     Args:
-        current: the name of a chapter, such as "06_stt", or None before the first. What comes before it in the table
+        current: the name of a chapter, such as "07_stt", or None before the first. What comes before it in the table
             of contents is drawn as read, what comes after it as still to come.
 
     Raises:
