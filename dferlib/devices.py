@@ -18,6 +18,7 @@ from multiprocessing import current_process, parent_process
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.process import BaseProcess
 from threading import Lock, Thread
+from time import monotonic, sleep
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 DEVICES = ("auto", "cpu", "cuda", "mps")
 AT_ONCE = 32  # jobs that an executor is given at a time where nobody says how many it can do
 PATIENCE = 30  # seconds until a cluster must have answered
+ENDING = 5.0  # seconds that processes may take to end once one of them has
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -222,8 +224,10 @@ class _Processes(SpawnContext):
 
 def _what_happened(processes: Sequence[BaseProcess]) -> str:
     """Why there are no processes any more. One that a signal has ended has a negative exit code."""
-    for process in processes:
-        process.join(1)  # they are ending
+    since = monotonic()
+    # they are ending; and while the executor's own thread asks for an exit code, this one is told that there is none
+    while any(process.exitcode is None for process in processes) and monotonic() - since < ENDING:
+        sleep(0.02)
     if any(process.exitcode is not None and process.exitcode >= 0 for process in processes):
         return (
             "a new process could not begin, for the reason above; if that speaks of bootstrapping: a script that "
