@@ -34,6 +34,7 @@ from dferlib.makefaces.identity import Identity, sample_identity
 from dferlib.makefaces.knobs import DIFFICULTIES, FAINT_NOISE, Knobs
 from dferlib.makefaces.proportions import BROW_POINTS, LARGEST, changes_of, spreads
 from dferlib.makefaces.protocol import CLIPS_PER_PERSON, Version
+from dferlib.makefaces.realism.photographs import MEASURED
 from dferlib.makefaces.render import Actor
 from dferlib.models import create_model
 from dferlib.training.config import TrainConfig
@@ -156,7 +157,7 @@ def examine(name: str, seeds: list[int], cuts: dict[str, Any], size: str, out: P
         print(f"{name} {seed}: validation UAR {100 * history.best.val_uar:.1f} %, {told}", flush=True)
 
 
-def summary(record: dict[str, Any], way: str, first: int = 25) -> dict[str, float]:
+def summary(record: dict[str, Any], way: str, first: int = MEASURED) -> dict[str, float]:
     """How many photographs of the people after the first ones get their own class, of seven."""
     rows = record["logits"][way]
     people = sorted({name.split("_")[0] for name in rows})[first:]

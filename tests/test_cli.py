@@ -216,6 +216,9 @@ def test_folds_have_folders_of_their_own_and_a_mean(tiny_world, tiny_source, tmp
     assert mean == f"mean of 2 runs: UAR {100 * uar:.2f} %, WAR {100 * war:.2f} %"
     counts = sum(np.array(record["metrics"]["confusion"]) for record in found.values())
     recalls = counts.diagonal() / counts.sum(1)
+    assert call("train", "tiny", "--epochs", 2, "--data", "DFEW", "--root", ".", "--fold", 3) == 0
+    capsys.readouterr()
+    fails(capsys, "results", "runs", "--mean", words=["the 3 runs are of 2 kinds", "fold or seed only"])
     assert whole == (
         f"all 28 clips together: UAR {100 * recalls.mean():.2f} %, WAR {100 * counts.trace() / counts.sum():.2f} %"
     )

@@ -34,12 +34,14 @@ def test_metrics_follow_from_the_logits(run):
 def test_a_study_is_whole_and_its_rows_saw_the_same_clips(name):
     study = STUDIES[name]
     runs = {run.name: run for run in RUNS if run.path.parent.name == name}
-    if name in WAITING:
-        pytest.skip("its records wait to be made anew")
-    assert set(runs) == {f"{row}-seed{seed}" for row in study.rows for seed in study.seeds}
+    wanted = {f"{row}-seed{seed}" for row in study.rows for seed in study.seeds}
+    # one that waits may lack the rows and seeds that it is to have; what is there is held to the same
+    assert runs and (name in WAITING or set(runs) == wanted)
     seen = {}  # what the clips were asked for with, and which they were
-    for name, row in study.rows.items():
-        mine = [run for key, run in runs.items() if key.startswith(f"{name}-seed")]
+    for title, row in study.rows.items():
+        mine = [run for key, run in runs.items() if key.rsplit("-seed", 1)[0] == title]
+        if not mine and name in WAITING:
+            continue
         assert len({run.record["config"]["train"]["lr"] for run in mine}) == 1, "the seeds share a learning rate"
         clips = {(str(run.record["data"]), run.predictions().ids.tobytes()) for run in mine}
         assert len(clips) == 1

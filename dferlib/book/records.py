@@ -1,6 +1,5 @@
 """The records of a study, as the sentences and figures of a chapter ask for them."""
 
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -31,25 +30,28 @@ class Rows:
                 run.check()
                 own.setdefault(run.name.rsplit("-seed", 1)[0], {})[run.record["seed"]] = run
             self.runs = own | self.runs
-        # a chapter asks for the same more than once, and each takes thousands of draws
-        self.uar, self.gap = cache(self._uar), cache(self._gap)
+        self._found: dict[tuple[str, ...], Interval] = {}  # chapters ask for the same twice, and each takes many draws
 
-    def _uar(self, row: str) -> Interval:
+    def uar(self, row: str) -> Interval:
         """The mean UAR of a row over its seeds, with the interval over people and seeds.
 
         Raises:
             InputError: there is no such row.
         """
-        return interval(self._told(row, sorted(self._row(row))))
+        if (row,) not in self._found:
+            self._found[row,] = interval(self._told(row, sorted(self._row(row))))
+        return self._found[row,]
 
-    def _gap(self, row: str, other: str) -> Interval:
+    def gap(self, row: str, other: str) -> Interval:
         """How much higher the UAR of a row is than another's, seed by seed, on the same clips.
 
         Raises:
             InputError: there is no such row, or they have no seed in common or other clips.
         """
-        seeds = sorted(self._row(row).keys() & self._row(other).keys())
-        return compare(self._told(row, seeds), self._told(other, seeds)).uar
+        if (row, other) not in self._found:
+            seeds = sorted(self._row(row).keys() & self._row(other).keys())
+            self._found[row, other] = compare(self._told(row, seeds), self._told(other, seeds)).uar
+        return self._found[row, other]
 
     def train_accuracy(self, row: str) -> float:
         """What part of the training clips is right in the last epoch, the mean over the seeds."""

@@ -1,7 +1,8 @@
 """Commands about evidence: studies, records, and what a model costs."""
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -151,15 +152,27 @@ def _print_mean(runs: list["Run"]) -> None:
 
     from dferlib.training.metrics import summary
 
+    others = {json.dumps(_kind(run), sort_keys=True) for run in runs}
+    if len(others) > 1:
+        raise InputError(
+            f"the {len(runs)} runs are of {len(others)} kinds, by their models, data or training, and have no mean: "
+            "give a folder whose runs differ in their fold or seed only"
+        )
     told = [run.predictions() for run in runs]
-    if len({one.classes for one in told}) > 1:
-        raise InputError("the runs have other classes than each other, and no mean: give a folder of runs alike")
     uar, war = (100 * np.mean([run.metrics[name] for run in runs]) for name in ("uar", "war"))
     print(f"mean of {len(runs)} runs: UAR {uar:.2f} %, WAR {war:.2f} %")
     ids = np.concatenate([one.ids for one in told])
     if len(set(ids.tolist())) == len(ids) and len(runs) > 1:  # folds; seeds have the same clips
         whole = summary(*(np.concatenate([getattr(one, name) for one in told]) for name in ("labels", "logits")))
         print(f"all {len(ids):,} clips together: UAR {100 * whole['uar']:.2f} %, WAR {100 * whole['war']:.2f} %")
+
+
+def _kind(run: "Run") -> dict[str, Any]:
+    """What a run has in common with those of other folds and seeds."""
+    config = run.record["config"]
+    without = {"data": "fold", "train": "seed"}
+    kept = {part: {k: v for k, v in config[part].items() if k != name} for part, name in without.items()}
+    return {"model": config["model"], "classes": run.record["classes"], **kept}
 
 
 def _print_comparison(runs: dict[str, "Run"], names: tuple[str, str]) -> None:

@@ -136,24 +136,26 @@ def evaluate(
     model = load_model(checkpoint)
     per_segment = read_metadata(checkpoint)["metadata"].get("train", {}).get("per_segment", 1)
     choose("split", split, SPLITS)
+    shares = _shares(fine_tune, split, settings)
+    given = {"device": device, "per_segment": per_segment}
+    config = apply_settings(recipe(model.config["name"], model.config["scale"]), settings or [], **given)
     side, wanted = model.input_spec.size, (split,) if fine_tune is None else SPLITS
     found = _splits(data, fold, size, data_seed, root, side, wanted, layout=layout, links=follow_links)
-    shares = _shares(fine_tune, split)
     sources = {name: match_classes(source, model.classes, _names(map or [])) for name, source in found.items()}
     _print_lacks(sources)
     _print_classes(found[split], sources[split], _names(map or []))
     before = test(model, sources[split], device=device, per_segment=per_segment, progress=True)
     _print_metrics(before, split)
     if shares:
-        given = {"device": device, "per_segment": per_segment}
-        config = apply_settings(recipe(model.config["name"], model.config["scale"]), settings or [], **given)
         about = {"name": data, "fold": fold or 1}
         _print_fine_tuned(checkpoint, sources, out, before, config=config, shares=shares, about=about)
 
 
-def _shares(text: str | None, split: str) -> list[float]:
+def _shares(text: str | None, split: str, settings: list[str] | None) -> list[float]:
     """The parts of "1,5,20,100"."""
     if text is None:
+        if settings:
+            raise InputError(f"--set {settings[0]} says how to train, and nothing is trained: give --fine-tune, too")
         return []
     if split != "test":
         raise InputError(f"--fine-tune chooses epochs by the validation clips and tests on the test clips, not {split}")

@@ -4,6 +4,7 @@ The parts are of people: with one in a hundred of them, the others' clips are no
 epoch. So the curve says what somebody gets who has labelled that much.
 """
 
+import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -81,7 +82,8 @@ def fine_tune(
     Args:
         checkpoint: the weights to start from.
         sources: "train", "val" and "test", in the classes of the checkpoint (see `match_classes`).
-        folder: of the records. One that is there and would be made the same again is taken from there.
+        folder: of the records, which are named after the weights and the clips, so that those of others stay. One that
+            is there and would be made the same again is taken from there.
         config: how the whole is trained. Smaller parts get more epochs, up to `MOST_EPOCHS` times as many.
         shares: of the training and of the validation people.
         about: what the record says of the data.
@@ -94,13 +96,14 @@ def fine_tune(
         InputError: a share is out of range, or see `train`.
     """
     model = read_metadata(checkpoint)["config"]
+    key = hashlib.sha256(checkpoint.read_bytes() + "".join(sources[s].fingerprint for s in sorted(sources)).encode())
     known = {run.name: run for run in load_runs(folder)} if folder.is_dir() else {}
     for share in shares:
         parts = {split: some_people(sources[split], share, config.seed) for split in ("train", "val")}
         more = min(MOST_EPOCHS, math.ceil(len(sources["train"]) / len(parts["train"])))
         how = replace(config, start=str(checkpoint), epochs=more * config.epochs)
         row = Row(model["name"], model["overrides"], how, {**(about or {}), "share": share})
-        name, splits = f"{100 * share:g}-percent", {**parts, "test": sources["test"]}
+        name, splits = f"{key.hexdigest()[:8]}-{100 * share:g}-percent", {**parts, "test": sources["test"]}
         run = known.get(name)
         if run is None or not same_run(run, row, splits):
             made = train_and_record(folder, name, row, splits, model["scale"], None, progress)

@@ -14,7 +14,7 @@ from dferlib.errors import InputError
 from dferlib.files import spell, written_whole
 from dferlib.inference.clips import RATE, WINDOW
 from dferlib.inference.lettering import for_pillow
-from dferlib.inference.timeline import UNSURE, Heat, Timeline
+from dferlib.inference.timeline import UNSURE, Heat, Timeline, to_label
 from dferlib.video.faces.cutting import CROP
 from dferlib.video.reading import largest_frame, probe, read_video
 
@@ -135,7 +135,7 @@ def _draw_answer(image: Image.Image, timeline: Timeline, *, window: int, box: np
     left, top, right, bottom = (round(edge) for edge in (*(box[:2] - half), *(box[:2] + half)))
     draw.rectangle((left, top, right, bottom), outline=colour, width=max(1, line // 8))
     row = timeline.probabilities[window]
-    label = timeline.labels[window]
+    label = to_label(row, timeline.classes, timeline.distances[window])
     said = label if label == UNSURE else f"{label} {100 * row.max():.0f} %"
     # inside the frame, wherever the face is
     x, y = float(np.clip(left, 0, image.width - 1)), max(0.0, top - 1.2 * line)

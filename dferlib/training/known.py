@@ -22,6 +22,7 @@ from dferlib.training.evaluation import evaluate
 MOST = 1000  # clips whose features are kept
 NEIGHBOURS = 10  # the distance to so many of them counts
 FAR = 0.95  # part of the validation clips that are not far away
+LEAST = 1e-6  # the smallest limit: where all features are the same, rounding would decide
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def know(model: ClipModel, train: ClipSource, val: ClipSource, *, device: str, p
     )
     found = Known(torch.from_numpy(learnt.features).half(), torch.from_numpy(learnt.labels.astype(np.uint8)))
     far = found.distance(torch.from_numpy(usual.features)).quantile(FAR) if len(val) else torch.inf
-    return Known(found.features, found.labels, float(far))
+    return Known(found.features, found.labels, max(float(far), LEAST))
 
 
 def write_known(path: Path, known: Known, source: ClipSource) -> None:

@@ -95,5 +95,6 @@ def _made_with(folder: Path, row: Row, sources: dict[str, ClipSource], scale: st
 def _read(path: Path, made_with: dict[str, Any]) -> dict[str, Any]:
     """What was found about rates so far, if nothing that matters has changed."""
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    found |= {"rates": sorted(found.get("rates", []), key=lambda one: float(one["lr"]))}
     same = all(found.get(key) == value for key, value in made_with.items() if key != "probe")
     return found if same and agree(found.get("probe"), Probe(**made_with["probe"])) else {**made_with, "rates": []}
