@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from playwright.sync_api import Browser, Page
+from test_player import new_context
 from test_site import browser  # noqa: F401
 
 from dferlib.book import puppet
@@ -144,12 +145,7 @@ def shown(browser: Browser, tmp_path: object) -> Iterator[Callable[..., Shown]]:
         before: str = "",
         drawn: bool = True,
     ) -> Shown:
-        context = browser.new_context(
-            java_script_enabled=scripts,
-            reduced_motion="reduce" if calm else "no-preference",
-            color_scheme=scheme,
-            viewport={"width": width, "height": 900},
-        )
+        context = new_context(browser, scripts=scripts, calm=calm, scheme=scheme, width=width)
         contexts.append(context)
         context.add_init_script(before)
         opened = Shown(context.new_page())

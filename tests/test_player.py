@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pages import build
 from PIL import Image
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, BrowserContext, Page
 from test_site import browser, tiny_book  # noqa: F401
 
 from dferlib.book.explorers import SCRIPTS, explorer
@@ -183,6 +183,16 @@ class Shown:
         assert (root.locator("input").get_attribute("aria-valuetext") or "").startswith(f"frame {frame + 1} of {F}, ")
 
 
+def new_context(started: Browser, *, scripts: bool, calm: bool, scheme: str, width: int) -> BrowserContext:
+    """How a reader's browser is set."""
+    return started.new_context(
+        java_script_enabled=scripts,
+        reduced_motion="reduce" if calm else "no-preference",
+        color_scheme=scheme,  # type: ignore[arg-type]
+        viewport={"width": width, "height": 900},
+    )
+
+
 @pytest.fixture
 def shown(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Shown]]:  # noqa: F811
     contexts = []
@@ -190,12 +200,7 @@ def shown(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Shown]]:  
     def open_page(
         *pieces: str, scripts: bool = True, calm: bool = True, scheme: str = "light", width: int = 1280
     ) -> Shown:
-        context = browser.new_context(
-            java_script_enabled=scripts,
-            reduced_motion="reduce" if calm else "no-preference",
-            color_scheme=scheme,
-            viewport={"width": width, "height": 900},
-        )
+        context = new_context(browser, scripts=scripts, calm=calm, scheme=scheme, width=width)
         contexts.append(context)
         page, wrong = context.new_page(), list[str]()
         page.on("request", lambda one: one.url.startswith(("data:", "file:")) or wrong.append(one.url))

@@ -3,6 +3,7 @@
 import csv
 import json
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -12,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tiny import make_source
 
 from dferlib import EMOTIONS, load_model, predict_video
 from dferlib.cli import main
@@ -19,8 +21,10 @@ from dferlib.data.sampling import segment_indices
 from dferlib.data.transforms import prepare
 from dferlib.errors import InputError
 from dferlib.inference.clips import RATE, WINDOW, windows
+from dferlib.inference.predictor import Predictor, predict_faces
 from dferlib.inference.timeline import UNSURE, Timeline
 from dferlib.inference.writing import write_timelines
+from dferlib.training.known import Known, read_known, write_known
 from dferlib.video.faces.cutting import cut
 from dferlib.video.reading import read_video
 
@@ -111,6 +115,57 @@ def test_the_timeline_is_what_the_model_says_of_each_window(
     np.testing.assert_allclose(got.boxes, [[80.0, 60.0, 50.0]] * 17)
     assert len(got.thumbnails) == 10 and all(face.shape == (112, 112, 3) for _, face in got.thumbnails)
     assert np.allclose(np.diff([time for time, _ in got.thumbnails]), got.duration / 10)
+
+
+@pytest.fixture
+def knowing(checkpoint: Path, tmp_path: Path) -> Path:
+    """The same checkpoint, which says what it has learnt from: features of its own at random, and a limit."""
+    path = tmp_path / "knowing.safetensors"
+    path.write_bytes(checkpoint.read_bytes())
+    clips = make_source(35, "train")
+    features = torch.randn(35, load_model(path).head[-1].in_features, generator=torch.Generator().manual_seed(0))
+    write_known(path, Known(features.half(), torch.arange(35, dtype=torch.uint8) % 7, 1.0), clips)
+    return path
+
+
+@pytest.mark.slow
+def test_the_seconds_of_rest_are_the_zero_line(video: Path, knowing: Path, found_everywhere: None) -> None:
+    predictor, seen = Predictor(knowing, "cpu"), []
+    look = predictor.look
+    predictor.look = lambda clips: seen.append(look(clips)) or seen[-1]  # type: ignore[method-assign,assignment,func-returns-value]
+    plain = predictor.predict(video, most=1)[0]
+    features = torch.cat(seen)
+    rest = features[(plain.times >= 1) & (plain.times <= 2)].mean(0)
+    assert ((plain.times >= 1) & (plain.times <= 2)).sum() == 5 < len(plain.times)
+    neutral = read_known(knowing).features[2::7].double().mean(0)  # type: ignore[union-attr]
+    wanted = predictor.judge(features + (0.5 * (neutral - rest)).float()).softmax(1).numpy()
+    moved = predict_faces(video, knowing, most=1, device="cpu", rest=(1, 2))[0]
+    np.testing.assert_allclose(moved.probabilities, wanted, atol=1e-5)
+    assert np.abs(moved.probabilities - plain.probabilities).max() > 1e-3
+    np.testing.assert_array_equal(moved.distances, plain.distances)
+    with pytest.raises(InputError, match=r"face 1 is not seen from 50 s to 60 s"):
+        predict_faces(video, knowing, most=1, device="cpu", rest=(50, 60))
+
+
+@pytest.mark.slow
+def test_the_command_says_what_was_learnt_from_and_where_faces_are_unlike_it(
+    video: Path, knowing: Path, found_everywhere: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(*more: str) -> str:
+        command = [str(video), "--checkpoint", str(knowing), "--out", str(tmp_path / "out"), "--device", "cpu"]
+        with pytest.raises(SystemExit) as ended:
+            main(["predict", *command, *more])
+        assert ended.value.code == 0
+        return capsys.readouterr().out
+
+    shown = told("--rest", "1", "2")
+    assert f"{knowing} has learnt from 35 clips of " in shown and "unlike" not in shown
+    known = read_known(knowing)
+    assert known is not None
+    write_known(knowing, replace(known, limit=1e-6), make_source(35, "train"))
+    assert "unsure in 17 of 17 windows: the face is unlike those it has learnt from" in told()
+    with (tmp_path / "out" / "my.holiday.timeline.csv").open(newline="") as file:
+        assert {line["label"] for line in csv.DictReader(file)} == {UNSURE}
 
 
 def test_boxes_are_in_pixels_of_the_video(tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:

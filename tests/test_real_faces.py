@@ -70,6 +70,37 @@ def test_the_figures_are_counts_over_the_answers(script) -> None:
     assert found["interval"][0] <= 0.5 <= found["interval"][1]
 
 
+class Judge:
+    """Sees the brightness of a clip, says happiness above 100 and is the surer the farther from it; dark is unusual."""
+
+    classes, spec, known = EMOTIONS, Brightness.input_spec, True
+
+    def look(self, clips):
+        return torch.from_numpy(clips.reshape(len(clips), -1).mean(1, keepdims=True))
+
+    def judge(self, features):
+        logits = torch.full((len(features), 7), -100.0, dtype=torch.float64)
+        logits[:, EMOTIONS.index("happiness")], logits[:, EMOTIONS.index("neutral")] = (features[:, 0] - 100) / 10, 0
+        return logits
+
+    def distances(self, features):
+        return np.where(features[:, 0] < 30, 2.0, 0.5)
+
+    def towards_rest(self, features, resting):
+        return features + 50 - features[torch.from_numpy(resting)].mean(0)
+
+
+def test_what_confidence_distance_and_rest_are_worth_is_counted(script) -> None:
+    cuts = {"a": person(20, 200), "b": person(110, 180), "c": person(90, 105), "d": person(25, 95)}
+    found = script.limits(Judge(), cuts, "box")
+    # sure: 20, 200, 180 and 25, all right; wrong: 110 (neutral), 95 (smiling); unlike: 20 and 25, both right
+    assert found["sure"] == {"confidence": 0.9, "share": 0.5, "right": 1.0}
+    assert found["unlike"] == {"share": 0.25, "right": 1.0, "right_of_others": 4 / 6}
+    assert found["rest_from_neutral"] == {"neutral": 1.0, "smiling": 0.75}  # 230, 120, 65, 120
+    assert found["rest_from_both"] == {"neutral": 1.0, "smiling": 0.25}  # 140, 85, 57.5, 85
+    assert found["rest_from_smile"] == {"neutral": 1.0, "smiling": 0.0}
+
+
 @pytest.mark.slow
 def test_the_record_is_written_for_the_photographs(script, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if not PHOTOS.is_dir():
