@@ -77,6 +77,16 @@ def test_augmentation_turns_what_a_mirror_turns():
         assert torch.equal(turned[:, k], torch.where(mirrored, sign, 1.0)), name
 
 
+def test_without_disguise_a_crop_shows_the_frame_as_it_is():
+    ramp = torch.arange(64, dtype=torch.uint8).expand(50, 3, 64, 64)
+    targets = torch.ones(50, len(TARGETS))
+    frames, _ = pretrain.augment(ramp, targets, torch.Generator().manual_seed(0), disguised=False)
+    values = (frames * backbones.FACE_STD[0] + backbones.FACE_MEAN[0]) * 255
+    assert values.min() > -1e-3 and values.max() < 63 + 1e-3, "no value that the frame did not have"
+    steps = values.diff(dim=-1)[..., 2:-2].abs()  # a crop is stretched by 14 % at most, and never shaded or grained
+    assert ((steps > 0.85) & (steps < 1.15)).all()
+
+
 def test_r2_is_that_of_scikit_learn():
     examples = coloured(300, seed=0)
     torch.manual_seed(0)

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from dferlib.makefaces import MakeFaces
 from dferlib.makefaces.assets import load_head
 from dferlib.makefaces.identity import sample_identity
 from dferlib.makefaces.knobs import DIFFICULTIES, FAINT_NOISE
 from dferlib.makefaces.proportions import amounts_of, changes_of, spreads
+from dferlib.models import create_model
+from dferlib.models.backbones import SlimResNet
 
 ROOT = Path(__file__).parents[1]
 RECORDS = sorted((ROOT / "results" / "rendered_to_real").glob("*.json"))
@@ -74,6 +77,30 @@ def test_what_lacks_is_what_the_name_says(script):
     )
 
 
+def test_a_backbone_lacks_what_its_row_says_and_sits_in_the_model(script, monkeypatch, tmp_path):
+    seen = {}
+
+    def fit(train, held_out, epochs, disguised):
+        seen.update(frames=train.frames.float().mean().item(), people=len(train.frames), disguised=disguised)
+        torch.manual_seed(3)
+        return SlimResNet(), {}
+
+    monkeypatch.setenv("DFERLIB_CACHE", str(tmp_path))
+    monkeypatch.setattr(script, "PEOPLE", 2)
+    monkeypatch.setattr(script.pretraining, "HELD_OUT", 1)
+    monkeypatch.setattr(script.pretraining, "fit", fit)
+    found = {}
+    for name in ("nothing", "proportions", "pictures", "disguise"):
+        weights, found[name] = script.make_backbone(name), dict(seen)
+        model = create_model("stt")
+        model.backbone.load_state_dict(weights)
+        assert all(torch.equal(tensor, weights[key]) for key, tensor in model.backbone.state_dict().items())
+    whole = found["nothing"]
+    assert found["disguise"] == {**whole, "disguised": False}, "the same frames, in their own colours"
+    assert whole["frames"] not in {found[name]["frames"] for name in ("proportions", "pictures")}
+    assert len({row["people"] for row in found.values()}) == 1 and whole["disguised"]
+
+
 def test_the_summary_counts_those_who_set_no_figure(script):
     classes = ["happiness", "sadness", "neutral"]
     said = {"neutral": [0.0, 0.0, 1.0], "smiling": [1.0, 0.0, 0.0], "sad": [0.0, 1.0, 0.0]}
@@ -88,7 +115,7 @@ def test_the_summary_counts_those_who_set_no_figure(script):
 def test_a_record_has_every_photograph_in_both_ways(script, path):
     record = json.loads(path.read_text())
     name, seed = path.stem.split("-seed")
-    assert (record["lacks"], record["seed"], record["size"]) == (name, int(seed), "book") and name in script.LACKS
+    assert (record["lacks"], record["seed"], record["size"]) == (name, int(seed), "book") and name in script.ROWS
     box, aligned = (record["logits"][way] for way in script.WAYS)
     assert box.keys() == aligned.keys() and len(box) == 102
     assert np.isfinite(np.array([*box.values(), *aligned.values()])).all()

@@ -12,6 +12,7 @@ data sets are. How much of each target's variance it explains on people it never
 
 import json
 import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import product
@@ -30,7 +31,7 @@ from dferlib.makefaces.actions import DISTRACTORS, UNITS, VARIANTS
 from dferlib.makefaces.assets import load_head
 from dferlib.makefaces.blend_shapes import blend_shape_weights
 from dferlib.makefaces.generator import HALF_WIDTH, LARGEST_TURN, TURN, render_clip, source_hash
-from dferlib.makefaces.identity import sample_identity
+from dferlib.makefaces.identity import Identity, sample_identity
 from dferlib.makefaces.knobs import DIFFICULTIES, Knobs
 from dferlib.makefaces.render import Actor
 from dferlib.models.backbones import FACE_MEAN, FACE_STD, SlimResNet
@@ -85,14 +86,24 @@ def sharp(knobs: Knobs) -> Knobs:
     return replace(knobs, camera=replace(knobs.camera, dropped=0.0))
 
 
-def render_person(person: int) -> dict[str, np.ndarray]:
+def render_person(
+    person: int,
+    reshape: Callable[[Identity, np.random.Generator], Identity] | None = None,
+    simplify: Callable[[Knobs], Knobs] | None = None,
+) -> dict[str, np.ndarray]:
     """The fields of `Examples` for one person: `FRAMES_PER_LIGHT` frames of each framing at each difficulty.
 
     Everything that makes clips hard, occlusion, blur, noise and compression among it, comes from the generator.
+
+    Args:
+        person: number of the person.
+        reshape: gives the person another face, for experiments.
+        simplify: takes something out of each difficulty, for experiments.
     """
     torch.set_num_threads(1)
     rng = np.random.default_rng([0, 9, person])  # 9 is the number of no split
-    actor = Actor(sample_identity(rng, load_head().shape_names), STORED_SIZE)
+    identity = sample_identity(rng, load_head().shape_names)
+    actor = Actor(reshape(identity, np.random.default_rng([1, 9, person])) if reshape else identity, STORED_SIZE)
     frames, targets, framings = [], [], []
     n = FRAMES_PER_LIGHT
     for framing, knobs in product(range(len(FRAMINGS)), DIFFICULTIES.values()):
@@ -101,7 +112,8 @@ def render_person(person: int) -> dict[str, np.ndarray]:
         gaze = rng.normal(0, 0.2, (n, 2)).clip(-0.6, 0.6)
         weights = blend_shape_weights(units, gaze, rng.normal(0, 0.07, len(UNITS)), actor.action_index)
         half_width = list(FRAMINGS.values())[framing]
-        frames.append(render_clip(actor, weights, pose.astype(np.float32), sharp(knobs), rng, half_width)[0])
+        knobs = sharp(simplify(knobs) if simplify else knobs)
+        frames.append(render_clip(actor, weights, pose.astype(np.float32), knobs, rng, half_width)[0])
         targets.append(np.concatenate([units, pose, gaze], 1))
         framings.append(np.full(n, framing))
     parts = {"frames": frames, "targets": targets, "framing": framings}
@@ -116,13 +128,22 @@ def render(people: int, workers: int) -> Examples:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             rendered = list(tqdm(pool.map(render_person, range(people), chunksize=4), total=people, desc="people"))
         with written_whole(file) as path:
-            joined = {name: np.concatenate([one[name] for one in rendered]) for name in rendered[0]}
-            np.savez(path, allow_pickle=False, **joined)
+            np.savez(path, allow_pickle=False, **joined(rendered))
     with np.load(file) as data:
-        return Examples(*(torch.from_numpy(data[name]) for name in ("frames", "targets", "framing")))
+        return examples_of(data)
 
 
-def augment(frames: Tensor, targets: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
+def joined(people: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The fields of `Examples` for some people, from those of each."""
+    return {name: np.concatenate([one[name] for one in people]) for name in people[0]}
+
+
+def examples_of(fields: Mapping[str, np.ndarray]) -> Examples:
+    """The fields of `Examples` as tensors."""
+    return Examples(*(torch.from_numpy(fields[name]) for name in ("frames", "targets", "framing")))
+
+
+def augment(frames: Tensor, targets: Tensor, random: torch.Generator, disguised: bool = True) -> tuple[Tensor, Tensor]:
     """Crop each frame at random, stretched by up to `STRETCH`; mirror half, and their targets; disguise them."""
     n = len(frames)
     mirrored = torch.rand(n, generator=random) < 0.5
@@ -134,7 +155,7 @@ def augment(frames: Tensor, targets: Tensor, random: torch.Generator) -> tuple[T
     where[mirrored, 0] *= torch.tensor([-1.0, 1.0, 1.0])
     grid = nn.functional.affine_grid(where, [n, 3, CROP, CROP], align_corners=False)
     crops = nn.functional.grid_sample(frames.float(), grid, align_corners=False, padding_mode="border")
-    return standardise(disguise(crops, random)), targets
+    return standardise(disguise(crops, random) if disguised else crops), targets
 
 
 def disguise(crops: Tensor, random: torch.Generator) -> Tensor:
@@ -168,13 +189,16 @@ def r2(net: nn.Module, examples: Examples) -> Tensor:
     return 1 - ((torch.cat(out) - targets) ** 2).mean(0) / targets.var(0, unbiased=False)
 
 
-def fit(train: Examples, held_out: Examples, epochs: int) -> tuple[SlimResNet, dict[str, dict[str, float]]]:
+def fit(
+    train: Examples, held_out: Examples, epochs: int, disguised: bool = True
+) -> tuple[SlimResNet, dict[str, dict[str, float]]]:
     """Train a backbone.
 
     Args:
         train: what to learn from.
         held_out: other people.
         epochs: passes.
+        disguised: whether tone, colour, sharpness and grain are drawn anew each time, see `disguise`.
 
     Returns:
         The backbone, and for each framing the share of each target's variance that it explains on the held-out people.
@@ -194,7 +218,7 @@ def fit(train: Examples, held_out: Examples, epochs: int) -> tuple[SlimResNet, d
         net.train()
         start, total = time.perf_counter(), 0.0
         for batch in torch.randperm(len(train.frames), generator=random)[:count].split(BATCH):
-            x, y = augment(train.frames[batch], train.targets[batch], random)
+            x, y = augment(train.frames[batch], train.targets[batch], random, disguised)
             with torch.autocast("cpu", torch.bfloat16, enabled=HALF):
                 out = net(x.contiguous(memory_format=torch.channels_last))
             loss = (out.float() - y).square().mean()
