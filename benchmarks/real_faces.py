@@ -30,71 +30,36 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
-from tqdm import tqdm
 
-from dferlib.data.transforms import prepare, stored_size
+from dferlib.data.transforms import stored_size
 from dferlib.evidence.statistics import interval
 from dferlib.files import written_whole
+from dferlib.inference.photographs import ASKED, Faces, ask, cut_faces, still_clips
 from dferlib.inference.predictor import Predictor
 from dferlib.training.checkpoints import load_model
 from dferlib.training.evaluation import Predictions
-from dferlib.video.faces.aligning import warp
-from dferlib.video.faces.cutting import cut
-from dferlib.video.faces.finding import DITHER, SIDE, detect
-from dferlib.video.faces.landmarks import find_landmarks
 
 ROOT = Path(__file__).parents[1]
 CHECKPOINTS = sorted((ROOT / "results").glob("*/*/best.safetensors"))  # those that come with the records
 PHOTOS = ROOT.parent / "shared" / "real" / "london"
 RECORDS = ROOT / "results" / "real_faces"
-ASKED = {"neutral": "neutral", "smiling": "happiness"}  # what a file's name says, and the class it should get
 WAYS = ("box", "aligned", "morph")
 SURE = 0.9  # a confidence that ought to be right nearly always
 RISE = 0.5  # of the clip: how long the morph takes from neutral to smiling
 
 
-def cut_all(photos: Path, size: int) -> dict[str, dict[str, dict[str, np.ndarray]]]:
-    """For each person and photograph the face (size, size, 3) by its box and aligned; people without a face are out."""
-    people = sorted({file.name.split("_")[0] for file in photos.glob("*_neutral.jpg")})
-    found: dict[str, dict[str, dict[str, np.ndarray]]] = {}
-    for person in tqdm(people, "finding faces", unit="person"):
-        cuts = {}
-        for kind in ASKED:
-            photo = np.asarray(Image.open(photos / f"{person}_{kind}.jpg").convert("RGB"))
-            seen = [detect(photo, SIDE * dither)[:1] for dither in DITHER]
-            boxes = np.concatenate(seen)
-            if len(boxes):
-                box = boxes.mean(0)
-                points = find_landmarks(photo, box[None])[0]
-                cuts[kind] = {"box": cut(photo, box, size), "aligned": warp(photo, points, size)}
-        if len(cuts) == len(ASKED):
-            found[person] = cuts
-    return found
-
-
 def clips_of(cuts: dict[str, dict[str, np.ndarray]], way: str, frames: int) -> Iterator[np.ndarray]:
     """The neutral and the smiling clip (F, S, S, 3) uint8 of a person."""
+    if way != "morph":
+        yield from still_clips(cuts, way, frames)
+        return
     for kind in ASKED:
-        if way != "morph":
-            yield np.repeat(cuts[kind][way][None], frames, 0)
-            continue
         start, end = (cuts[name]["aligned"].astype(np.float32) for name in ("neutral", kind))
         part = (np.linspace(0, 1 / RISE, frames)).clip(0, 1)[:, None, None, None]
         yield (start * (1 - part) + end * part).round().astype(np.uint8)
 
 
-def ask(model: Any, clips: list[np.ndarray]) -> np.ndarray:
-    """Logits of each clip, float64 (N, C)."""
-    out = []
-    for start in range(0, len(clips), 16):
-        batch = torch.from_numpy(np.stack(clips[start : start + 16])).permute(0, 1, 4, 2, 3).contiguous()
-        with torch.inference_mode():
-            out.append(model(prepare(batch, model.input_spec)).double())
-    return torch.cat(out).numpy()
-
-
-def examine(model: Any, cuts: dict[str, dict[str, dict[str, np.ndarray]]], way: str) -> dict[str, Any]:
+def examine(model: Any, cuts: Faces, way: str) -> dict[str, Any]:
     """What a model says in one way of asking: figures, and a row for each clip."""
     people, frames, kinds = list(cuts), model.input_spec.frames, list(ASKED)
     logits = ask(model, [clip for person in people for clip in clips_of(cuts[person], way, frames)])
@@ -118,7 +83,7 @@ def examine(model: Any, cuts: dict[str, dict[str, dict[str, np.ndarray]]], way: 
     }
 
 
-def limits(predictor: Predictor, cuts: dict[str, dict[str, dict[str, np.ndarray]]], way: str) -> dict[str, Any]:
+def limits(predictor: Predictor, cuts: Faces, way: str) -> dict[str, Any]:
     """What the confidence and the distance of the answers are worth, and a person's own rest as the zero line."""
     frames, wanted = (
         predictor.spec.frames,
@@ -152,13 +117,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--photos", type=Path, default=PHOTOS, help="NUMBER_neutral.jpg and NUMBER_smiling.jpg")
     parser.add_argument("--out", type=Path, default=RECORDS, help="folder of the records")
     given = parser.parse_args(arguments)
-    cuts: dict[int, Any] = {}
+    cuts: dict[int, Faces] = {}
     for path in given.checkpoints:
         begin, model = time.perf_counter(), load_model(path)
         model.eval()
         size = stored_size(model.input_spec.size)
         if size not in cuts:
-            cuts[size] = cut_all(given.photos, size)
+            cuts[size] = cut_faces(given.photos, size)
         name = f"{path.parent.parent.name}-{path.parent.name}"
         ways = {way: examine(model, cuts[size], way) for way in WAYS}
         predictor = Predictor(path, "cpu")

@@ -29,11 +29,12 @@ import torch
 from safetensors.torch import load_file
 from tqdm import tqdm
 
-from benchmarks.real_faces import ASKED, PHOTOS, ask, clips_of, cut_all
+from benchmarks.real_faces import PHOTOS
 from dferlib.data.table import ArraySource, ClipTable
 from dferlib.data.transforms import stored_size
 from dferlib.evidence.results import versions
 from dferlib.files import cache_dir, make_folder, written_whole
+from dferlib.inference.photographs import ASKED, Faces, ask, cut_faces, still_clips
 from dferlib.makefaces.assets import load_head
 from dferlib.makefaces.generator import make_clip, source_hash
 from dferlib.makefaces.identity import Identity, sample_identity
@@ -162,18 +163,18 @@ def make_backbone(name: str) -> dict[str, torch.Tensor]:
     return load_file(file)
 
 
-def photographs_said(model: Any, cuts: dict[str, dict[str, dict[str, np.ndarray]]]) -> dict[str, Any]:
+def photographs_said(model: Any, cuts: Faces) -> dict[str, Any]:
     """Logits of each photograph, by the way in which it is shown."""
     frames = model.input_spec.frames
     ids = [f"{person}_{kind}" for person in cuts for kind in ASKED]
     found: dict[str, Any] = {}
     for way in WAYS:
-        logits = ask(model, [clip for person in cuts.values() for clip in clips_of(person, way, frames)])
+        logits = ask(model, [clip for person in cuts.values() for clip in still_clips(person, way, frames)])
         found[way] = dict(zip(ids, logits.round(4).tolist(), strict=True))
     return found
 
 
-def examine(name: str, seeds: list[int], cuts: dict[str, Any], size: str, out: Path) -> None:
+def examine(name: str, seeds: list[int], cuts: Faces, size: str, out: Path) -> None:
     """Render what a row learns from, train with each seed, ask, and write a record for each."""
     missing = [seed for seed in seeds if not (out / f"{name}-seed{seed}.json").exists()]
     if not missing:
@@ -223,7 +224,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--size", default="book", help="of MakeFaces")
     parser.add_argument("--seeds", type=int, default=3, help="how many trainings of each")
     given = parser.parse_args(arguments)
-    cuts = cut_all(given.photos, stored_size(create_model("stt").input_spec.size))
+    cuts = cut_faces(given.photos, stored_size(create_model("stt").input_spec.size))
     given.out.mkdir(parents=True, exist_ok=True)
     for name in given.rows:
         examine(name, list(range(given.seeds)), cuts, given.size, given.out)
