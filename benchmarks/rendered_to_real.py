@@ -18,8 +18,7 @@ pip install "dferlib[faces,face-weights]"; python -m benchmarks.rendered_to_real
 
 import argparse
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +31,13 @@ from tqdm import tqdm
 from benchmarks.real_faces import PHOTOS
 from dferlib.data.table import ArraySource, ClipTable
 from dferlib.data.transforms import stored_size
+from dferlib.evidence.lacks import LACKS, Lack, free_shape, nothing_in_the_way, plain_pictures
 from dferlib.evidence.results import versions
 from dferlib.files import cache_dir, make_folder, written_whole
 from dferlib.inference.photographs import ASKED, Faces, ask, cut_faces, still_clips
 from dferlib.makefaces.assets import load_head
 from dferlib.makefaces.generator import make_clip, source_hash
-from dferlib.makefaces.identity import Identity, sample_identity
-from dferlib.makefaces.knobs import DIFFICULTIES, FAINT_NOISE, Knobs
-from dferlib.makefaces.proportions import BROW_POINTS, LARGEST, changes_of, spreads
+from dferlib.makefaces.identity import sample_identity
 from dferlib.makefaces.protocol import CLIPS_PER_PERSON, Version
 from dferlib.makefaces.realism.photographs import MEASURED
 from dferlib.makefaces.render import Actor
@@ -54,61 +52,6 @@ WAYS = ("box", "aligned")
 CONFIG = TrainConfig(backbone_lr_scale=0.0, lr=1e-3, device="cpu")  # the book's, with the rate that STT chose
 
 
-def free_shape(person: Identity, rng: np.random.Generator) -> Identity:
-    """The same person, shaped as the mesh allows: no distance is drawn as people's are."""
-    names = load_head().shape_names
-    changes = changes_of(names)
-    amounts = rng.normal(0, spreads(changes)[: len(changes)]).clip(-LARGEST, LARGEST)
-    wanted: dict[str, float] = {}
-    for (one, other), amount in zip(changes.items(), amounts.tolist(), strict=True):
-        wanted |= {side + one: amount for side in ("", "l-", "r-")} | {
-            side + other: -amount for side in ("", "l-", "r-")
-        }
-    shape = person.shape.copy()
-    for k, name in enumerate(names):
-        if name[:2] == "l:":
-            shape[k] = max(0.0, wanted.get(name[2:], 0.0))
-    return replace(person, shape=shape, brow_lifts=np.zeros((2, len(BROW_POINTS)), dtype=np.float32))
-
-
-def plain_pictures(knobs: Knobs) -> Knobs:
-    """A camera with a little noise, and light that keeps still."""
-    return replace(knobs, camera=FAINT_NOISE, flicker=0.0)
-
-
-def strong_expressions(knobs: Knobs) -> Knobs:
-    """As strong as actors play them, from rest to rest."""
-    return replace(knobs, intensity=DIFFICULTIES["easy"].intensity, held=0.0)
-
-
-def nothing_in_the_way(knobs: Knobs) -> Knobs:
-    """Upright heads with nothing in front of the face."""
-    return replace(knobs, hanging=0.0, glasses=0.0, sunglasses=0.0, hand=0.0, hair=0.0)
-
-
-@dataclass(frozen=True)
-class Lack:
-    """What clips, or a backbone's frames, lack.
-
-    Attributes:
-        knobs: changes how hard they are.
-        shaped: whether faces are proportioned as people's.
-        disguised: whether a backbone sees each frame in another tone, colour, sharpness and grain every time.
-    """
-
-    knobs: Callable[[Knobs], Knobs] = lambda knobs: knobs
-    shaped: bool = True
-    disguised: bool = True
-
-
-LACKS = {
-    "nothing": Lack(),
-    "proportions": Lack(shaped=False),
-    "pictures": Lack(plain_pictures),
-    "strengths": Lack(strong_expressions),
-    "obstacles": Lack(nothing_in_the_way),
-    "everything": Lack(lambda k: nothing_in_the_way(strong_expressions(plain_pictures(k))), shaped=False),
-}
 OF_BACKBONES = {  # its frames have expressions of any strength, whatever a difficulty says
     "nothing": Lack(),
     "proportions": Lack(shaped=False),

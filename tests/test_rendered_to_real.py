@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from dferlib.evidence import lacks
 from dferlib.makefaces import MakeFaces
 from dferlib.makefaces.assets import load_head
 from dferlib.makefaces.identity import sample_identity
@@ -34,7 +35,7 @@ def script():
 @pytest.mark.slow
 def test_where_nothing_lacks_the_clips_are_those_of_makefaces(script, monkeypatch):
     monkeypatch.setattr(script.Version, "people", lambda version, split: 2)
-    found = script.render(script.LACKS["nothing"], "val", "mini")
+    found = script.render(lacks.LACKS["nothing"], "val", "mini")
     monkeypatch.undo()
     expected = MakeFaces("val", "mini")
     assert len(found) == 8 and found.table.labels.tolist() == expected.table.labels[:8].tolist()
@@ -46,7 +47,7 @@ def test_where_nothing_lacks_the_clips_are_those_of_makefaces(script, monkeypatc
 def test_a_free_shape_changes_nothing_else_and_is_drawn_from_the_mesh_alone(script):
     names = load_head().shape_names
     people = [sample_identity(np.random.default_rng([7, k]), names) for k in range(60)]
-    freed = [script.free_shape(person, np.random.default_rng([8, k])) for k, person in enumerate(people)]
+    freed = [lacks.free_shape(person, np.random.default_rng([8, k])) for k, person in enumerate(people)]
     for one, other in zip(people, freed, strict=True):
         for field in fields(one):
             if field.name not in ("shape", "brow_lifts"):
@@ -63,17 +64,17 @@ def test_a_free_shape_changes_nothing_else_and_is_drawn_from_the_mesh_alone(scri
 
 def test_what_lacks_is_what_the_name_says(script):
     standard = DIFFICULTIES["standard"]
-    assert script.plain_pictures(standard) == replace(standard, camera=FAINT_NOISE, flicker=0.0)
-    strong = script.strong_expressions(standard)
+    assert lacks.plain_pictures(standard) == replace(standard, camera=FAINT_NOISE, flicker=0.0)
+    strong = lacks.strong_expressions(standard)
     assert (
         strong.intensity[0] > standard.intensity[0]
         and replace(strong, intensity=standard.intensity, held=standard.held) == standard
     )
-    free = script.nothing_in_the_way(standard)
+    free = lacks.nothing_in_the_way(standard)
     assert not any(getattr(free, name) for name in ("hanging", "glasses", "sunglasses", "hand", "hair"))
-    everything = script.LACKS["everything"]
-    assert not everything.shaped and everything.knobs(standard) == script.nothing_in_the_way(
-        script.strong_expressions(script.plain_pictures(standard))
+    everything = lacks.LACKS["everything"]
+    assert not everything.shaped and everything.knobs(standard) == lacks.nothing_in_the_way(
+        lacks.strong_expressions(lacks.plain_pictures(standard))
     )
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torch import nn
 from tqdm import tqdm
 
 from dferlib.data.transforms import prepare
 from dferlib.errors import InputError
 from dferlib.files import make_folder
+from dferlib.models.base import ClipModel
 from dferlib.video.faces.aligning import warp
 from dferlib.video.faces.cutting import cut
 from dferlib.video.faces.finding import DITHER, SIDE, detect
@@ -99,7 +99,7 @@ def still_clips(cuts: dict[str, dict[str, np.ndarray]], way: str, frames: int) -
     return [np.repeat(cuts[kind][way][None], frames, 0) for kind in ASKED]
 
 
-def ask(model: nn.Module, clips: Iterable[np.ndarray]) -> np.ndarray:
+def ask(model: ClipModel, clips: Iterable[np.ndarray]) -> np.ndarray:
     """Logits of clips (F, S, S, 3) uint8, float64 (N, C)."""
     given, out = list(clips), []
     for start in range(0, len(given), BATCH):
