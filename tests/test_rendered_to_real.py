@@ -15,6 +15,7 @@ from dferlib.makefaces import MakeFaces
 from dferlib.makefaces.assets import load_head
 from dferlib.makefaces.identity import sample_identity
 from dferlib.makefaces.knobs import DIFFICULTIES, FAINT_NOISE
+from dferlib.makefaces.portrait import PEOPLE, portrait
 from dferlib.makefaces.proportions import amounts_of, changes_of, spreads
 from dferlib.models import create_model
 from dferlib.models.backbones import SlimResNet
@@ -121,3 +122,12 @@ def test_a_record_has_every_photograph_in_both_ways(script, path):
     assert box.keys() == aligned.keys() and len(box) == 102
     assert np.isfinite(np.array([*box.values(), *aligned.values()])).all()
     assert 0 < record["val_uar"] <= 1
+
+
+def test_somebody_at_rest_is_who_a_portrait_shows():
+    person = sample_identity(np.random.default_rng([PEOPLE, 4]), load_head().shape_names)
+    frame = portrait(person=4, size=48).frames[0]
+    expected = (255 * frame).round().byte().permute(1, 2, 0).numpy()
+    assert (lacks.at_rest(person, 48) == expected).all()
+    freed = lacks.at_rest(lacks.free_shape(person, np.random.default_rng(0)), 48)
+    assert 1 < np.abs(freed.astype(float) - expected).mean() < 40, "the same person, otherwise shaped"

@@ -9,10 +9,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dferlib.makefaces.actions import UNITS
 from dferlib.makefaces.assets import load_head
+from dferlib.makefaces.blend_shapes import blend_shape_weights
 from dferlib.makefaces.identity import Identity
 from dferlib.makefaces.knobs import DIFFICULTIES, FAINT_NOISE, Knobs
+from dferlib.makefaces.portrait import STUDIO
 from dferlib.makefaces.proportions import BROW_POINTS, LARGEST, changes_of, spreads
+from dferlib.makefaces.render import Actor
+from dferlib.makefaces.scene import Light, Scene
 
 
 def free_shape(person: Identity, rng: np.random.Generator) -> Identity:
@@ -30,6 +35,33 @@ def free_shape(person: Identity, rng: np.random.Generator) -> Identity:
         if name[:2] == "l:":
             shape[k] = max(0.0, wanted.get(name[2:], 0.0))
     return replace(person, shape=shape, brow_lifts=np.zeros((2, len(BROW_POINTS)), dtype=np.float32))
+
+
+def at_rest(person: Identity, size: int, half_width: float = 0.1) -> np.ndarray:
+    """Somebody at rest, from the front, in the light of `dferlib.makefaces.portrait`.
+
+    Args:
+        person: who.
+        size: side of the frame in pixels.
+        half_width: half the width of the frame at the face, in metres.
+
+    Returns:
+        One frame (size, size, 3) uint8.
+    """
+    actor = Actor(person, size)
+    weights = blend_shape_weights(np.zeros((1, len(UNITS))), np.zeros((1, 2)), 0.0, actor.action_index)
+    lamps = tuple(Light(where, (power,) * 3) for where, power in zip(STUDIO, (0.95, 0.3), strict=True))
+    scene = Scene(
+        ambient=(0.3, 0.3, 0.3),
+        lamps=lamps,
+        exposure=1.0,
+        background=None,
+        half_width=half_width,
+        offset=np.zeros((1, 2)),
+        light=np.ones((1, 2)),
+    )
+    frame = actor.render(weights, np.zeros((1, 3), np.float32), scene).frames[0]
+    return (255 * frame).round().byte().permute(1, 2, 0).contiguous().numpy()
 
 
 def plain_pictures(knobs: Knobs) -> Knobs:
