@@ -6,7 +6,7 @@ at rest and smiling.
 
 In the first rows the backbone is the one that comes with dferlib, and its head has learnt from clips that lack
 something. In the rows `backbone-...` the head's clips are whole, and the backbone has learnt from frames that lack
-something; they are to be compared with `backbone-nothing`, as these backbones have seen a quarter of the people, and
+something; they are to be compared with `backbone-nothing`, as these backbones have seen an eighth of the people, and
 each fewer times. In `both-everything` frames and clips lack everything that can be left out.
 
 The photographs are those of `benchmarks.real_faces`; nothing is learnt from them. The proportions were fitted to the
@@ -64,7 +64,7 @@ ROWS = {
     **{f"backbone-{name}": (LACKS["nothing"], name) for name in OF_BACKBONES},
     "both-everything": (LACKS["everything"], "everything"),
 }
-PEOPLE, EPOCHS = 740, 12  # of the backbones that are made here
+PEOPLE, EPOCHS = 370, 12  # of the backbones that are made here
 
 
 def render(lack: Lack, split: str, size: str) -> ArraySource:
