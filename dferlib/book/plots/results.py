@@ -120,7 +120,8 @@ def pairs(
     panel.plot(other, lines, "x", color=SECOND, label=words[1], ms=6, mew=1.8)
     panel.set_yticks(lines, names)
     panel.invert_yaxis()
-    panel.set(xlabel=unit, xlim=(0, 1.05 * max(*one, *other)))  # no mark is cut at the edge
+    ends = min(0.0, *one, *other), max(*one, *other)
+    panel.set(xlabel=unit, xlim=(1.05 * ends[0], 1.05 * ends[1]))  # no mark is cut at the edge
     panel.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     return figure
 
