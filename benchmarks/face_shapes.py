@@ -3,7 +3,8 @@
 MakeFaces draws the proportions of a face as they were in the first 25 people of the London set. Here its people are
 compared with the others, and so are faces that the mesh gives when nobody tells it how people are made. All are at
 rest and seen from the front; dlib's landmarks are measured on all pictures by the same code. The table goes to
-results/face_shapes.csv: means and standard deviations in distances between the eyes.
+results/face_shapes.csv: means and standard deviations in distances between the eyes. How light each photographed face
+is, as a mean grey value from 0 to 255, goes to results/face_lightness.csv.
 
 pip install "dferlib[faces,face-weights]"; python -m benchmarks.face_shapes --photos london      (ten minutes)
 """
@@ -24,10 +25,11 @@ from dferlib.makefaces.proportions import groups_of
 from dferlib.makefaces.realism.__main__ import FITTED, ROUNDS
 from dferlib.makefaces.realism.comparing import composed
 from dferlib.makefaces.realism.distances import DISTANCES, face_distances
+from dferlib.makefaces.realism.light import light_measures
 from dferlib.makefaces.realism.photographs import MEASURED, find_all, find_one, read_people, read_photographs
 from dferlib.makefaces.realism.rendered import HALF_WIDTH, PIXELS, who
 
-TABLE = Path(__file__).parents[1] / "results" / "face_shapes.csv"
+RESULTS = Path(__file__).parents[1] / "results"
 
 
 def measured(person: int) -> dict[str, np.ndarray]:
@@ -58,8 +60,10 @@ def main(arguments: list[str] | None = None) -> None:
         rows = composed(np.stack(list(there.values())), groups, wanted)
         table[name], table[f"{name} sd"] = rows.mean(0), rows.std(0, ddof=1)
     print(table.round(3).to_string())
-    with written_whole(TABLE) as temporary:
-        table.round(4).to_csv(temporary)
+    light = pd.Series(light_measures(faces.aligned)[:, 0], pd.Index(faces.who, name="person"), name="lightness")
+    for name, found in {"face_shapes": table.round(4), "face_lightness": light.round(1)}.items():
+        with written_whole(RESULTS / f"{name}.csv") as temporary:
+            found.to_csv(temporary)
 
 
 if __name__ == "__main__":

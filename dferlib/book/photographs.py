@@ -1,10 +1,13 @@
 """What models say of photographs of people at rest and smiling, by what they have learnt from."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from scipy.special import softmax
 
 from dferlib.book.folders import project_folder
 from dferlib.errors import InputError, choose
@@ -64,6 +67,22 @@ class Photographs:
         """What part of the photographs of a kind is given the class of this name, the mean over seeds."""
         runs = self._said(row, sorted(self._row(row)), kind, way)
         return float(np.mean([run.predicted == run.classes.index(name) for run in runs]))
+
+    def by_person(self, rows: Sequence[str], way: str = "box") -> pd.Series:
+        """What part of each person's photographs is right, the mean over both kinds and all runs of some rows."""
+        runs = [run for row in rows for run in self._said(row, sorted(self._row(row)), BOTH, way)]
+        right = np.mean([run.predicted == run.labels for run in runs], 0)
+        return pd.Series(right, runs[0].groups).groupby(level=0).mean()
+
+    def worst(self, row: str, way: str = "box") -> pd.DataFrame:
+        """The wrong answers by how sure they are: probabilities are means over seeds."""
+        runs = self._said(row, sorted(self._row(row)), BOTH, way)
+        sure = np.mean([softmax(run.logits, 1) for run in runs], 0)
+        said, names = sure.argmax(1), np.array(runs[0].classes)
+        columns = {"photograph": runs[0].ids, "said": names[said], "probability": sure.max(1)}
+        return pd.DataFrame(columns)[said != runs[0].labels].sort_values(
+            "probability", ascending=False, ignore_index=True
+        )
 
     def val_uar(self, row: str) -> float:
         """UAR on the rendered validation clips that lack the same, the mean over seeds."""
