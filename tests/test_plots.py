@@ -134,3 +134,17 @@ def test_pairs_show_every_mark_whole():
     assert low == 0 and high >= 1.04 * 94
     marks = [line.get_xdata() for line in panel.lines if line.get_linestyle() == "None"]
     assert [list(x) for x in marks] == [[90, 65], [94, 70]]
+
+
+def test_dots_stand_where_the_two_numbers_are() -> None:
+    panel = plots.dots([1, 2, 5], [10, 0, 80], ("light", "right, %")).axes[0]
+    (drawn,) = panel.lines
+    assert drawn.get_xydata().tolist() == [[1, 10], [2, 0], [5, 80]]
+    assert (panel.get_xlabel(), panel.get_ylabel()) == ("light", "right, %") and panel.get_ylim()[0] == 0
+
+
+def test_two_numbers_of_a_thing_are_seen_on_both_sides_of_zero() -> None:
+    panel = plots.pairs(["a", "b"], [-2.0, 1.0], [0.5, -0.5], ("free", "shaped"), "sd").axes[0]
+    low, high = panel.get_xlim()
+    assert low < -2 and high > 1
+    assert plots.pairs(["a"], [40.0], [80.0], ("one", "other"), "%").axes[0].get_xlim()[0] == 0

@@ -10,6 +10,7 @@ from dferlib.book.plots.frames import frame_strip, gallery, heat_strip, over_tim
 from dferlib.book.plots.results import (
     confusion,
     curves,
+    dots,
     intervals,
     lines,
     logit_gradients,
@@ -32,6 +33,7 @@ __all__ = [
     "attention_reach_in_frames",
     "confusion",
     "curves",
+    "dots",
     "frame_strip",
     "gallery",
     "heat_strip",

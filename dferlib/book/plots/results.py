@@ -126,6 +126,21 @@ def pairs(
     return figure
 
 
+def dots(x: Sequence[float], y: Sequence[float], words: tuple[str, str]) -> Figure:
+    """Two numbers of each of several things, as dots in a plane.
+
+    Args:
+        x: the first number of each.
+        y: the second.
+        words: what the two numbers are, for the axes.
+    """
+    figure, axes = new_figure(5.0, 2.8)
+    panel = axes[0, 0]
+    panel.plot(x, y, "o", color=ACCENT, ms=6, alpha=0.8)
+    panel.set(xlabel=words[0], ylabel=words[1], ylim=(0, 1.05 * max(y)))
+    return figure
+
+
 def lines(x: np.ndarray, curves: dict[str, np.ndarray], words: tuple[str, str]) -> Figure:
     """Several curves over the same values.
 
