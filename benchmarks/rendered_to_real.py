@@ -6,7 +6,7 @@ at rest and smiling.
 
 In the first rows the backbone is the one that comes with dferlib, and its head has learnt from clips that lack
 something. In the rows `backbone-...` the head's clips are whole, and the backbone has learnt from frames that lack
-something; they are to be compared with `backbone-nothing`, as these backbones have seen an eighth of the people, and
+something; they are to be compared with `backbone-nothing`, as these backbones have seen a quarter of the people, and
 each fewer times. In `both-everything` frames and clips lack everything that can be left out; in `clips-everything` the
 clips do, and the backbone is that of `backbone-nothing`.
 
@@ -66,7 +66,7 @@ ROWS = {
     "clips-everything": (LACKS["everything"], "nothing"),
     "both-everything": (LACKS["everything"], "everything"),
 }
-PEOPLE, EPOCHS = 370, 12  # of the backbones that are made here
+PEOPLE, EPOCHS = 740, 16  # of the backbones that are made here
 
 
 def render(lack: Lack, split: str, size: str) -> ArraySource:
