@@ -1,5 +1,7 @@
 # Every target sets up .venv by itself. A second call installs nothing, unless a file that names dependencies has changed.
 #   make book    build the book into _build/html; run the chapters that have changed, or whose library or records have
+#   make pdf     the whole book as one file, _build/faces-in-motion.pdf
+#   make serve   show the built book at http://localhost:8000
 #   make quick   run the tests that take seconds
 #   make test    run the code style and all tests that a change may break: units, notebooks, the site in a browser
 #   make thorough  run all tests there are: every record, every model at every size, every chapter two times
@@ -21,7 +23,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := book
-.PHONY: book test lint quick thorough bench clean
+.PHONY: book pdf serve test lint quick thorough bench clean
 .DELETE_ON_ERROR:
 
 $(STAMP): requirements.txt constraints.txt pyproject.toml
@@ -35,6 +37,12 @@ $(STAMP): requirements.txt constraints.txt pyproject.toml
 book: $(STAMP)
 	@$(BIN)/jupyter-book build . -W -n --keep-going
 	@echo "The book is at $(CURDIR)/_build/html/index.html"
+
+pdf: book
+	@$(BIN)/python book/printing.py _build/html _build/faces-in-motion.pdf
+
+serve: book
+	@$(BIN)/python -m http.server --bind localhost --directory _build/html 8000
 
 test: $(STAMP) lint
 	$(PYTEST) --junitxml _build/tests.xml
