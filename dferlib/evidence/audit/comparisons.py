@@ -43,9 +43,10 @@ def findings(tables: Tables) -> list[Finding]:
 
 
 def _conflict(tables: Tables, pairs: pd.DataFrame, method: str) -> Finding:
-    mine = pairs.xs(method, level="method").dropna(axis="columns")
+    mine = pairs[pairs.index.get_level_values("method") == method].dropna(axis="columns")
     [dataset] = set(mine.index.get_level_values("dataset"))
-    both: dict[str, dict[str, float]] = mine.droplevel(["dataset", "sampling"]).to_dict()
+    metrics = mine.index.get_level_values("metric")
+    both = {str(paper): dict(zip(metrics, mine[paper].tolist(), strict=True)) for paper in mine}
     said = {paper: ", ".join(f"{name} {value:.2f}" for name, value in two.items()) for paper, two in both.items()}
     one, other = both
     stated = tables.stated[(tables.stated["kind"] == "source") & (tables.stated["method"] == method)]
