@@ -142,7 +142,7 @@ def _disgust(tables: Tables) -> Finding:
 
 
 def _three_clips(tables: Tables) -> Finding:
-    """The rows that the authors of Former-DFER made are of fewer clips, and the log of a fold says how many fewer."""
+    """Former-DFER and two rows beside it are of fewer clips, and the log of a fold says how many fewer."""
     rows = recall_rows(tables, "STT")
     sizes, theirs = class_sizes(rows), rows.xs("DS", level="sampling").drop(["STT", "ResNet18+GRU"], level="method")
     best = {}
