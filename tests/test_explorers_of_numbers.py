@@ -267,7 +267,7 @@ def says_what_python_says(one: Shown, seed: int) -> None:
 
 @site
 def test_the_formula_and_the_drawn_trainings_follow_the_sliders(shown: Open) -> None:  # noqa: F811
-    one = shown(best_of_epochs(RESULT, CLIPS, alt="A curve").html)
+    one = shown(best_of_epochs(RESULT, CLIPS, 100, 0.9, alt="A curve").html)
     says_what_python_says(one, 1)
     one.page.get_by_role("button", name="Draw again").click()
     says_what_python_says(one, 2)
@@ -286,18 +286,18 @@ def test_the_formula_and_the_drawn_trainings_follow_the_sliders(shown: Open) -> 
 
 @site
 def test_without_scripts_the_formula_stands_in_a_table(shown: Open) -> None:  # noqa: F811
-    one = shown(best_of_epochs(RESULT, CLIPS, alt="A curve").html, scripts=False)
+    one = shown(best_of_epochs(RESULT, CLIPS, 100, 0.9, alt="A curve").html, scripts=False)
     for line in one.page.locator(".fim-still tbody tr").all():
         count, *values = [number(text) for text in line.locator("th, td").all_inner_texts()]
         sigma = 100 * np.sqrt(RESULT * (1 - RESULT) / CLIPS)
-        expected = [sigma * np.sqrt(1 - rho) * by_quadrature(int(count)) for rho in (0, 0.5, 0.8, 0.95)]
+        expected = [sigma * np.sqrt(1 - rho) * by_quadrature(int(count)) for rho in (0, 0.5, 0.8, 0.9, 0.95)]
         assert values == pytest.approx(expected, abs=0.0051)
 
 
 PIECES: dict[str, Callable[[], str]] = {
     "imbalance": lambda: imbalance(DFEW, alt="Seven recalls").html,
     "logits": lambda: logits_and_losses((0, 2, 0, 0, 0, 0, -2), alt="Seven logits").html,
-    "best_of_epochs": lambda: best_of_epochs(RESULT, CLIPS, alt="A curve").html,
+    "best_of_epochs": lambda: best_of_epochs(RESULT, CLIPS, 100, 0.9, alt="A curve").html,
 }
 
 

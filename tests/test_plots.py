@@ -148,3 +148,25 @@ def test_two_numbers_of_a_thing_are_seen_on_both_sides_of_zero() -> None:
     low, high = panel.get_xlim()
     assert low < -2 and high > 1
     assert plots.pairs(["a"], [40.0], [80.0], ("one", "other"), "%").axes[0].get_xlim()[0] == 0
+
+
+def test_the_audit_marks_what_stands_out() -> None:
+    clips, counts = np.arange(140, 150), np.array([1, 2, 1, 0, 3, 9, 2, 1, 1, 0])
+    panel = plots.peaks({"disgust": (clips, counts)}, 10).axes[0]
+    assert panel.texts[0].get_text() == "145"
+    assert panel.collections[1].get_segments()[0].tolist() == [[145, 0], [145, 9]]
+    panel = plots.deviations(["a", "b", "b"], np.array([0.0, 0.2, 0.2]), np.array([0.0, 0.1, 0.1]), 0.01).axes[0]
+    assert [text.get_text() for text in panel.texts] == ["b"]
+    panel = plots.gaps(["a", "b"], [1.0, 2.5], "points").axes[0]
+    assert [text.get_text() for text in panel.texts] == ["1.00", "2.50"]
+    assert [bar.get_width() for bar in panel.patches] == [1.0, 2.5]
+
+
+def test_courses_have_their_best_and_last_epochs() -> None:
+    course = np.array([[60.0, 61.0], [64.0, 62.0], [63.0, 65.0], [62.0, 64.0]])
+    panel = plots.epochs(course, ["fold 1", "fold 2"], late=2).axes[0]
+    one, other, best, last = panel.lines
+    assert (one.get_ydata().tolist(), other.get_label()) == ([60, 64, 63, 62], "fold 2")
+    assert (best.get_xdata().tolist(), best.get_ydata().tolist()) == ([2, 3], [64, 65])
+    assert (last.get_xdata().tolist(), last.get_ydata().tolist()) == ([4, 4], [62, 64])
+    assert panel.get_ylim()[0] == 59

@@ -52,7 +52,16 @@ def python_in(path: Path) -> str:
 
 
 def undeclared(files: list[Path], declared: set[str]) -> set[str]:
-    own = {"dferlib", "benchmarks", "execution", "printing", "tracker", "troubles", "__main__", *(path.stem for path in files)}
+    own = {
+        "dferlib",
+        "benchmarks",
+        "execution",
+        "printing",
+        "tracker",
+        "troubles",
+        "__main__",
+        *(path.stem for path in files),
+    }
     used = set().union(*(imports(python_in(path)) for path in files)) - set(sys.stdlib_module_names) - own
     providers = {"dlib": ["dlib-bin"], **packages_distributions()}  # dlib-bin does not say that dlib is in it
     # what is compared with is not installed here, and is imported by the name that it is installed by

@@ -15,7 +15,7 @@ TRAININGS = 400  # that are drawn
 SEED = 1
 
 
-def best_of_epochs(result: float, clips: int, epochs: int = 100, correlation: float = 0.8, *, alt: str) -> Interactive:
+def best_of_epochs(result: float, clips: int, epochs: int, correlation: float, *, alt: str) -> Interactive:
     """Test clips, epochs and their correlation to drag: how much too high the best test epoch is.
 
     The curve is the formula, sigma sqrt(1 - rho) m_E with m_E of `expected_maximum` and the noise sigma of a share of
@@ -25,7 +25,7 @@ def best_of_epochs(result: float, clips: int, epochs: int = 100, correlation: fl
         result: the true share of right answers, between 0 and 1.
         clips: test clips at the beginning, from 100 to 5000.
         epochs: E at the beginning, from 1 to 150.
-        correlation: rho of two epochs at the beginning, from 0 to 0.99.
+        correlation: rho of two epochs at the beginning, from 0 to 0.99; `dferlib.evidence.epochs.jitter` measures it.
         alt: what it shows, for those who do not see it.
 
     Raises:
@@ -75,7 +75,7 @@ def _body(result: float, clips: int, epochs: int, correlation: float) -> str:
     return (
         f'<div class="fim-live">{sliders}<div class="fim-sides fim-charts"><div class="fim-formula"></div>'
         f'<div class="fim-course"></div></div>{button("again", "Draw again")}</div>{said()}'
-        f"{_still(result, clips, (1, 5, 20, 50, 100, MOST), (0.0, 0.5, 0.8, 0.95))}"
+        f"{_still(result, clips, (1, 5, 20, 50, 100, MOST), sorted({0.0, 0.5, 0.8, 0.95, correlation}))}"
     )
 
 

@@ -190,6 +190,42 @@ def _print_comparison(runs: dict[str, "Run"], names: tuple[str, str]) -> None:
         print(f"{metric} {100 * gap.value:+.1f} points ({low} to {high}), p = {p:.4f} by {test}")
 
 
+@app.command(epilog="Example: dferlib audit stt-both-attentions")
+def audit(
+    name: Annotated[
+        str | None, typer.Argument(metavar="FINDING", help="Its name in the list; without it all are listed.")
+    ] = None,
+) -> None:
+    """List what in the four papers does not come out by their own data: what is printed, and what comes out.
+
+    With a name: also where it stands, how it was computed again, and the likeliest innocent explanation.
+    """
+    from dferlib.book.folders import project_folder
+    from dferlib.errors import choose
+    from dferlib.evidence.audit import Tables
+    from dferlib.evidence.audit import audit as find
+    from dferlib.evidence.audit.checks import run_checks
+
+    folder = project_folder("results")
+    found = {finding.name: finding for finding in find(folder, progress=True)}
+    if name is not None:
+        one = found[choose("finding", name, found)]
+        words = {"paper": one.paper, "where": one.where, "printed": one.printed, "by its own data": one.found}
+        words |= {"how": one.how, "may well be": one.innocent}
+        print("\n".join(f"{key:16}{value}" for key, value in words.items()))
+        return
+    width, papers = max(map(len, found)), max(len(finding.paper) for finding in found.values())
+    print(f"{'finding':{width}}  {'paper':{papers}}  printed -> by its own data")
+    for one in found.values():
+        stale = "" if one.holds else "  DOES NOT FOLLOW ANY MORE"
+        print(f"{one.name:{width}}  {one.paper:{papers}}  {one.printed} -> {one.found}{stale}")
+    stated = run_checks(Tables(folder))
+    right = sum(check.agrees for check in stated)
+    print(
+        f"{len(found)} findings. Of {len(stated)} numbers and marks in texts and tables, {right} come out as printed."
+    )
+
+
 @app.command(epilog="Example: dferlib bench stt --scale paper")
 def bench(
     model: Annotated[
