@@ -1,12 +1,13 @@
 """The book's figures, in one style. Every function draws on a figure of its own and returns it.
 
-`frames` shows clips, `attention` what is attended to and what it costs, `results` what training came to, `speeds` how
-long models take; `style` is what they share. Chapters call them as `plots.NAME(...)`. They know the ground and get
-everything else as numbers.
+`frames` shows clips, `attention` what is attended to and what it costs, `results` what training came to, `gains` what
+was claimed beside it, `speeds` how long models take; `style` is what they share. Chapters call them as
+`plots.NAME(...)`. They know the ground and get everything else as numbers.
 """
 
 from dferlib.book.plots.attention import attention_reach, attention_reach_in_frames, scaling
 from dferlib.book.plots.frames import frame_strip, gallery, heat_strip, over_time, png
+from dferlib.book.plots.gains import Gain, gains
 from dferlib.book.plots.results import (
     confusion,
     curves,
@@ -28,11 +29,13 @@ __all__ = [
     "INK",
     "SECOND",
     "STYLE",
+    "Gain",
     "attention_reach",
     "attention_reach_in_frames",
     "confusion",
     "curves",
     "frame_strip",
+    "gains",
     "gallery",
     "heat_strip",
     "intervals",
