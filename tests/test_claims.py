@@ -166,13 +166,21 @@ def test_a_printed_gain_is_what_the_paper_prints(paper: str, says: str, points: 
     [
         ('"spatial attention only"', '"no attention at all"', "no 'no attention at all'"),
         ('less_sampling = "DS"', 'sampling = "DS"', "give its sampling"),
-        ('metric = "WAR"', 'metric = "fear"', "fear"),
+        ('metric = "WAR"', 'metric = "fear"', "no 'STT' in STT, Table 4, fear"),
     ],
 )
 def test_a_claim_about_a_row_that_is_not_printed_is_refused(tmp_path: Path, old: str, new: str, words: str) -> None:
     (tmp_path / "claims.toml").write_text(DECLARED.read_text().replace(old, new))
     with pytest.raises(InputError, match=words):
         read_claims(RESULTS, tmp_path / "claims.toml")
+
+
+def test_two_rows_on_different_data_sets_have_no_gain(tmp_path: Path) -> None:
+    reported = (RESULTS / "reported.csv").read_text()
+    moved = reported.replace("STT,Table 2,DFEW,5-fold,compact loss", "STT,Table 2,AFEW,5-fold,compact loss")
+    (tmp_path / "reported.csv").write_text(moved)
+    with pytest.raises(InputError, match="no data set with both rows of 'The compact loss beats cross entropy'"):
+        read_claims(tmp_path)
 
 
 # --- what the records say

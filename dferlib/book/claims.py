@@ -48,7 +48,7 @@ def claims_table(judgement: Judgement, paper: str) -> Interactive:
     chosen = judgement.of(paper)
     rows = []
     for where, some in groupby(chosen, lambda one: one.claim.where):
-        rows.append(f'<tr><th colspan="4" scope="rowgroup">{html.escape(where)}</th></tr>')
+        rows.append(f'<tr><th colspan="4" scope="rowgroup">{html.escape(where[0].upper() + where[1:])}</th></tr>')
         rows += [_row(one) for one in some]
     star = f" * {WAITS}." if any(one.waits for one in chosen) else ""
     caption = (
@@ -67,7 +67,7 @@ def _row(one: Judged) -> str:
     tested = " minus ".join(claim.ours[1:]) + f" in {claim.ours[0]}" if claim.ours and one.found else ""
     notes = {
         "What it needs.": claim.needs,
-        "Tested by": tested,
+        "Tested by:": tested,
         "What is missing here.": one.lacks,
         "What would settle it.": claim.settle,
     }

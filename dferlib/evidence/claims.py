@@ -162,11 +162,12 @@ def verdict(found: Interval | None, printed: Iterable[float], favoured: bool = F
     return NOT_SEEN if sizes and found.high < min(sizes) else CANNOT_TELL
 
 
-def judge(root: Path) -> Judgement:
+def judge(root: Path, level: float | None = None) -> Judgement:
     """Judge every claim by the records of a folder.
 
     Args:
         root: the folder of the studies, such as `results`, with `reported.csv` and `waiting.txt`.
+        level: of the intervals; the one that bounds the part of wrong verdicts if not given.
 
     Raises:
         InputError: a file is missing or damaged, or a claim names what is not there.
@@ -176,11 +177,11 @@ def judge(root: Path) -> Judgement:
     waiting = set(_read(root / "waiting.txt").split())
     judged = [_unjudged(claim, draws, waiting) for claim in claims]
     tested = [(one, draws[one.claim.key]) for one in judged if one.claim.key in draws]
-    decided = _decided(tested)
-    level = 1 - WRONG * max(decided, 1) / max(len(tested), 1)
-    for one, found in tested:
-        judged[judged.index(one)] = replace(one, found=interval_of(*found, level))
-    return Judgement(tuple(judged), level, len(tested), decided)
+    if level is None:
+        level = 1 - WRONG * max(_decided(tested), 1) / max(len(tested), 1)
+    there = {id(one): replace(one, found=interval_of(*found, level)) for one, found in tested}
+    decided = sum(one.verdict != CANNOT_TELL for one in there.values())
+    return Judgement(tuple(there.get(id(one), one) for one in judged), level, len(tested), decided)
 
 
 def _unjudged(claim: Claim, draws: dict[Key | None, Draws], waiting: set[str]) -> Judged:
@@ -226,12 +227,13 @@ def _claim(told: dict[str, Any], rows: list[dict[str, str]]) -> Claim:
     printed = {}
     if "more" in told:
         about = [row for row in rows if (row["paper"], row["table"], row["metric"]) == (paper, table, metric)]
-        more = _printed(about, told["more"], told.get("sampling", ""))
-        less = _printed(about, told["less"], told.get("less_sampling", ""))
+        place = f"{paper}, {table}, {metric}"
+        more = _printed(about, place, told["more"], told.get("sampling", ""))
+        less = _printed(about, place, told["less"], told.get("less_sampling", ""))
         gain = (lambda one, other: 1 - one / other) if metric == COST else (lambda one, other: (one - other) / 100)
         printed = {data: gain(value, less[data]) for data, value in more.items() if data in less}
         if not printed:
-            raise InputError(f"{told['says']!r}: {paper}, {table} has no {metric} of both rows on one data set")
+            raise InputError(f"{place} has no data set with both rows of {told['says']!r}")
     return Claim(
         **{name: told[name] for name in ("paper", "says", "needs", "settle")},
         where=told.get("where", table),
@@ -243,16 +245,16 @@ def _claim(told: dict[str, Any], rows: list[dict[str, str]]) -> Claim:
     )
 
 
-def _printed(rows: list[dict[str, str]], method: str, sampling: str) -> dict[str, float]:
+def _printed(rows: list[dict[str, str]], place: str, method: str, sampling: str) -> dict[str, float]:
     """What rows of a table print for a method, by data set."""
     found: dict[str, float] = {}
     for row in rows:
         if row["method"] == method and sampling in ("", row["sampling"]):
             if row["dataset"] in found:
-                raise InputError(f"{method!r} stands twice in {row['paper']}, {row['table']}: give its sampling")
+                raise InputError(f"{method!r} stands twice in {place}: give its sampling")
             found[row["dataset"]] = float(row["value"])
     if not found:
-        raise InputError(f"reported.csv has no {method!r} {sampling} where a claim needs it")
+        raise InputError(f"reported.csv has no {method!r} in {place}: a claim names it")
     return found
 
 

@@ -11,7 +11,7 @@ from dferlib.book.plots.style import INK, new_figure
 
 LOOKS = ("#0072B2", "o"), ("#CC79A7", "s"), ("#8C8C8C", "o"), ("#D55E00", "D")  # colour and mark of each kind
 STRAIGHT = 5.0  # points to both sides of 0 that the axis shows in their true proportion
-TICKS = (-50, -20, -10, -5, -2, 0, 2, 5, 10, 20, 50)
+TICKS = (-50, -20, -5, -2, 0, 2, 5, 20, 50)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def gains(rows: Sequence[Gain], kinds: Sequence[str], hollow: str) -> Figure:
         panel.hlines(number, low, high, color=colour, lw=1.8)
         panel.plot(value, number, mark, color=colour, mfc="white" if row.hollow else colour, ms=5.5, mew=1.4)
         panel.plot(row.printed, [number] * len(row.printed), "|", color="black", ms=12, mew=1.8)
-    panel.set_xscale("symlog", linthresh=STRAIGHT, linscale=1.5)
+    panel.set_xscale("symlog", linthresh=STRAIGHT, linscale=0.9)
     panel.set_yticks(range(len(rows)), [row.name for row in rows])
     panel.set(ylim=(len(rows) - 0.5, -0.5), xlabel="gain in points")
     ends = [end for row in rows for end in (*row.found, *row.printed)]
@@ -59,7 +59,7 @@ def gains(rows: Sequence[Gain], kinds: Sequence[str], hollow: str) -> Figure:
     panel.set_xticks([tick for tick in TICKS if low <= tick <= high])
     panel.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:+.0f}".replace("-", "−") if x else "0"))
     panel.minorticks_off()
-    panel.set_xlim(low * 1.08, high * 1.08)
+    panel.set_xlim(low * 1.2, high * 1.2)
     panel.grid(axis="x", color="#E5E5E5", lw=0.7)
     panel.set_axisbelow(True)
     shown = sorted({row.kind for row in rows})
