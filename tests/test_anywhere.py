@@ -80,6 +80,12 @@ def test_a_wheel_carries_the_records_that_git_knows(installed: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_wheel_carries_every_file_of_the_library(installed: Path) -> None:
+    listed = subprocess.run(["git", "ls-files", "dferlib"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not [name for name in listed.stdout.splitlines() if not (installed / name).is_file()]
+
+
+@pytest.mark.slow
 def test_every_chapter_begins_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     found = run(tmp_path, "-c", BEGIN, *map(str, NOTEBOOKS), PYTHONPATH=str(installed))
     *records, library = map(Path, found.splitlines())

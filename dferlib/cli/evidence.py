@@ -226,6 +226,38 @@ def audit(
     )
 
 
+@app.command(epilog="Example: dferlib claims --paper STT")
+def claims(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Where the records are; those that came with dferlib if not given.")
+    ] = None,
+    paper: Annotated[str, typer.Option(help="Only one: STT, LOGO-Former, MSSTNet or STANER.")] = "",
+) -> None:
+    """List what the four papers claim: the printed gain, ours with its interval, and a verdict by one rule.
+
+    Gains are points of the metric, for a cost percent of it; several printed ones are of several data sets. A star
+    marks records that wait to be made again. `dferlib.evidence.claims` has the rule.
+    """
+    from dferlib.book.folders import project_folder
+    from dferlib.evidence.claims import VERDICTS, judge
+
+    found = judge(project_folder("results") if folder is None else folder)
+    chosen = found.of(paper)
+    width = max(len(one.claim.says) for one in chosen)
+    place = max(len(f"{one.claim.paper}, {one.claim.where}") for one in chosen)
+    print(f"{'verdict':19} {'claim':{width}} {'where':{place}} {'metric':9} {'printed':13} here")
+    for one in chosen:
+        claim, ours = one.claim, one.found
+        printed = " ".join(f"{100 * gain:+.2f}" for gain in claim.printed.values()) or "-"
+        here = "-" if ours is None else f"{100 * ours.value:+.1f}"
+        if ours is not None and ours.low < ours.high:
+            here += f" ({100 * ours.low:+.1f} to {100 * ours.high:+.1f}){' *' if one.waits else ''}"
+        where = f"{claim.paper}, {claim.where}"
+        print(f"{one.verdict:19} {claim.says:{width}} {where:{place}} {claim.metric:9} {printed:13} {here}")
+    print(", ".join(f"{sum(one.verdict == said for one in chosen)} {said}" for said in VERDICTS))
+    print(f"{found.decided} of {found.tested} that records test are decided, so intervals are of {found.level:.1%}")
+
+
 @app.command(epilog="Example: dferlib bench stt --scale paper")
 def bench(
     model: Annotated[

@@ -6,6 +6,7 @@ swapped, is therefore a whole person with all clips; where runs of several seeds
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import ndtr
@@ -65,9 +66,9 @@ def interval(
         InputError: the runs are not of the same clips.
     """
     hits, totals = _counts(_listed(runs))
-    people, seeds = _draws(hits.shape, seed)
+    people, seeds = _draws(*hits.shape[:2], seed)
     found = _metric(metric, _again(hits, people, seeds), people @ totals)
-    return _interval(float(_metric(metric, hits.mean(0).sum(0), totals.sum(0))), found, level)
+    return interval_of(float(_metric(metric, hits.mean(0).sum(0), totals.sum(0))), found, level)
 
 
 def compare(
@@ -88,19 +89,36 @@ def compare(
         InputError: the runs are not of the same clips, or not equally many.
     """
     ours, theirs = _listed(first), _listed(second)
-    if len(ours) != len(theirs):
-        raise InputError(f"{len(ours)} runs against {len(theirs)}: give one of each for every seed")
-    hits, totals = _counts([*ours, *theirs])
-    one, other = np.split(hits, 2)
-    people, seeds = _draws(one.shape, seed)
-    found = {}
-    for name in ("uar", "war"):
-        gaps = _metric(name, _again(one, people, seeds), people @ totals)
-        gaps -= _metric(name, _again(other, people, seeds), people @ totals)
-        value = _metric(name, one.mean(0).sum(0), totals.sum(0)) - _metric(name, other.mean(0).sum(0), totals.sum(0))
-        found[name] = _interval(float(value), gaps, level)
+    one, other, totals = _paired(ours, theirs)
+    gaps = _gaps(one, other, totals, seed)
+    uar, war = (interval_of(*gaps[name], level) for name in ("uar", "war"))
     p_war = _mcnemar(ours[0], theirs[0]) if len(ours) == 1 else float("nan")
-    return Comparison(found["uar"], found["war"], _swapped(one.mean(0), other.mean(0), totals, seed), p_war)
+    return Comparison(uar, war, _swapped(one.mean(0), other.mean(0), totals, seed), p_war)
+
+
+def draw_gaps(
+    first: Predictions | Sequence[Predictions], second: Predictions | Sequence[Predictions], seed: int = 0
+) -> dict[str, tuple[float, np.ndarray]]:
+    """What `compare` takes its intervals from, for those who need them at several levels.
+
+    Args:
+        first: as for `compare`.
+        second: as for `compare`.
+        seed: of the draws.
+
+    Returns:
+        By "uar" and "war" the difference as measured, and as it is in each draw of people and seeds, (draws,).
+
+    Raises:
+        InputError: the runs are not of the same clips, or not equally many.
+    """
+    return _gaps(*_paired(_listed(first), _listed(second)), seed)
+
+
+def interval_of(value: float, draws: np.ndarray, level: float) -> Interval:
+    """The middle part of some draws (draws,), as large as `level` says, with the value as it was measured."""
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, float(low), float(high))
 
 
 def expected_maximum(count: int) -> float:
@@ -146,11 +164,36 @@ def _counts(runs: list[Predictions]) -> tuple[np.ndarray, np.ndarray]:
     return hits, totals
 
 
-def _draws(shape: tuple[int, ...], seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _paired(ours: list[Predictions], theirs: list[Predictions]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Right clips (runs, people, classes) of both, and all clips (people, classes)."""
+    if len(ours) != len(theirs):
+        raise InputError(f"{len(ours)} runs against {len(theirs)}: give one of each for every seed")
+    hits, totals = _counts([*ours, *theirs])
+    one, other = np.split(hits, 2)
+    return one, other, totals
+
+
+def _gaps(one: np.ndarray, other: np.ndarray, totals: np.ndarray, seed: int) -> dict[str, tuple[float, np.ndarray]]:
+    """The differences, measured and drawn, by metric."""
+    people, seeds = _draws(*one.shape[:2], seed)
+    found = {}
+    for name in ("uar", "war"):
+        gaps = _metric(name, _again(one, people, seeds), people @ totals)
+        gaps -= _metric(name, _again(other, people, seeds), people @ totals)
+        value = _metric(name, one.mean(0).sum(0), totals.sum(0)) - _metric(name, other.mean(0).sum(0), totals.sum(0))
+        found[name] = (float(value), gaps)
+    return found
+
+
+@lru_cache(maxsize=4)  # a chapter compares many rows of one study
+def _draws(runs: int, people: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """How often each person (draws, people) and each run (draws, runs) is drawn; the runs as parts of 1."""
-    rng, (runs, people, _) = np.random.default_rng(seed), shape
+    rng = np.random.default_rng(seed)
     one = rng.multinomial(people, np.full(people, 1 / people), DRAWS).astype(float)
-    return one, rng.multinomial(runs, np.full(runs, 1 / runs), DRAWS) / runs
+    other = rng.multinomial(runs, np.full(runs, 1 / runs), DRAWS) / runs
+    for drawn in (one, other):
+        drawn.setflags(write=False)
+    return one, other
 
 
 def _again(hits: np.ndarray, people: np.ndarray, seeds: np.ndarray) -> np.ndarray:
@@ -164,11 +207,6 @@ def _metric(name: str, hits: np.ndarray, totals: np.ndarray) -> np.ndarray:
         return hits.sum(-1) / totals.sum(-1)
     recalls = np.divide(hits, totals, out=np.full(hits.shape, np.nan), where=totals > 0)
     return np.nanmean(recalls, -1)
-
-
-def _interval(value: float, draws: np.ndarray, level: float) -> Interval:
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value, float(low), float(high))
 
 
 def _swapped(one: np.ndarray, other: np.ndarray, totals: np.ndarray, seed: int) -> float:

@@ -23,7 +23,7 @@ PLACES: dict[str, dict[str, str]] = {
     },
     "Head": {"08_compact_loss": "The compact loss"},
     "Answers": {"04_measuring": "Measuring", "12_costs": "Costs", "14_your_own_video": "Your own video"},
-    "Evidence": {"16_audit": "An audit of the papers"},
+    "Evidence": {"16_audit": "An audit of the papers", "17_claims": "The claims"},
 }
 WIDE, GAP, HIGH, LINE = 114.0, 6.0, 30.0, 13.0
 

@@ -1,13 +1,14 @@
 """The book's figures, in one style. Every function draws on a figure of its own and returns it.
 
-`frames` shows clips, `attention` what is attended to and what it costs, `results` what training came to, `speeds` how
-long models take, `audit` what printed tables give; `style` is what they share. Chapters call them as `plots.NAME(...)`.
-They know the ground and get everything else as numbers.
+`frames` shows clips, `attention` what is attended to and what it costs, `results` what training came to, `gains` what
+was claimed beside it, `speeds` how long models take, `audit` what printed tables give; `style` is what they share.
+Chapters call them as `plots.NAME(...)`. They know the ground and get everything else as numbers.
 """
 
 from dferlib.book.plots.attention import attention_reach, attention_reach_in_frames, scaling
 from dferlib.book.plots.audit import deviations, epochs, gaps, peaks
 from dferlib.book.plots.frames import frame_strip, gallery, heat_strip, over_time, png
+from dferlib.book.plots.gains import Gain, gains
 from dferlib.book.plots.results import (
     confusion,
     curves,
@@ -30,17 +31,16 @@ __all__ = [
     "INK",
     "SECOND",
     "STYLE",
+    "Gain",
     "attention_reach",
     "attention_reach_in_frames",
     "confusion",
     "curves",
-<<<<<<< HEAD
-    "dots",
-=======
     "deviations",
+    "dots",
     "epochs",
->>>>>>> audit
     "frame_strip",
+    "gains",
     "gallery",
     "gaps",
     "heat_strip",
