@@ -125,6 +125,12 @@ def test_the_head_of_the_next_video_is_not_taken_for_a_frame(
         probe(joined(tmp_path / f"both.{suffix}", one, two))
 
 
+def test_the_heads_of_a_second_ogg_are_no_lost_frames(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    one, two = (encode(tmp_path / f"{k}.ogg", grey([k]), "libvpx") for k in (60, 160))
+    np.testing.assert_allclose(greys(joined(tmp_path / "both.ogg", one, two)), (60, 160), atol=3)
+    assert not caplog.records
+
+
 def test_frames_that_are_lost_are_counted_and_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = encode(tmp_path / "video.avi", grey(RAMP), "mjpeg", "yuvj420p")
     data = bytearray(path.read_bytes())

@@ -277,6 +277,7 @@ JOINS: dict[str, tuple[str, ...]] = {
     "ivf": ("libvpx",),
     "y4m": ("rawvideo",),
     "mxf": ("mpeg2video",),
+    "ogg": ("libvpx",),
     "gif": ("gif",),
     "apng": ("apng",),
 }

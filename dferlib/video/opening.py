@@ -135,7 +135,7 @@ def decoded(
         try:
             frames = packet.decode()
         except av.FFmpegError:
-            bad += 1
+            bad += is_frame(packet)
             continue
         for frame in frames:
             good += 1
