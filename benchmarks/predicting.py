@@ -162,6 +162,12 @@ def parts(path: Path) -> dict[str, float]:
     return {"decode": decode, **medians, "model": medians["model"] / len(clips) / STEP / RATE}
 
 
+def shares(costs: dict[str, float]) -> dict[str, float]:
+    """What each part takes of a usual look, in which nobody is described because places tell who is who."""
+    usual = {part: ms for part, ms in costs.items() if part != "describe"}
+    return {part: ms / sum(usual.values()) for part, ms in usual.items()}
+
+
 @contextmanager
 def busy(how_many: int) -> Iterator[None]:
     """So many processes that do nothing but work, each on one core."""
@@ -185,7 +191,7 @@ def rate(path: Path, beside: int) -> dict[str, float]:
     return {
         "looks_a_second": looks / float(np.median([run["seconds"] for run in runs])),
         "processor_ms": 1000 * float(np.median([run["processor"] for run in runs])) / looks,
-        "others": others.share() - (beside / (os.cpu_count() or 1)),
+        "others": others.share(),  # the busy processes are this one's, and are not counted
     }
 
 
@@ -230,26 +236,35 @@ def measure(folder: Path, minutes: float, extra: Path | None) -> dict[str, Any]:
         print(f"{name} ...", flush=True)
         with threads(1):
             costs = parts(path)
+        idle, beside = rate(path, 0), rate(path, 1)
         found["videos"][name] = {
-            **{"parts_ms": costs, "idle": rate(path, 0), "beside_a_busy_process": rate(path, 1)},
+            **{"parts_ms": costs, "shares": shares(costs), "idle": idle, "beside_a_busy_process": beside},
+            "of_idle_speed": beside["looks_a_second"] / idle["looks_a_second"],
             "command": command(path, folder),
         }
     if minutes:
         print(f"{minutes:g} minutes ...", flush=True)
         long = repeat(videos["640 x 360"], folder / "long.mp4", round(60 * minutes / SECONDS))
         found["long"] = {"minutes": minutes, "command": command(long, folder), "idle": rate(long, 0)}
+        short = found["videos"]["640 x 360"]["idle"]["processor_ms"]
+        found["long"]["of_short_cost"] = found["long"]["idle"]["processor_ms"] / short
     return {**found, "others": others.share()}
 
 
 def show(record: dict[str, Any]) -> None:
     """Print a record."""
     for name, video in record["videos"].items():
-        costs = ", ".join(f"{part} {ms:.1f}" for part, ms in video["parts_ms"].items())
+        costs = ", ".join(
+            f"{part} {video['parts_ms'][part]:.1f} ({100 * x:.0f} %)" for part, x in video["shares"].items()
+        )
         print(f"\n{name}\n  processor time of each part, ms a look: {costs}")
+        if "describe" in video["parts_ms"]:
+            print(f"  where places do not tell who is who, also: describe {video['parts_ms']['describe']:.1f}")
         for where in ("idle", "beside_a_busy_process"):
             one = video[where]
             cost = f"{one['processor_ms']:.1f} ms of processor time each"
             print(f"  {where.replace('_', ' ')}: {one['looks_a_second']:.1f} looks a second, {cost}")
+        print(f"  beside a busy process it has {100 * video['of_idle_speed']:.0f} % of its speed")
         whole = video["command"]
         print(
             f"  the command: first line after {whole['first_line']:.1f} s, done after {whole['seconds']:.1f} s, "
@@ -257,9 +272,11 @@ def show(record: dict[str, Any]) -> None:
         )
     if "long" in record:
         one = record["long"]
+        cost = f"{one['idle']['processor_ms']:.1f} ms of processor time a look"
         print(
-            f"\n{one['minutes']:g} minutes of 640 x 360: {one['command']['seconds']:.0f} s, "
-            f"{one['command']['memory'] / 2**20:.0f} MiB, {one['idle']['processor_ms']:.1f} ms of processor time a look"
+            f"\n{one['minutes']:g} minutes of 640 x 360: first line after {one['command']['first_line']:.1f} s, "
+            f"done after {one['command']['seconds']:.0f} s, {one['command']['memory'] / 2**20:.0f} MiB\n"
+            f"  {cost}, {one['of_short_cost']:.2f} of what the short one needs"
         )
     print(f"\nothers had {100 * record['others']:.0f} % of the processor")
 

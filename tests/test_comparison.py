@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from benchmarks import __main__ as bench
-from benchmarks import comparison, growth, guard, machine, paths, report
+from benchmarks import comparison, growth, guard, machine, paths, predicting, report
 from benchmarks.comparison import Comparison, Entry, groups, pair_of
 from benchmarks.contestants import FRAMES, NEEDED, PAPERS, Contestant, everybody, others
 from benchmarks.former_dfer import FormerDFER
@@ -378,3 +378,7 @@ def test_a_run_without_time_for_one_forward_pass_is_told_and_not_drawn(tmp_path)
     assert not (tmp_path / "none.png").exists()
     report.draw(Speeds(made_up()), tmp_path / "some.png")
     assert (tmp_path / "some.png").stat().st_size > 1000
+
+
+def test_shares_are_of_a_look_in_which_nobody_is_described():
+    assert predicting.shares({"decode": 1.0, "describe": 90.0, "model": 3.0}) == {"decode": 0.25, "model": 0.75}

@@ -14,7 +14,7 @@ import pytest
 from av.stream import Disposition
 from av.video.reformatter import ColorPrimaries, ColorTrc
 from PIL import Image, ImageOps
-from videos import corner, encode, grey, heic, joined
+from videos import corner, dolby, encode, grey, heic, joined
 
 from dferlib.data.sets.files import image_size, read_image
 from dferlib.errors import InputError
@@ -109,6 +109,26 @@ def test_what_would_be_read_by_half_is_refused(tmp_path: Path, suffix: str) -> N
     assert probe(one).frames == 20
     with pytest.raises(InputError, match="several videos in one file"):
         probe(joined(tmp_path / f"both.{suffix}", one, two))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [("nut", "mpeg4"), ("nut", "ffv1"), ("rm", "rv10"), ("ivf", "libvpx"), ("y4m", "rawvideo")]
+)
+@pytest.mark.parametrize("size", [(48, 64), (96, 128)])
+def test_the_head_of_the_next_video_is_not_taken_for_a_frame(
+    tmp_path: Path, suffix: str, codec: str, size: tuple[int, int]
+) -> None:
+    one, two = encode(tmp_path / f"one.{suffix}", grey(RAMP), codec), tmp_path / f"two.{suffix}"
+    encode(two, grey(RAMP, size), codec)
+    assert probe(one).frames == 20 and len(greys(one)) == 20
+    with pytest.raises(InputError, match="several videos in one file"):
+        probe(joined(tmp_path / f"both.{suffix}", one, two))
+
+
+def test_the_heads_of_a_second_ogg_are_no_lost_frames(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    one, two = (encode(tmp_path / f"{k}.ogg", grey([k]), "libvpx") for k in (60, 160))
+    np.testing.assert_allclose(greys(joined(tmp_path / "both.ogg", one, two)), (60, 160), atol=3)
+    assert not caplog.records
 
 
 def test_frames_that_are_lost_are_counted_and_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -403,6 +423,23 @@ def test_hdr_has_the_colours_that_swscale_makes(curve: ColorTrc) -> None:
         format="rgb24", dst_color_trc=ColorTrc.BT709, dst_color_primaries=ColorPrimaries.BT709
     ).to_ndarray()
     np.testing.assert_allclose(to_screen(pixels, curve).astype(int), reference, atol=3)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+def test_what_only_dolby_vision_can_colour_is_refused(tmp_path: Path, suffix: str) -> None:
+    alone = dolby(tmp_path / f"profile5.{suffix}", grey(RAMP), profile=0, full_range=1)
+    for attempt in (lambda: probe(alone), lambda: next(read_video(alone))):
+        with pytest.raises(InputError, match=r"profile5.* is Dolby Vision of profile 5.*convert it to SDR"):
+            attempt()
+    beside = dolby(tmp_path / f"profile8.{suffix}", grey(RAMP), profile=1, full_range=0)
+    np.testing.assert_allclose(greys(beside), RAMP, atol=3)
+
+
+def test_a_later_part_in_dolby_vision_is_refused(tmp_path: Path) -> None:
+    beside = dolby(tmp_path / "beside.ts", grey(RAMP), profile=1, full_range=0)
+    alone = dolby(tmp_path / "alone.ts", grey(RAMP), profile=0, full_range=1)
+    with pytest.raises(InputError, match="Dolby Vision of profile 5"):
+        list(read_video(joined(tmp_path / "both.ts", beside, alone)))
 
 
 @pytest.mark.parametrize("default", [0, 1, 2])

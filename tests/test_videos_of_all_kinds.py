@@ -272,6 +272,12 @@ JOINS: dict[str, tuple[str, ...]] = {
     "mov": ("libx264", "mjpeg"),
     "flv": ("flv1", "libx264"),
     "asf": ("wmv2",),
+    "nut": ("libx264", "mpeg4", "ffv1"),
+    "rm": ("rv10",),
+    "ivf": ("libvpx",),
+    "y4m": ("rawvideo",),
+    "mxf": ("mpeg2video",),
+    "ogg": ("libvpx",),
     "gif": ("gif",),
     "apng": ("apng",),
 }

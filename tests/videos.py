@@ -58,6 +58,41 @@ def corner(size: tuple[int, int] = (48, 64)) -> np.ndarray:
     return frame
 
 
+def dolby(path: Path, frames: Sequence[np.ndarray], profile: int, full_range: int) -> Path:
+    """Write HEVC frames that each end in data of Dolby Vision (RPU); 0 and 1 make it profile 5, 1 and 0 profile 8."""
+    options = {"x265-params": f"log-level=none:bframes=0:range={'full' if full_range else 'limited'}"}
+    plain = encode(path.with_suffix(".plain.mkv"), frames, "libx265", "yuv420p10le", options=options)
+    unit = b"\x7c\1" + re.sub(b"\0\0(?=[\0-\3])", b"\0\0\3", _rpu(profile, full_range))
+    with av.open(str(plain)) as source, av.open(str(path), "w") as container:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                longer = av.Packet(bytes(packet) + struct.pack(">I", len(unit)) + unit)
+                longer.pts, longer.dts, longer.time_base = packet.pts, packet.pts, packet.time_base
+                longer.is_keyframe, longer.stream = packet.is_keyframe, stream
+                container.mux(longer)
+    return path
+
+
+def _rpu(profile: int, full_range: int) -> bytes:
+    """Data of Dolby Vision that leave the three planes as they are (ETSI GS CCM 001)."""
+
+    def coded(*numbers: int) -> str:  # Exp-Golomb
+        return "".join(f"{n + 1:b}".zfill(2 * (n + 1).bit_length() - 1) for n in numbers)
+
+    bits = f"{2:06b}{18:011b}{profile:04b}{1:04b}" + "1000" + coded(23) + f"01{full_range:b}"
+    bits += coded(2, 2, 4) + "000001" + "00" + coded(0, 0, 0)  # 10, 10 and 12 bits; no second layer, no colours
+    bits += 3 * (coded(0) + f"{0:010b}{1023:010b}") + coded(0, 0)  # one piece from the darkest to the brightest
+    bits += 3 * (coded(0, 0) + "0" + coded(0) + 23 * "0" + coded(1) + 23 * "0")  # y = 0 + 1 x
+    body = int(bits + -len(bits) % 8 * "0", 2).to_bytes(-(-len(bits) // 8), "big")
+    check = 0xFFFFFFFF
+    for byte in body:
+        check ^= byte << 24
+        for _ in range(8):
+            check = (check << 1 ^ (0x104C11DB7 if check >> 31 else 0)) & 0xFFFFFFFF
+    return b"\x19" + body + struct.pack(">IB", check, 0x80)
+
+
 def heic(path: Path, images: Sequence[np.ndarray], tiles: bool = False) -> Path:
     """Write images of one size as HEIC (ISO/IEC 23008-12); with `tiles` they are one image, cut into columns."""
     coded = [_intra(image, path.with_suffix(".hevc")) for image in images]

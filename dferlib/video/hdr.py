@@ -1,9 +1,10 @@
-"""HDR, as phones record it, in the colours of an ordinary screen.
+"""HDR, as phones record it, in the colours of an ordinary screen; and which HDR has no colours without its own data.
 
 swscale can do the same, but takes seconds before the first frame. ITU-R BT.2100 defines both curves, BT.2408 says that
 white paper has 203 cd/m2, BT.2087 has the colours, and BT.1886 is the screen.
 """
 
+import struct
 from functools import lru_cache
 
 import av
@@ -21,6 +22,20 @@ TO_709 = np.array(
 def is_hdr(frame: av.VideoFrame) -> bool:
     """Whether its values mean PQ or HLG."""
     return frame.color_trc in (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
+
+
+def is_dolby_alone(metadata: bytes) -> bool:
+    """Whether a frame is made for Dolby Vision alone, as in profile 5: its colours (IPT) are bent scene by scene.
+
+    Profiles 7 and 8 put their data beside frames of PQ, HLG or an ordinary screen. FFmpeg tells the profiles apart in
+    the same way (`ff_dovi_guess_profile_hevc`), for a stream need not say which it is.
+
+    Args:
+        metadata: FFmpeg's `AVDOVIMetadata`, which begins with the place of an `AVDOVIRpuDataHeader`.
+    """
+    (header,) = struct.unpack_from("N", metadata)
+    profile, full_range = metadata[header + 4], metadata[header + 10]  # of the RPU (ETSI GS CCM 001), and its base
+    return profile == 0 and full_range == 1
 
 
 def to_screen(pixels: np.ndarray, curve: int) -> np.ndarray:

@@ -31,6 +31,9 @@ ASIDE = Disposition.attached_pic | Disposition.timed_thumbnails  # a song's cove
 # of these only the first is read where several are joined, or the others are read with what describes the first
 ONE_VIDEO = ("mov", "matroska", "asf", "flv", "rm", "nut", "ivf", "yuv4mpegpipe", "apng")
 HEADER = 32  # bytes at the beginning of such a file, at least
+# of these a frame, or what is taken for one, may be read across the head of the next file; they have long signatures
+READ_ACROSS = ("nut", "rm", "ivf")
+SIGNATURE = 8  # bytes
 
 
 @contextmanager
@@ -132,7 +135,7 @@ def decoded(
         try:
             frames = packet.decode()
         except av.FFmpegError:
-            bad += 1
+            bad += is_frame(packet)
             continue
         for frame in frames:
             good += 1
@@ -176,6 +179,7 @@ def refuse_several(container: av.container.InputContainer, path: Path | str, gap
         *between, (rest, end) = gaps
         # how such a file begins. MP4 has sound and frames in any order, so that much lies between what is read
         short, long = (data[4:8], data[4:12]) if kind == "mov" else (data[:4], data[:4])
-        if data.find(short, rest - len(short), end) >= 0 or any(data.find(long, *gap) >= 0 for gap in between):
+        several = data.find(short, rest - len(short), end) >= 0 or any(data.find(long, *gap) >= 0 for gap in between)
+        if several or (kind in READ_ACROSS and data.find(data[:SIGNATURE], SIGNATURE) >= 0):
             remedy = "give them one by one, or join them with ffmpeg's concat"
             raise InputError(f"{path} is several videos in one file, of which only the first can be read: {remedy}")

@@ -11,7 +11,7 @@ from av.video.reformatter import Colorspace, VideoReformatter
 from PIL import ExifTags, Image
 
 from dferlib.errors import InputError
-from dferlib.video.hdr import is_hdr, to_screen
+from dferlib.video.hdr import is_dolby_alone, is_hdr, to_screen
 from dferlib.video.opening import MAX_SIDE
 
 Matrix = tuple[int, int, int, int]
@@ -43,7 +43,7 @@ class Pixels:
         self.path, self._stream, self._most = Path(path), stream, min(max_side or MAX_SIDE, MAX_SIDE)
         self._coded: tuple[int, int] | None = None  # pixels of the frame before
         self._wide: Fraction = Fraction(1)  # width of a pixel over its height
-        self._kind: tuple[int, int, int] | None = None
+        self._kind: tuple[int, ...] | None = None
         self._last = AS_IT_IS
         self._scalers: dict[int, VideoReformatter] = {}
 
@@ -82,9 +82,13 @@ class Pixels:
             return None
 
     def matrix(self, frame: av.VideoFrame) -> Matrix:
-        """How it is to be turned."""
+        """How it is to be turned.
+
+        Raises:
+            InputError: its colours are those of Dolby Vision alone.
+        """
         # asked for once: with it PyAV makes a circle, so that the frame would stay in memory for long
-        kind = frame.rotation, frame.width, frame.height
+        kind = frame.rotation, frame.width, frame.height, frame.colorspace, frame.color_trc, frame.color_range
         if kind != self._kind:
             self._kind, self._last = kind, self._read_matrix(frame)
         return self._last
@@ -94,6 +98,11 @@ class Pixels:
             sides: Any = frame.side_data
         except ValueError:  # there is a kind among them that PyAV does not know, such as EXIF
             return self._photograph or _matrix_of_turn(frame.rotation)
+        dolby = sides.get("DOVI_METADATA")
+        if dolby is not None and is_dolby_alone(bytes(dolby)):
+            form = "it is Dolby Vision of profile 5, whose colours are of its own kind"
+            remedy = "convert it to SDR, for instance with ffmpeg's filter libplacebo"
+            raise InputError(f"{self.path} cannot be shown: {form}; {remedy}")
         matrix = sides.get("DISPLAYMATRIX")
         if matrix is None:
             return AS_IT_IS
