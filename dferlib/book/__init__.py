@@ -2,6 +2,7 @@
 
 It may know the whole library but the command line. `state` writes a sentence whose number cannot be typed and that
 fails the build when it is no longer true; `miniature` says at the head of a chapter that its run is a short one.
+`table` sets numbers under a caption.
 `player` shows clips that play in step with `Curves` and `Bars` beside them, under `Points` and `Heat`; `acting` makes
 such clips, and `explorers` is the frame around everything on a page that answers. `records` has the rows of a study.
 `drawings` draws any model from itself, and the map of the book. `folders` finds the records wherever a chapter is run.
@@ -16,6 +17,7 @@ from dferlib.book.logits import logits_and_losses
 from dferlib.book.panels import Bars, Curves
 from dferlib.book.playing import Heat, Points, player
 from dferlib.book.sentences import miniature, state
+from dferlib.book.tables import table
 
 # figures that need torch: `__getattr__` imports it when they are first used
 _HOME = {
@@ -48,6 +50,7 @@ __all__ = [
     "sampling_explorer",
     "shuffler",
     "state",
+    "table",
     "window_valley",
 ]
 
