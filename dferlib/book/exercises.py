@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from dferlib.book.sentences import Prose
 
-NOT_YET = "**Not yet.** Put your answer in the place of `None` above, and run both cells."
+NOT_YET = "**Not yet.** Write your answer into the cell above, and run both again."
 
 
 def check(answer: npt.ArrayLike | None, wanted: npt.ArrayLike, hint: str = "", within: float = 1e-5) -> Prose:
