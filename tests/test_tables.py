@@ -26,6 +26,8 @@ def test_numbers_stand_to_the_right_as_they_are_asked_for_and_words_to_the_left(
     assert '<td style="text-align: right">71.26</td>' in shown
     assert '<td style="text-align: right">1,200</td>' in shown
     assert '<td style="text-align: left">c</td>' in shown
+    assert '<th scope="col" style="text-align: left">kind &lt;of&gt;</th>' in shown
+    assert '<th scope="col" style="text-align: right">clips</th>' in shown
 
 
 def test_the_same_table_is_the_same_text() -> None:

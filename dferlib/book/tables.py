@@ -1,4 +1,4 @@
-"""Tables in one style, in the notebook, on Colab and on the page: a caption, numbers under each other, no index row."""
+"""Tables in one style, in the notebook, on Colab and on the page: a caption, numbers to the right, words left."""
 
 import html
 from dataclasses import dataclass
@@ -37,24 +37,30 @@ def table(frame: pd.DataFrame, caption: str, how: str = ".1", empty: str = "–"
         how: how numbers that are not whole are written, see `dferlib.book.formats.written`.
         empty: what stands where there is no number.
     """
-    rows = {
-        str(name): [_cell(value, how, empty) for value in values]
-        for name, values in zip(frame.index, frame.astype(object).to_numpy(), strict=True)
-    }
-    columns = [str(name) for name in frame.columns]
-    heads = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in (str(frame.index.name or ""), *columns))
-    body = "".join(f'<tr><th scope="row">{html.escape(name)}</th>{"".join(cells)}</tr>' for name, cells in rows.items())
+    values = frame.astype(object)
+    sides = ["left" if all(isinstance(value, str) for value in values[name]) else "right" for name in frame.columns]
+    heads = "".join(_head(str(name), side) for name, side in zip(frame.columns, sides, strict=True))
+    body = ""
+    for name, row in zip(frame.index, values.to_numpy(), strict=True):
+        cells = (_cell(value, side, how, empty) for value, side in zip(row, sides, strict=True))
+        body += f'<tr><th scope="row" style="text-align: left">{html.escape(str(name))}</th>{"".join(cells)}</tr>'
+    corner = _head(str(frame.index.name or ""), "left")
     shown = (
         f'<table class="numbers"><caption>{html.escape(caption)}</caption>'
-        f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+        f"<thead><tr>{corner}{heads}</tr></thead><tbody>{body}</tbody></table>"
     )
     return Table(shown, f"{caption}\n{frame.to_string()}")
 
 
-def _cell(value: object, how: str, empty: str) -> str:
-    """A number to the right, a word to the left."""
+def _head(name: str, side: str) -> str:
+    return f'<th scope="col" style="text-align: {side}">{html.escape(name)}</th>'
+
+
+def _cell(value: object, side: str, how: str, empty: str) -> str:
     if value is None or value != value:  # NaN
-        return f'<td style="text-align: right">{empty}</td>'
-    if isinstance(value, Real) and not isinstance(value, bool):
-        return f'<td style="text-align: right">{written(value, "" if isinstance(value, Integral) else how)}</td>'
-    return f'<td style="text-align: left">{html.escape(str(value))}</td>'
+        said = empty
+    elif isinstance(value, Real) and not isinstance(value, bool):
+        said = written(value, "" if isinstance(value, Integral) else how)
+    else:
+        said = html.escape(str(value))
+    return f'<td style="text-align: {side}">{said}</td>'
