@@ -2,6 +2,7 @@
 
 It may know the whole library but the command line. `state` writes a sentence whose number cannot be typed and that
 fails the build when it is no longer true; `miniature` says at the head of a chapter that its run is a short one.
+`table` sets numbers under a caption, and `check` says whether an answer to an exercise is right.
 `player` shows clips that play in step with `Curves` and `Bars` beside them, under `Points` and `Heat`; `acting` makes
 such clips, and `explorers` is the frame around everything on a page that answers. `records` has the rows of a study.
 `drawings` draws any model from itself, and the map of the book. `folders` finds the records wherever a chapter is run.
@@ -11,11 +12,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from dferlib.book.best_of_epochs import best_of_epochs
+from dferlib.book.exercises import check
 from dferlib.book.imbalance import imbalance
 from dferlib.book.logits import logits_and_losses
 from dferlib.book.panels import Bars, Curves
 from dferlib.book.playing import Heat, Points, player
 from dferlib.book.sentences import miniature, state
+from dferlib.book.tables import table
 
 # figures that need torch: `__getattr__` imports it when they are first used
 _HOME = {
@@ -40,6 +43,7 @@ __all__ = [
     "Points",
     "attention_explorer",
     "best_of_epochs",
+    "check",
     "imbalance",
     "logits_and_losses",
     "miniature",
@@ -48,6 +52,7 @@ __all__ = [
     "sampling_explorer",
     "shuffler",
     "state",
+    "table",
     "window_valley",
 ]
 

@@ -1,0 +1,35 @@
+"""The book's tables say what is in them, in words and in columns that can be read."""
+
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+
+from dferlib.book import table
+
+FRAME = pd.DataFrame(
+    {"UAR, %": [71.26, np.nan], "clips": [1200, 7], "kind <of>": ["a & b", "c"]}, pd.Index(["one", "two"], name="model")
+)
+
+
+def test_a_table_holds_its_numbers_and_words_under_its_heads() -> None:
+    read = ElementTree.fromstring(table(FRAME, "Models & what they reach.")._repr_html_())
+    rows = [[cell.text for cell in row] for row in read.iter("tr")]
+    assert rows[0] == ["model", "UAR, %", "clips", "kind <of>"]
+    assert rows[1] == ["one", "71.3", "1,200", "a & b"]
+    assert rows[2] == ["two", "–", "7", "c"]
+    assert [caption.text for caption in read.iter("caption")] == ["Models & what they reach."]
+
+
+def test_numbers_stand_to_the_right_as_they_are_asked_for_and_words_to_the_left() -> None:
+    shown = table(FRAME, "Models.", how=".2")._repr_html_()
+    assert '<td style="text-align: right">71.26</td>' in shown
+    assert '<td style="text-align: right">1,200</td>' in shown
+    assert '<td style="text-align: left">c</td>' in shown
+    assert '<th scope="col" style="text-align: left">kind &lt;of&gt;</th>' in shown
+    assert '<th scope="col" style="text-align: right">clips</th>' in shown
+
+
+def test_the_same_table_is_the_same_text() -> None:
+    assert table(FRAME, "Models.") == table(FRAME, "Models.")
+    assert repr(table(FRAME, "Models.")).startswith("Models.\n")
