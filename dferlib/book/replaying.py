@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from dferlib.book.explorers import Interactive
-from dferlib.book.panels import Bars, Curves
+from dferlib.book.panels import Curves
 from dferlib.book.playing import player
 from dferlib.errors import InputError
 from dferlib.inference.clips import RATE
@@ -13,11 +13,11 @@ from dferlib.inference.timeline import UNSURE, Timeline
 from dferlib.video.faces.cutting import cut
 from dferlib.video.reading import read_video
 
-SIZE = 128  # pixels of a face
+SIZE = 160  # pixels of a face
 
 
 def replay(timelines: Mapping[str, Timeline], *, alt: str, size: int = SIZE) -> Interactive:
-    """Faces of one video under one scrubber, each over the curves of its probabilities and the bars of the moment.
+    """Faces of one video under one scrubber, each over the curves of its probabilities, with the values of the moment.
 
     Between the middles of two windows the probabilities lie on a line; shaded is where the model is unsure.
 
@@ -43,7 +43,7 @@ def replay(timelines: Mapping[str, Timeline], *, alt: str, size: int = SIZE) -> 
     unsure = {name: {UNSURE: _unsure(one, times)} for name, one in timelines.items()}
     return player(
         {name: face.transpose(0, 3, 1, 2) for name, face in faces.items()},
-        [Curves("What the model says", said, marks=unsure), Bars("At this moment", said)],
+        [Curves("Probability of each class", said, marks=unsure)],
         alt=alt,
         seconds=float(round(times[-1], 2)),
     )

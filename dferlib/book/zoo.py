@@ -1,6 +1,5 @@
 """Every model that has records: what it reaches, what it costs, and how to make that again."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -126,28 +125,17 @@ def zoo(speeds: Speeds, root: Path | None = None) -> list[Entry]:
         first = runs[min(runs)]
         found.append(
             Entry(
-                **{"model": model, "uar": uar, "costs": _costs(first, speeds), "start": _start(first)},
-                **{"seeds": len(runs), "record": f"results/{study}/{first.path.name}"},
+                model=model,
+                uar=uar,
+                costs=_costs(first, speeds),
+                start=_start(first),
+                seeds=len(runs),
+                record=f"results/{study}/{first.path.name}",
                 command=f"dferlib study {study} --again {first.name}",
                 is_waiting=study in late,
             )
         )
     return sorted(found, key=lambda entry: -entry.uar.value)
-
-
-def front(entries: Sequence[Entry], cost: str) -> list[Entry]:
-    """Those for which no other one costs as little or less and has a higher UAR: Pareto's front, the cheapest first.
-
-    Args:
-        entries: to choose from.
-        cost: a key of `COSTS`; what has no such cost is left out.
-    """
-    priced = [(price, one) for one in entries if (price := one.costs[cost]) is not None]
-    found = list[Entry]()
-    for _, one in sorted(priced, key=lambda pair: (pair[0], -pair[1].uar.value)):
-        if not found or one.uar.value > found[-1].uar.value:
-            found.append(one)
-    return found
 
 
 def _costs(run: Run, speeds: Speeds) -> dict[str, float | None]:
