@@ -19,10 +19,10 @@ from dferlib.training.metrics import uar
 
 WAYS = {  # by key what stands for SGAER, beside any one frame
     "rule": "the rule's frame",
-    "apex": "the apex, by the truth",
-    "mean": "mean of all frames",
-    "max": "highest of all frames",
-    "vote": "vote of all frames",
+    "apex": "the apex (truth)",
+    "mean": "mean of frames",
+    "max": "highest of frames",
+    "vote": "vote of frames",
 }
 ALPHAS = np.arange(21) / 20
 QUALITY, AT_ONCE = 72, 64

@@ -160,9 +160,9 @@ const draw = (area, data, cost, best, chosen) => {
   for (const { one, at } of named) {
     const words = `${one.name}${one.waiting ? "*" : ""}`;
     const broad = 6.3 * words.length + 4;
-    const sides = [[11, 4, "start"], [-11, 4, "end"], [9, -8, "start"], [-9, -8, "end"], [9, 16, "start"], [-9, 16, "end"]];
+    const sides = [[11, 4, "start"], [-11, 4, "end"], [9, -8, "start"], [-9, -8, "end"], [9, 16, "start"], [-9, 16, "end"], [0, -13, "middle"], [0, 22, "middle"]];
     for (const [right, down, anchor] of sides) {
-      const from = anchor === "start" ? at.x + right : at.x + right - broad;
+      const from = at.x + right - broad * { start: 0, middle: 0.5, end: 1 }[anchor];
       const box = [from, at.y + down - 11, from + broad, at.y + down + 3];
       const free = taken.every((other) => box[2] < other[0] || box[0] > other[2] || box[3] < other[1] || box[1] > other[3]);
       if (!inside(box) || (!free && !(one === chosen && right === -9))) continue;

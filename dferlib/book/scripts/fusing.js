@@ -42,7 +42,7 @@ const start = (root, data) => {
 
   const list = root.querySelector(".fim-ways");
   const head = make(list, "div", { class: "fim-head" });
-  ["SGAER's answer is that of", "fused answer", "UAR"].forEach((text, k) => make(head, k ? "b" : "span", {}, text));
+  ["SGAER answers by", "fused answer", "UAR"].forEach((text, k) => make(head, k ? "b" : "span", {}, text));
   const ways = ["picked", ...Object.keys(data.ways)].map((key) => {
     const label = make(list, "label");
     const name = make(label, "span");
@@ -86,7 +86,7 @@ const start = (root, data) => {
     for (const one of ways) {
       one.input.checked = one.key === way;
       one.label.classList.toggle("chosen", one.key === way);
-      one.text.textContent = one.key === "picked" ? `frame ${picked + 1}, in every clip` : data.ways[one.key];
+      one.text.textContent = one.key === "picked" ? `frame ${picked + 1} of each` : data.ways[one.key];
       one.answer.textContent = classes[top(fuse(clip, real(one.key), alpha))];
       one.uar.textContent = percent(data.uars[real(one.key)][step], 1);
     }
@@ -101,7 +101,7 @@ const start = (root, data) => {
     const [one, other, both] = answers.map((values) => `${classes[top(values)]}, ${percent(Math.max(...values))}`);
     const name = way === "picked" ? `frame ${picked + 1}` : data.ways[way];
     root.querySelector(".fim-said").textContent =
-      `A clip of ${classes[clip.label]}. SGAER by ${name}: ${one}. TLER: ${other}. Together: ${both}, which is ` +
+      `A clip of ${classes[clip.label]}. SGAER, by ${name}: ${one}. TLER: ${other}. Together: ${both}, which is ` +
       `${top(answers[2]) === clip.label ? "right" : "wrong"}. So decided, all ${data.count.toLocaleString("en")} test clips have a UAR of ` +
       `${percent(data.uars[real(way)][step], 1)}; TLER alone has ${percent(data.uars[real(way)][0], 1)}, SGAER alone ${percent(data.uars[real(way)].at(-1), 1)}.`;
     root.fim = { way: real(way), alpha, answers, uar: data.uars[real(way)][step] };
