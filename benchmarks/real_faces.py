@@ -94,7 +94,14 @@ def limits(predictor: Predictor, cuts: Faces, way: str) -> dict[str, Any]:
     probabilities = predictor.judge(features).softmax(1).numpy()
     right, sure = probabilities.argmax(1) == wanted, probabilities.max(1) >= SURE
     far = predictor.distances(features) > 1
+    ids = [f"{person}_{kind}" for person in cuts for kind in ASKED]
     found: dict[str, Any] = {
+        # of each answer among all classes, so that any threshold can be tried afterwards
+        "confidences": {
+            "ids": ids,
+            "confidence": probabilities.max(1).round(6).tolist(),
+            "right": right.tolist(),
+        },
         "sure": {"confidence": SURE, "share": _mean(sure), "right": _mean(right[sure])},
         "unlike": {"share": _mean(far), "right": _mean(right[far]), "right_of_others": _mean(right[~far])},
     }

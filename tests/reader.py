@@ -37,3 +37,42 @@ def drag(one: Shown, key: str, part: float) -> None:
     one.page.mouse.down()
     one.page.mouse.move(box["x"] + 9 + part * inner, y, steps=4)
     one.page.mouse.up()
+
+
+LOOKS = """() => {
+    const seen = (selector) => [...document.querySelectorAll(`.fim ${selector}`)]
+        .filter(one => one.getClientRects().length);
+    const size = (one) => {
+        const drawing = one.closest("svg");
+        const scale = drawing ? drawing.getBoundingClientRect().width / drawing.viewBox.baseVal.width : 1;
+        return scale * parseFloat(getComputedStyle(one).fontSize);
+    };
+    const inside = (one) => {
+        const [box, whole] = [one, one.closest(".fim")].map(each => each.getBoundingClientRect());
+        return box.left >= whole.left - 1 && box.right <= whole.right + 1;
+    };
+    const touched = (one) => (one.type === "radio" ? one.closest("label") : one).getBoundingClientRect().height;
+    return {
+        wide: document.documentElement.scrollWidth,
+        letters: Math.min(...seen(":is(p, span, b, small, code, th, td, text, button, select)").map(size)),
+        small: seen(":is(button, select, input)").filter(one => touched(one) < 24).map(one => one.outerHTML),
+        outside: seen("*").filter(one => !inside(one)).map(one => one.outerHTML.slice(0, 90)),
+        nameless: seen(":is(input, select)").filter(one => !one.labels.length).length,
+        ink: getComputedStyle(document.querySelector(".fim-said")).color,
+    };
+}"""
+
+
+def composed(one: Shown, width: int, scheme: str) -> None:
+    """The figure fits its page, can be read and touched, and shows where the keyboard is."""
+    found = one.page.evaluate(LOOKS)
+    assert found["wide"] <= width, "the page scrolls sideways"
+    assert found["letters"] >= 9.5
+    assert not found["small"], "what a finger misses"
+    assert not found["outside"]
+    assert not found["nameless"]
+    ink = sum(map(int, re.findall(r"\d+", found["ink"])[:3])) / 3
+    assert ink > 200 if scheme == "dark" else ink < 60
+    first = one.page.locator(".fim :is(input, select) >> visible=true >> nth=0")
+    first.focus()
+    assert first.evaluate("one => getComputedStyle(one).outlineStyle") in ("auto", "solid")

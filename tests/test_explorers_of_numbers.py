@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import sklearn.metrics
-from reader import Open, drag, fields, number, press
+from reader import Open, composed, drag, fields, number, press
 from scipy import integrate, stats
 from test_player import Shown, shown  # noqa: F401
 from test_site import browser  # noqa: F401
@@ -308,38 +308,7 @@ PIECES: dict[str, Callable[[], str]] = {
 def test_light_and_dark_wide_and_narrow(name: str, width: int, scheme: str, shown: Open) -> None:  # noqa: F811
     piece = PIECES[name]()
     one = shown(piece, piece, scheme=scheme, width=width)
-    found = one.page.evaluate(
-        """() => {
-            const seen = (selector) => [...document.querySelectorAll(`.fim ${selector}`)]
-                .filter(one => one.getClientRects().length);
-            const size = (one) => {
-                const drawing = one.closest("svg");
-                const scale = drawing ? drawing.getBoundingClientRect().width / drawing.viewBox.baseVal.width : 1;
-                return scale * parseFloat(getComputedStyle(one).fontSize);
-            };
-            const inside = (one) => {
-                const [box, whole] = [one, one.closest(".fim")].map(each => each.getBoundingClientRect());
-                return box.left >= whole.left - 1 && box.right <= whole.right + 1;
-            };
-            return {
-                wide: document.documentElement.scrollWidth,
-                letters: Math.min(...seen(":is(p, span, b, th, td, text, button, select)").map(size)),
-                small: seen(":is(button, select, input)").filter(one => one.getBoundingClientRect().height < 24).length,
-                outside: seen("*").filter(one => !inside(one)).map(one => one.outerHTML.slice(0, 90)),
-                nameless: seen(":is(input, select)").filter(one => !one.labels.length).length,
-                ink: getComputedStyle(document.querySelector(".fim-title")).color,
-            };
-        }"""
-    )
-    assert found["wide"] <= width, "the page scrolls sideways"
-    assert found["letters"] >= 9.5
-    assert not found["small"], "what a finger misses"
-    assert not found["outside"]
-    assert not found["nameless"]
-    ink = sum(map(int, re.findall(r"\d+", found["ink"])[:3])) / 3
-    assert ink > 200 if scheme == "dark" else ink < 60
-    one.page.locator("input >> nth=0").focus()
-    assert one.page.locator("input >> nth=0").evaluate("one => getComputedStyle(one).outlineStyle") in ("auto", "solid")
+    composed(one, width, scheme)
     assert not one.wrong
 
 

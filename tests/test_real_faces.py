@@ -95,6 +95,11 @@ def test_what_confidence_distance_and_rest_are_worth_is_counted(script) -> None:
     found = script.limits(Judge(), cuts, "box")
     # sure: 20, 200, 180 and 25, all right; wrong: 110 (neutral), 95 (smiling); unlike: 20 and 25, both right
     assert found["sure"] == {"confidence": 0.9, "share": 0.5, "right": 1.0}
+    asked = found["confidences"]
+    assert asked["ids"] == [f"{who}_{kind}" for who in cuts for kind in ("neutral", "smiling")]
+    assert asked["right"] == [True, True, False, True, True, True, True, False]
+    odds = np.exp((np.array([20, 200, 110, 180, 90, 105, 25, 95]) - 100) / 10)  # of happiness, neutral has the rest
+    assert asked["confidence"] == pytest.approx(np.maximum(odds, 1) / (1 + odds), abs=1e-6)
     assert found["unlike"] == {"share": 0.25, "right": 1.0, "right_of_others": 4 / 6}
     assert found["rest_from_neutral"] == {"neutral": 1.0, "smiling": 0.75}  # 230, 120, 65, 120
     assert found["rest_from_both"] == {"neutral": 1.0, "smiling": 0.25}  # 140, 85, 57.5, 85
@@ -136,3 +141,11 @@ def test_the_figures_of_a_record_follow_from_its_answers(path: Path) -> None:
         assert way["balanced_accuracy"] == pytest.approx(np.mean(list(recalls.values())))
         assert way["smile_above_neutral"] == pytest.approx((gaps["smiling"] > gaps["neutral"]).mean())
         assert way["interval"][0] < way["balanced_accuracy"] < way["interval"][1]
+        if "confidences" in way:
+            right = np.array(way["confidences"]["right"])
+            assert way["confidences"]["ids"] == list(answers)
+            seven = {kind: right[k::2].mean() for k, kind in enumerate(("neutral", "smiling"))}
+            assert way["right_among_all_classes"] == pytest.approx(seven)
+            sure = np.array(way["confidences"]["confidence"]) >= way["sure"]["confidence"]
+            assert way["sure"]["share"] == pytest.approx(sure.mean())
+            assert way["sure"]["right"] == pytest.approx(right[sure].mean())

@@ -23,16 +23,24 @@ from dferlib.book.tables import table
 # figures that need torch: `__getattr__` imports it when they are first used
 _HOME = {
     "attention_explorer": "dferlib.book.attending",
+    "cost_chart": "dferlib.book.costing",
+    "fusion_explorer": "dferlib.book.fusing",
     "puppet": "dferlib.book.puppetry",
+    "replay": "dferlib.book.replaying",
     "sampling_explorer": "dferlib.book.choosing",
     "shuffler": "dferlib.book.shuffling",
+    "threshold_explorer": "dferlib.book.answering",
     "window_valley": "dferlib.book.valley",
 }
 
 if TYPE_CHECKING:  # the same names for type checkers and editors
+    from dferlib.book.answering import threshold_explorer
     from dferlib.book.attending import attention_explorer
     from dferlib.book.choosing import sampling_explorer
+    from dferlib.book.costing import cost_chart
+    from dferlib.book.fusing import fusion_explorer
     from dferlib.book.puppetry import puppet
+    from dferlib.book.replaying import replay
     from dferlib.book.shuffling import shuffler
     from dferlib.book.valley import window_valley
 
@@ -44,15 +52,19 @@ __all__ = [
     "attention_explorer",
     "best_of_epochs",
     "check",
+    "cost_chart",
+    "fusion_explorer",
     "imbalance",
     "logits_and_losses",
     "miniature",
     "player",
     "puppet",
+    "replay",
     "sampling_explorer",
     "shuffler",
     "state",
     "table",
+    "threshold_explorer",
     "window_valley",
 ]
 
