@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from dferlib.book import table
+from dferlib.evidence.statistics import Interval
 
 FRAME = pd.DataFrame(
     {"UAR, %": [71.26, np.nan], "clips": [1200, 7], "kind <of>": ["a & b", "c"]}, pd.Index(["one", "two"], name="model")
@@ -28,6 +29,15 @@ def test_numbers_stand_to_the_right_as_they_are_asked_for_and_words_to_the_left(
     assert '<td style="text-align: left">c</td>' in shown
     assert '<th scope="col" style="text-align: left">kind &lt;of&gt;</th>' in shown
     assert '<th scope="col" style="text-align: right">clips</th>' in shown
+
+
+def test_intervals_are_numbers_and_columns_can_be_written_in_their_own_way() -> None:
+    gains = FRAME.assign(gain=[Interval(0.021, -0.01, 0.05), None])
+    shown = table(gains, "Models.", {"UAR, %": ".2f", "gain": "+points"})._repr_html_()
+    assert '<td style="text-align: right">71.26</td>' in shown
+    assert '<td style="text-align: right">+2.1 points (−1.0 to +5.0)</td>' in shown
+    assert ">1,200</td>" in shown, "a column that is not named is written as usual"
+    assert "2.1 (−1.0 to 5.0)" in repr(table(gains, "Models."))
 
 
 def test_the_same_table_is_the_same_text() -> None:
