@@ -22,7 +22,12 @@ PLACES: dict[str, dict[str, str]] = {
         "11_staner": "STANER",
     },
     "Head": {"08_compact_loss": "The compact loss"},
-    "Answers": {"04_measuring": "Measuring", "12_costs": "Costs", "14_your_own_video": "Your own video"},
+    "Answers": {
+        "04_measuring": "Measuring",
+        "12_costs": "Costs",
+        "14_your_own_video": "Your own video",
+        "15_rendered_to_real": "Rendered to real",
+    },
     "Evidence": {"16_audit": "An audit of the papers", "17_claims": "The claims"},
 }
 WIDE, GAP, HIGH, LINE = 114.0, 6.0, 30.0, 13.0
