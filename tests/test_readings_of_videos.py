@@ -125,6 +125,13 @@ def test_the_head_of_the_next_video_is_not_taken_for_a_frame(
         probe(joined(tmp_path / f"both.{suffix}", one, two))
 
 
+def test_a_gif_that_follows_another_is_not_overlooked(tmp_path: Path) -> None:
+    made = [encode(tmp_path / f"{n}.gif", grey(RAMP[:n], (96, 128)), "gif", "rgb8") for n in (9, 11)]
+    assert [probe(path).frames for path in made] == [9, 11]
+    with pytest.raises(InputError, match="several videos in one file"):
+        probe(joined(tmp_path / "both.gif", *made))
+
+
 def test_the_heads_of_a_second_ogg_are_no_lost_frames(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     one, two = (encode(tmp_path / f"{k}.ogg", grey([k]), "libvpx") for k in (60, 160))
     np.testing.assert_allclose(greys(joined(tmp_path / "both.ogg", one, two)), (60, 160), atol=3)

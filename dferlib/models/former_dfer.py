@@ -146,6 +146,6 @@ class FormerDFER(ClipModel):
     def features_from_maps(self, maps: Tensor) -> Tensor:
         """Maps (B, F, D, h, w) of the third stage to clip features (B, C)."""
         last = stages_of(self.backbone)[-1]
-        frames = reduce(last(self.s_former(maps).flatten(0, 1)), "(b f) c h w -> b f c", "mean", b=len(maps))
+        frames = reduce(last(self.s_former(maps).flatten(0, 1)), "(b f) c h w -> b f c", "mean", b=maps.shape[0])
         z = torch.cat([repeat(self.class_token, "1 1 c -> b 1 c", b=frames.shape[0]), frames], 1)
         return self.blocks(z + self.position)[:, 0]

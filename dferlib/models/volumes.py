@@ -214,7 +214,7 @@ class FrameByFrame(nn.Module):
     def forward(self, volume: Tensor) -> Tensor:
         """(B, C, F, H, W) to the same."""
         frames = self.layer(rearrange(volume, "b c f h w -> (b f) c h w"))
-        return rearrange(frames, "(b f) c h w -> b c f h w", b=len(volume))
+        return rearrange(frames, "(b f) c h w -> b c f h w", b=volume.shape[0])
 
 
 class InflatedResNet(VolumeModel):

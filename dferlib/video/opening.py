@@ -29,10 +29,10 @@ MAX_SIDE = 8192  # pixels; a header that claims more is more likely damaged than
 THREADS = 4  # that decode; each holds a frame of its own, which is 100 MB for the largest
 ASIDE = Disposition.attached_pic | Disposition.timed_thumbnails  # a song's cover and previews are streams, too
 # of these only the first is read where several are joined, or the others are read with what describes the first
-ONE_VIDEO = ("mov", "matroska", "asf", "flv", "rm", "nut", "ivf", "yuv4mpegpipe", "apng")
+ONE_VIDEO = ("mov", "matroska", "asf", "flv", "rm", "nut", "ivf", "yuv4mpegpipe", "apng", "gif")
 HEADER = 32  # bytes at the beginning of such a file, at least
-# of these a frame, or what is taken for one, may be read across the head of the next file; they have long signatures
-READ_ACROSS = ("nut", "rm", "ivf")
+# of these the head of the next file may be read as part of a frame, or overlooked; they have long signatures
+READ_ACROSS = ("nut", "rm", "ivf", "gif")
 SIGNATURE = 8  # bytes
 
 
@@ -180,6 +180,7 @@ def refuse_several(container: av.container.InputContainer, path: Path | str, gap
         # how such a file begins. MP4 has sound and frames in any order, so that much lies between what is read
         short, long = (data[4:8], data[4:12]) if kind == "mov" else (data[:4], data[:4])
         several = data.find(short, rest - len(short), end) >= 0 or any(data.find(long, *gap) >= 0 for gap in between)
-        if several or (kind in READ_ACROSS and data.find(data[:SIGNATURE], SIGNATURE) >= 0):
+        signature = b";" + data[:6] if kind == "gif" else data[:SIGNATURE]  # after the mark that ends a GIF
+        if several or (kind in READ_ACROSS and data.find(signature, SIGNATURE) >= 0):
             remedy = "give them one by one, or join them with ffmpeg's concat"
             raise InputError(f"{path} is several videos in one file, of which only the first can be read: {remedy}")
