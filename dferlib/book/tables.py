@@ -64,7 +64,7 @@ def _cell(value: object, side: str, how: str, empty: str) -> str:
     if value is None or value != value:  # NaN
         said = empty
     elif isinstance(value, Real | Ranged) and not isinstance(value, bool):
-        said = written(value, "" if isinstance(value, Integral) else how)
+        said = written(value, "" if isinstance(value, Integral) else how).replace(" ", "&nbsp;")  # in one line
     else:
         said = html.escape(str(value))
     return f'<td style="text-align: {side}">{said}</td>'
