@@ -5,6 +5,7 @@ tests that needs no torch starts at once.
 """
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -36,13 +37,13 @@ def pytest_configure(config: pytest.Config) -> None:
 class Shared(LoadFileScheduling):
     """How the workers of pytest-xdist share the tests: by file, so that what the tests of a file share is made once.
 
-    But the chapters are given out one by one, and two files share the built book.
+    But the chapters are given out one by one, and three files share the built book.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         if "test_notebooks.py::" in nodeid:
             return nodeid
-        return super()._split_scope(nodeid.replace("test_reference.py", "test_site.py"))
+        return super()._split_scope(re.sub(r"test_(reference|troubles)\.py", "test_site.py", nodeid))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -27,8 +27,9 @@ PLACES: dict[str, dict[str, str]] = {
         "12_costs": "Costs",
         "14_your_own_video": "Your own video",
         "15_rendered_to_real": "Rendered to real",
+        "16_audit": "An audit",
+        "17_claims": "The claims",
     },
-    "Evidence": {"16_audit": "An audit of the papers", "17_claims": "The claims"},
 }
 WIDE, GAP, HIGH, LINE = 114.0, 6.0, 30.0, 13.0
 
