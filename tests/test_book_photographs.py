@@ -28,7 +28,10 @@ def record(lacks: str, seed: int, said: dict[str, str], default: str) -> dict:
 def photographs(tmp_path):
     made = [record("nothing", seed, {"7_smiling": "sadness"}, "neutral") for seed in (0, 1)]
     made += [record("light", 0, {}, "sadness"), record("light", 1, {}, "neutral")]
-    for one in made:
+    colour = record("colour", 0, {"3_neutral": "sadness", "5_smiling": "neutral"}, "neutral")
+    surest = f"{PEOPLE[MEASURED + 5]}_smiling"
+    colour["logits"]["box"][surest] = [2 * logit for logit in colour["logits"]["box"][surest]]
+    for one in [*made, colour]:
         (tmp_path / f"{one['lacks']}-seed{one['seed']}.json").write_text(json.dumps(one))
     return Photographs(tmp_path)
 
@@ -51,8 +54,10 @@ def test_a_gap_is_taken_seed_by_seed(photographs):
 
 
 def test_the_worst_are_the_surest_that_are_wrong(photographs):
-    worst = photographs.worst("light")
-    assert len(worst) == 0 or set(worst["said"]) == {"sadness"}
+    wrong = photographs.worst("colour")
+    surer, less = f"{PEOPLE[MEASURED + 5]}_smiling", f"{PEOPLE[MEASURED + 3]}_neutral"
+    assert wrong["photograph"].tolist() == [surer, less] and wrong["said"].tolist() == ["neutral", "sadness"]
+    assert wrong["probability"].is_monotonic_decreasing and wrong["probability"].nunique() == 2
     only = photographs.worst("nothing")
     assert only["photograph"].tolist() == [f"{PEOPLE[-1]}_smiling"] and only["said"].tolist() == ["sadness"]
     assert only["probability"][0] == pytest.approx(np.exp(2) / (np.exp(2) + 2))

@@ -56,6 +56,17 @@ def test_a_download_is_named_by_person_and_kind(page, tmp_path):
     assert Image.open(folder / "002_smiling.jpg").getpixel((0, 0)) == (8, 0, 0)
 
 
+def test_a_photograph_that_is_there_stays_and_one_that_is_gone_comes_back(page, tmp_path):
+    folder = tmp_path / "london"
+    folder.mkdir()
+    (folder / "001_neutral.jpg").write_bytes(b"somebody's own")
+    fetch_london(folder)
+    (folder / "002_smiling.jpg").unlink()
+    fetch_london(folder)
+    assert (folder / "001_neutral.jpg").read_bytes() == b"somebody's own"
+    assert Image.open(folder / "002_smiling.jpg").getpixel((0, 0)) == (8, 0, 0)
+
+
 def test_an_archive_that_is_not_what_its_page_says_is_refused(page, tmp_path, monkeypatch):
     told = dict.fromkeys(ARCHIVES, "md5:" + "0" * 32)
 

@@ -4,6 +4,7 @@ Nothing here learns from a photograph. The photographs lie in one folder, NUMBER
 in the Face Research Lab London Set (DeBruine and Jones 2017, CC BY 4.0), which `fetch_london` brings.
 """
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -52,7 +53,9 @@ def fetch_london(folder: Path | str) -> Path:
         for archive, kind in ARCHIVES.items():
             for name in page.fetch(archive, processor=pooch.Unzip(), progressbar=True):
                 if name.endswith(".jpg") and "__MACOSX" not in name:
-                    Path(name).replace(folder / f"{Path(name).stem.split('_')[0]}_{kind}.jpg")
+                    photo = folder / f"{Path(name).stem.split('_')[0]}_{kind}.jpg"
+                    if not photo.exists():  # copied, so that one that was deleted comes back the next time
+                        shutil.copy(name, photo)
     except (OSError, ValueError) as error:
         told = str(error).splitlines()[0]
         raise InputError(
