@@ -27,6 +27,7 @@ from dferlib.video.faces.tracking import track_faces, track_middle
 from dferlib.video.hdr import to_screen
 from dferlib.video.reading import SampledVideo, probe, read_video
 
+QUIET = {"x265-params": "log-level=none"}
 RAMP = range(30, 230, 10)  # greys of twenty frames
 
 
@@ -123,6 +124,27 @@ def test_the_head_of_the_next_video_is_not_taken_for_a_frame(
     assert probe(one).frames == 20 and len(greys(one)) == 20
     with pytest.raises(InputError, match="several videos in one file"):
         probe(joined(tmp_path / f"both.{suffix}", one, two))
+
+
+CODECS = ("libx264", "libx265", "mpeg2video", "mpeg4")
+
+
+@pytest.mark.parametrize("suffix", ["ts", "m2ts"])
+@pytest.mark.parametrize(("first", "second"), list(itertools.permutations(CODECS, 2)))
+def test_a_codec_that_changes_at_a_join_is_refused(tmp_path: Path, first: str, second: str, suffix: str) -> None:
+    """One half was lost: without a word, or as "damaged"."""
+    one = encode(tmp_path / f"one.{suffix}", grey(RAMP), first, options=QUIET)
+    two = encode(tmp_path / f"two.{suffix}", grey(RAMP), second, options=QUIET)
+    with pytest.raises(InputError, match="from one codec to another"):
+        probe(joined(tmp_path / f"both.{suffix}", one, two))
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_no_frame_is_taken_for_the_beginning_of_another_codec(tmp_path: Path, codec: str) -> None:
+    """Noise has every pattern of bits that there can be."""
+    noise = np.random.default_rng(0).integers(0, 256, (24, 240, 320, 3), dtype=np.uint8)
+    path = encode(tmp_path / "noise.ts", noise, codec, options=QUIET | {"g": "6", "b": "20000000"})
+    assert path.stat().st_size > 500_000 and probe(path).frames == 24
 
 
 def test_a_gif_that_follows_another_is_not_overlooked(tmp_path: Path) -> None:

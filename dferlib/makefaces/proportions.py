@@ -2,8 +2,9 @@
 
 A person's local changes, among them how high the brows grow, are drawn freely first. Their fifteen distances
 (`realism.distances`) follow from them almost linearly. Then distances are drawn as people have them, all together, and
-the changes moved to these by the smallest step there is, in units of their spread. So the distances agree with people's
-in mean, spread and correlation, and everything that they do not decide stays free.
+the changes moved towards these, as far as a likely face allows: the step weighs what a distance misses against how
+unusual a change is, in units of its spread, and only `DECISIVE` changes are moved. Demanding every distance of each
+face to the last digit takes changes of five times their spread, and such faces scowl.
 
 `assets/proportions.npz` holds what this needs, from rendered people and from photographs of 25 others:
 `python -m dferlib.makefaces.realism --fit` writes it.
@@ -22,7 +23,29 @@ WEIGHTS = ("minweight", "averageweight", "maxweight")
 LARGEST = 1.0  # of a local change: what its author drew
 UNEVEN = 0.3  # of a local change's spread: by how much its two sides differ from their mean
 BROW_POINTS = ("inner end", "middle", "outer end")
-BROW_SPREAD, BROW_UNEVEN, LARGEST_LIFT = 1.2e-3, 0.6e-3, 6.5e-3  # metres: how much higher hair grows, and on one side
+# metres: how much higher the hair of the whole brow grows, of its inner end, and of its middle
+BROW_SPREADS, BROW_MOVES = (2.2e-3, 0.8e-3, 0.9e-3), np.array([[1, 1, 1], [1, 0, -1], [-0.5, 1, -0.5]])
+BROW_UNEVEN, LARGEST_LIFT = 0.5e-3, 6.5e-3  # metres: by how much one side differs, and the most there is
+# the spread of the changes that decide the distances: what people differ by, and no part alone looks odd
+DECISIVE = {
+    change: spread
+    for spread, part, changes in (
+        (0.3, "eyebrows", ("trans-up", "trans-forward")),
+        (0.3, "eye", ("height1-incr", "height2-incr", "height3-incr", "scale-incr", "push2-out")),
+        (0.2, "eye", ("trans-out",)),
+        (0.25, "nose", ("scale-vert-incr", "trans-up")),
+        (0.3, "nose", ("scale-horiz-incr", "width3-incr")),
+        (0.25, "mouth", ("scale-horiz-incr", "upperlip-width-incr", "trans-up", "angles-up")),
+        (0.25, "mouth", ("upperlip-volume-incr", "lowerlip-volume-incr")),
+        (0.35, "mouth", ("upperlip-height-incr", "lowerlip-height-incr", "scale-vert-incr")),
+        (0.3, "chin", ("height-incr", "width-incr", "bones-incr")),
+        (0.3, "cheek", ("volume-incr",)),
+        (0.3, "head", ("fat-incr",)),
+        (0.2, "head", ("scale-horiz-incr", "scale-vert-incr")),
+    )
+    for change in (f"{part}-{name}" for name in changes)
+}
+OTHERS = 0.14  # the spread of all other changes; much larger ones give caricatures
 
 # local changes that move whole parts sideways or pull the neck about: they make monsters, not people
 LEFT_OUT = (
@@ -35,12 +58,12 @@ LEFT_OUT = (
 class Proportions:
     """What decides the fifteen distances of a rendered face, and how people's are distributed.
 
-    P local changes, the last of them those of `BROW_POINTS`; T traits, G groups of people.
+    P local changes, the last of them those of `BROW_MOVES`; T traits, G groups of people.
 
     Attributes:
         response: (P, 15) how each distance answers to each local change.
         expected: (T, 15) what each of the traits adds.
-        step: (P, 15) the smallest local changes that make each distance larger by one, and no other.
+        step: (P, 15) the local changes that are likeliest in who misses one of each distance.
         mean: (G, 15) people's distances: of all, and what each group adds; see `groups`.
         factor: (15, 15) times fifteen normal numbers: what to add for one of them.
     """
@@ -96,9 +119,13 @@ def changes_of(shape_names: tuple[str, ...]) -> dict[str, str]:
 
 
 def spreads(changes: Iterable[str]) -> np.ndarray:
-    """(P,) the spread of each local change where it is drawn freely; larger ones give caricatures."""
-    shapes = [0.26 if change.startswith(("head", "chin", "ear")) else 0.19 for change in changes]
-    return np.array(shapes + [BROW_SPREAD] * len(BROW_POINTS))
+    """(P,) the spread of each local change where it is drawn freely; the last are those of the brows."""
+    return np.array([DECISIVE.get(change, OTHERS) for change in changes] + list(BROW_SPREADS))
+
+
+def decisive(changes: Iterable[str]) -> np.ndarray:
+    """(P,) which local changes are moved to people's distances."""
+    return np.array([change in DECISIVE for change in changes] + [True] * len(BROW_SPREADS))
 
 
 def draw_shape(
@@ -126,7 +153,7 @@ def draw_shape(
     if known is not None:
         amounts = known.apply(amounts, traits_of(female, age, weight, ancestry), groups_of(female, ancestry), rng)
     amounts, lifts = np.split(amounts, [len(changes)])
-    brows = (lifts + brows - brows.mean(0)).clip(-LARGEST_LIFT, LARGEST_LIFT)
+    brows = (lifts @ BROW_MOVES + brows - brows.mean(0)).clip(-LARGEST_LIFT, LARGEST_LIFT)
     amount: dict[str, float] = {}
     for (one, other), mean, half in zip(changes.items(), amounts, uneven, strict=True):
         for side, value in (("", mean), ("l-", mean + half), ("r-", mean - half)):
@@ -157,4 +184,7 @@ def amounts_of(shape: np.ndarray, brows: np.ndarray, names: tuple[str, ...]) -> 
     def of(change: str) -> float:
         return float(np.mean([shape[row[side + change]] for side in ("", "l-", "r-") if side + change in row]))
 
-    return np.array([of(one) - of(other) for one, other in changes_of(names).items()] + brows.mean(0).tolist())
+    return np.array(
+        [of(one) - of(other) for one, other in changes_of(names).items()]
+        + np.linalg.solve(BROW_MOVES.T, brows.mean(0)).tolist()
+    )

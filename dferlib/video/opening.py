@@ -35,6 +35,16 @@ HEADER = 32  # bytes at the beginning of such a file, at least
 READ_ACROSS = ("nut", "rm", "ivf", "gif")
 SIGNATURE = 8  # bytes
 
+STARTS = ("mpegts", "mpeg", "h264", "hevc", "mpegvideo", "m4v")  # in which each part of a video has a start code
+# what a video of each kind begins with, behind the start code; in none of the others it has a meaning
+BEGINS = {
+    "h264": (b"\x67",),  # parameters of a sequence
+    "hevc": (b"\x42\x01",),  # the same
+    "mpeg2video": (b"\xb8",),  # a group of pictures
+    "mpeg4": (b"\x20",),  # a video object layer
+}
+SAME = {"mpeg1video": "mpeg2video"}  # read by one decoder
+
 
 @contextmanager
 def opened(path: Path | str) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
@@ -184,3 +194,25 @@ def refuse_several(container: av.container.InputContainer, path: Path | str, gap
         if several or (kind in READ_ACROSS and data.find(signature, SIGNATURE) >= 0):
             remedy = "give them one by one, or join them with ffmpeg's concat"
             raise InputError(f"{path} is several videos in one file, of which only the first can be read: {remedy}")
+
+
+def refuse_another_codec(container: av.container.InputContainer, path: Path | str, packet: av.Packet) -> None:
+    """Refuse a file whose frames are encoded in another way from somewhere on: one of its parts would be lost.
+
+    Args:
+        container: the file.
+        path: the same.
+        packet: one of the video's.
+
+    Raises:
+        InputError: another kind of video begins in this packet.
+    """
+    name = packet.stream.name
+    codec = SAME.get(name, name)
+    if codec not in BEGINS or container.format.name not in STARTS:
+        return
+    data = bytes(packet)
+    for other, begins in BEGINS.items():
+        if other != codec and any(b"\0\0\1" + begin in data for begin in begins):
+            remedy = "convert each part to H.264 and join them again, or give them one by one"
+            raise InputError(f"{path} goes over from one codec to another ({codec}, {other}): {remedy}")

@@ -14,7 +14,16 @@ from tqdm import tqdm
 from dferlib.errors import InputError
 from dferlib.files import spell
 from dferlib.video.clock import STEP, Clock, timed
-from dferlib.video.opening import HEADER, MAX_SIDE, decoded, is_frame, opened, packets, refuse_several
+from dferlib.video.opening import (
+    HEADER,
+    MAX_SIDE,
+    decoded,
+    is_frame,
+    opened,
+    packets,
+    refuse_another_codec,
+    refuse_several,
+)
 from dferlib.video.pixels import Pixels, Shown
 
 Timed = TypeVar("Timed", tuple[float, np.ndarray], tuple[float, Shown])
@@ -96,7 +105,7 @@ def probe(path: Path | str) -> VideoInfo:
 
     Raises:
         InputError: there is no such file, it is no video, nothing in it can be decoded, it is shorter than it says it
-            is (truncated), or it is several videos of which only the first can be read.
+            is (truncated), it is several videos of which only the first can be read, or its codec changes.
     """
     with opened(path) as (container, stream):
         width, height = Pixels(path, stream).size(next(decoded(container, stream, path=path)))
@@ -114,6 +123,7 @@ def probe(path: Path | str) -> VideoInfo:
             if span := _span(packet):
                 last = max(last, span[1])
             if packet.stream_index == stream.index:
+                refuse_another_codec(container, path, packet)
                 frames += is_frame(packet)
                 clock.move(packet)
                 times += [span] if (span := _span(packet)) else []

@@ -26,7 +26,7 @@ from dferlib.makefaces.realism.rendered import for_each, frame_of_a_clip, landma
 
 ASSET = Path(__file__).parents[1] / "assets" / "proportions.npz"
 FITTED, COMPARED = 500, 200  # people rendered for each round of the fit, and for the comparison: others
-FITS, ROUNDS = 2, 4  # the first rounds fit, those after them correct
+FITS, ROUNDS = 2, 5  # the first rounds fit, those after them correct
 LEAST_PEOPLE = 8  # photographed, of a group that is compared by itself
 
 

@@ -16,10 +16,10 @@ from sklearn.covariance import LedoitWolf
 
 from dferlib.makefaces.assets import load_head
 from dferlib.makefaces.identity import Identity
-from dferlib.makefaces.proportions import Proportions, amounts_of, changes_of, groups_of, spreads, traits_of
+from dferlib.makefaces.proportions import Proportions, amounts_of, changes_of, decisive, groups_of, spreads, traits_of
 
 GROUP_RIDGE = 1.0  # in units of a person: a group of four is believed by four fifths
-LEAST = 0.02  # of the largest: directions in which distances answer less to the shape are left alone
+UNLIKELY = 0.1  # of people's variance: what a distance may miss if the face would be unusual otherwise
 
 
 def fit(people: list[Identity], rendered: np.ndarray, photographed: pd.DataFrame, real: np.ndarray) -> Proportions:
@@ -34,16 +34,18 @@ def fit(people: list[Identity], rendered: np.ndarray, photographed: pd.DataFrame
     names = load_head().shape_names
     amounts = np.stack([amounts_of(person.shape, person.brow_lifts, names) for person in people])
     traits = np.stack([traits_of(p.female, p.age, p.weight, p.ancestry) for p in people])
-    both = np.concatenate([amounts, traits], 1)
+    moved = decisive(changes_of(names))
+    both = np.concatenate([amounts[:, moved], traits], 1)
     coefficients, *_ = np.linalg.lstsq(both, rendered, rcond=None)
-    response, expected = np.split(coefficients, [amounts.shape[1]])
+    response, expected = np.zeros((len(moved), rendered.shape[1])), coefficients[moved.sum() :]
+    response[moved] = coefficients[: moved.sum()]
     mean, covariance = people_of(photographed, real)
     error = rendered - both @ coefficients  # what the shape does not decide is there anyway
     wanted = covariance - error.T @ error / (len(people) - both.shape[1])
     variance = spreads(changes_of(names))[:, None] ** 2
     unit = np.sqrt(np.diag(covariance))  # a distance that varies little counts as much as one that varies much
     answer = response / unit
-    step = variance * answer @ np.linalg.pinv(answer.T @ (variance * answer), rcond=LEAST**2, hermitian=True) / unit
+    step = variance * answer @ np.linalg.inv(answer.T @ (variance * answer) + UNLIKELY * np.eye(len(unit))) / unit
     return Proportions(response, expected, step, mean, _factor(wanted))
 
 
