@@ -26,7 +26,7 @@ TURNS = np.array([[0, 0, 0], [0.45, 0, 0], [-0.45, 0.1, 0], [0.1, 0.25, 0.1], [-
 
 @lru_cache(maxsize=8)
 def actor(size: int = 64, hairstyle: str = "short", tone: float | None = None) -> Actor:
-    person = sample_identity(np.random.default_rng(3), load_head().shape_names)
+    person = sample_identity(np.random.default_rng(8), load_head().shape_names)
     changes = {} if tone is None else {"skin_tone": tone}
     return Actor(replace(person, hairstyle=hairstyle, **changes), size)
 
