@@ -17,6 +17,7 @@ from dferlib.book.imbalance import imbalance
 from dferlib.book.logits import logits_and_losses
 from dferlib.book.panels import Bars, Curves
 from dferlib.book.playing import Heat, Points, player
+from dferlib.book.reaching import reach_explorer
 from dferlib.book.sentences import miniature, state
 from dferlib.book.tables import table
 
@@ -59,6 +60,7 @@ __all__ = [
     "miniature",
     "player",
     "puppet",
+    "reach_explorer",
     "replay",
     "sampling_explorer",
     "shuffler",
