@@ -162,7 +162,7 @@ def _clip(
     ratio = f"--ratio:{clip.shape[2] / clip.shape[1]:.4g}"
     own = "".join(panel.of(name).markup(seconds) for panel in panels)
     screen = f'<div class="fim-screen" style="{ratio}"><div class="fim-layers">{layers}</div></div>'
-    kind = "fim-clip fim-broad" if clip.shape[3] > BROAD * clip.shape[2] else "fim-clip"
+    kind = "fim-clip fim-broad" if clip.shape[2] > BROAD * clip.shape[1] else "fim-clip"
     return f'<div class="{kind}">{screen}{title}{own and f"""<div class="fim-own">{own}</div>"""}</div>'
 
 
