@@ -138,6 +138,28 @@ def test_boxes_words_and_bars_are_drawn_where_they_belong() -> None:
     assert (large[120, [round(120 - 2 * half), round(120 + 2 * half)]] != 90).any(1).all()
 
 
+@pytest.mark.parametrize(("middles", "sides"), [((170, 290), ("left", "right")), ((80, 400), ("right", "left"))])
+def test_bars_keep_off_other_faces(middles: tuple[int, int], sides: tuple[str, str]) -> None:
+    """Of two faces that are near each other the bars stand outside; at the edges of the frame they stand inside."""
+    frame = np.full((240, 480, 3), 100, np.uint8)
+    faces = []
+    for face, middle in enumerate(middles, 1):
+        boxes = np.tile([middle, 120.0, 60.0], (5, 1))
+        track = Track(np.arange(13) / 12, np.tile(boxes[:1], (13, 1)))
+        rows = np.tile([0.7, 0.3], (5, 1))
+        faces.append(Timeline(Path("v.mp4"), 1.0, np.arange(5) / 4, rows, ("glad", "sad"), boxes, (), face, track))
+    shown = annotate(frame, faces, time=0.5)
+    changed = (shown != 100).any(-1)
+    half = round(CROP * 60 / 2)
+    for middle, side in zip(middles, sides, strict=True):
+        near = {
+            "left": changed[:, middle - half - 12 : middle - half - 6],
+            "right": changed[:, middle + half + 7 : middle + half + 12],
+        }
+        below = slice(120 - half + 12, 120 - half + 18)  # under the word that stands above the box
+        assert near[side][below].all() and not near[{"left": "right", "right": "left"}[side]][below].any()
+
+
 def test_heat_colours_the_face_where_it_is() -> None:
     maps = np.zeros((5, 2, 14, 14), np.uint8)
     maps[2, :, 9:, 4:10] = 255  # below the middle

@@ -241,6 +241,18 @@ def test_keys_step_and_everything_follows(shown: Callable[..., Shown]) -> None:
 
 
 @site
+def test_a_broad_clip_stands_above_its_curves_and_a_square_one_beside_them(shown: Callable[..., Shown]) -> None:
+    for width in (S, 2 * S):
+        one = shown(player(np.zeros((F, 3, S, width)), [Curves("Unit", {"AU12": curve()})], alt="One").html)
+        screen, plot = (one.page.locator(name).bounding_box() for name in (".fim-screen", ".fim-plot"))
+        assert screen is not None and plot is not None
+        if width == S:
+            assert plot["x"] > screen["x"] + screen["width"] and plot["y"] < screen["y"] + screen["height"]
+        else:
+            assert plot["y"] > screen["y"] + screen["height"] and screen["width"] == pytest.approx(plot["width"])
+
+
+@site
 def test_the_scrubber_and_the_curves_can_be_dragged(shown: Callable[..., Shown]) -> None:
     one = shown(several())
 

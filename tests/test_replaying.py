@@ -66,3 +66,22 @@ def test_faces_of_two_videos_are_told(tmp_path: Path) -> None:
     rows = np.full((3, 2), 0.5)
     with pytest.raises(InputError, match="not of 2"):
         replay({"a": told(Path("a.mp4"), 32, rows), "b": told(Path("b.mp4"), 32, rows)}, alt="x")
+
+
+def test_an_annotated_video_plays_above_the_curves_of_all_faces(tmp_path: Path) -> None:
+    """What plays is the other file, whole and not too wide; the curves are those of the faces, each under its name."""
+    path = video(tmp_path)
+    frames = [np.full((600, 1200, 3), 4 * k, np.uint8) for k in range(25 * SECONDS + 1)]
+    other = encode(tmp_path / "annotated.mp4", frames, options={"crf": "4"})
+    glad = np.array([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]])
+    faces = {"left": told(path, 32, glad), "right": told(path, 96, glad[::-1])}
+    found = replay(faces, alt="Two", annotated=other)
+    (sheet,) = pictures(found.html)
+    assert sheet.shape[1] % 480 == 0 and sheet.shape[0] % 240 == 0
+    count = int(RATE * SECONDS + 1)
+    shades = sheet[120::240, 240::480, 0].ravel()[:count]
+    assert shades == pytest.approx(4 * np.floor(25 * np.arange(count) / RATE + 1e-6), abs=8)
+    drawn = re.findall(r'<polyline[^>]*points="([^"]*)"', found.html)
+    alone = re.findall(r'<polyline[^>]*points="([^"]*)"', replay(faces, alt="Two", size=24).html)
+    assert drawn == alone and len(drawn) == 4
+    assert found.html.index("class: left") < found.html.index("class: right")

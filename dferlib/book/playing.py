@@ -17,6 +17,7 @@ ByClip = np.ndarray | Mapping[str, np.ndarray]
 QUALITIES = (84, 76, 68, 60, 52, 44, 36)  # the first with which it is small enough is taken
 HEAT_QUALITY = 50
 SIDE_BY_SIDE = 4  # more clips than these take turns on the stage
+BROAD = 1.4  # times as wide as high: such a clip stands above its panels, which others have beside them
 ICONS = {
     "Play": '<path class="fim-to-play" d="M7 5v14l12-7z"/><path class="fim-to-pause" d="M7 5h4v14H7zM14 5h4v14h-4z"/>',
     "One frame back": '<path d="M6 5h2.5v14H6zM18 5v14l-8-7z"/>',
@@ -161,7 +162,8 @@ def _clip(
     ratio = f"--ratio:{clip.shape[2] / clip.shape[1]:.4g}"
     own = "".join(panel.of(name).markup(seconds) for panel in panels)
     screen = f'<div class="fim-screen" style="{ratio}"><div class="fim-layers">{layers}</div></div>'
-    return f'<div class="fim-clip">{screen}{title}{own and f"""<div class="fim-own">{own}</div>"""}</div>'
+    kind = "fim-clip fim-broad" if clip.shape[2] > BROAD * clip.shape[1] else "fim-clip"
+    return f'<div class="{kind}">{screen}{title}{own and f"""<div class="fim-own">{own}</div>"""}</div>'
 
 
 def _body(

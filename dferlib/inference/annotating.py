@@ -76,14 +76,14 @@ def annotate(frame: np.ndarray, timelines: Sequence[Timeline], *, time: float, s
         uint8 `(H, W, 3)`, a new one.
     """
     image = Image.fromarray(frame)
-    for timeline in timelines:
-        box = _box_at(timeline, time)
-        if box is None:
-            continue
+    seen = [(one, box * scale) for one in timelines if (box := _box_at(one, time)) is not None]
+    taken = {one.face: _edges(box) for one, box in seen}
+    for timeline, box in seen:
         near = int(np.abs(timeline.times - time).argmin())
         if timeline.heat is not None:
-            _draw_heat(image, timeline.heat, time=time, box=box * scale)
-        _draw_answer(image, timeline, window=near, box=box * scale)
+            _draw_heat(image, timeline.heat, time=time, box=box)
+        others = [edges for face, edges in taken.items() if face != timeline.face]
+        _draw_answer(image, timeline, window=near, box=box, others=others)
     return np.asarray(image)
 
 
@@ -126,13 +126,40 @@ def _draw_heat(image: Image.Image, heat: Heat, *, time: float, box: np.ndarray) 
     image.paste(colours, (round(box[0] - half), round(box[1] - half)), cover)
 
 
-def _draw_answer(image: Image.Image, timeline: Timeline, *, window: int, box: np.ndarray) -> None:
-    """The box, the answer above it, and a bar for each class beside it."""
+def _beside(
+    width: int,
+    room: tuple[float, float],
+    wide: float,
+    rows: tuple[float, float],
+    others: Sequence[tuple[int, int, int, int]],
+) -> float:
+    """Where bars begin: right of the face, else left of it, where the frame ends first or another face is."""
+    left, right = room
+    fits = [x for x in (right, left) if x >= 0 and x + wide <= width]
+    free = [x for x in fits if not any(a < x + wide and x < c and b < rows[1] and rows[0] < d for a, b, c, d in others)]
+    return next(iter([*free, *fits]), max(0.0, left))
+
+
+def _edges(box: np.ndarray) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of what is cut out around a box."""
+    half = CROP * box[2] / 2
+    left, top, right, bottom = (round(edge) for edge in (*(box[:2] - half), *(box[:2] + half)))
+    return left, top, right, bottom
+
+
+def _draw_answer(
+    image: Image.Image,
+    timeline: Timeline,
+    *,
+    window: int,
+    box: np.ndarray,
+    others: Sequence[tuple[int, int, int, int]],
+) -> None:
+    """The box, the answer above it, and a bar for each class beside it, where no other face is if there is room."""
     draw = ImageDraw.Draw(image, "RGBA")
     colour = BOX_COLOURS[(timeline.face - 1) % len(BOX_COLOURS)]
     line = max(10, round(min(image.size) / 24))
-    half = CROP * box[2] / 2
-    left, top, right, bottom = (round(edge) for edge in (*(box[:2] - half), *(box[:2] + half)))
+    left, top, right, bottom = _edges(box)
     draw.rectangle((left, top, right, bottom), outline=colour, width=max(1, line // 8))
     row = timeline.probabilities[window]
     label = to_label(row, timeline.classes, timeline.distances[window])
@@ -143,8 +170,9 @@ def _draw_answer(image: Image.Image, timeline: Timeline, *, window: int, box: np
     draw.rectangle((x, y, x + draw.textlength(words, font) + 0.4 * line, y + 1.1 * line), fill=(0, 0, 0, 130))
     draw.text((x + 0.2 * line, y), words, colour, font)
     wide = 9 * line
-    start = right + line / 2 if right + line / 2 + wide <= image.width else max(0.0, left - line / 2 - wide)
     low = float(np.clip(top, 0, max(0, image.height - line * len(row))))
+    room = (left - line / 2 - wide, right + line / 2)
+    start = _beside(image.width, room, wide, (low, low + line * len(row)), others)
     draw.rectangle((start, low, start + wide, low + line * len(row)), fill=(0, 0, 0, 130))
     for k, (name, value) in enumerate(zip(timeline.classes, row, strict=True)):
         y = low + k * line
