@@ -17,7 +17,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,6 @@ from dferlib.makefaces.generator import source_hash
 from dferlib.models import ClipModel, create_model
 from dferlib.models.base import Maps
 from dferlib.training.checkpoints import load_model
-from dferlib.training.evaluation import evaluate
 from dferlib.training.loop import train
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -92,6 +91,7 @@ TREATMENTS = {
 }
 
 
+@cache  # the maps of a frozen backbone are kept with the clips
 def learnt_from(source: ClipSource, people: str) -> ClipSource:
     """The clips of the people that are learnt from: of the lighter half, or of as many of everybody."""
     if people == "all":
@@ -197,14 +197,13 @@ def main(arguments: list[str] | None = None) -> None:
     asked = [(name, one, 0) for name, one in MODELS.items()]
     if given.treatments:
         asked += [(name, one, seed) for name, one in TREATMENTS.items() for seed in SEEDS]
-    clips, models = MakeFacesClips(), []
+    clips, models, paths = MakeFacesClips(), [], []
     for name, one, seed in tqdm(asked, "weights", unit="model"):
         path = weights_of(one, seed, clips)
-        tested = evaluate(load_model(path), clips({})["test"], device="cpu").metrics()
         checksum = hashlib.sha256(path.read_bytes()).hexdigest()
-        models.append({"name": name, "seed": seed, **asdict(one), "weights": checksum, "test_uar": tested["uar"]})
-        models[-1]["path"] = path
-    logits = ask_everybody(tuple(one.pop("path") for one in models), given.people, given.workers)
+        models.append({"name": name, "seed": seed, **asdict(one), "weights": checksum, "treatment": name in TREATMENTS})
+        paths.append(path)
+    logits = ask_everybody(tuple(paths), given.people, given.workers)
     given.out.mkdir(parents=True, exist_ok=True)
     for one, said in zip(models, logits, strict=True):
         one["file"] = f"{one['name'].lower().replace(' ', '_')}-seed{one['seed']}.npz"
