@@ -5,6 +5,7 @@ See `dferlib.evidence.changed` for the pairs. Everybody brings one clip, so clip
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.stats import binomtest
@@ -84,8 +85,13 @@ def over_people(values: np.ndarray, level: float = 0.95, seed: int = 0) -> Inter
     if np.isin(each, (0, 1)).all():
         found = binomtest(int(each.sum()), len(each)).proportion_ci(level)
         return Interval(float(each.mean()), float(found.low), float(found.high))
-    drawn = np.random.default_rng(seed).multinomial(len(each), np.full(len(each), 1 / len(each)), DRAWS)
-    return interval_of(float(each.mean()), drawn @ each / len(each), level)
+    return interval_of(float(each.mean()), _draws(len(each), seed) @ each / len(each), level)
+
+
+@lru_cache(maxsize=4)  # a chapter asks for many intervals over the same people
+def _draws(people: int, seed: int) -> np.ndarray:
+    """How often each person is drawn (draws, people)."""
+    return np.random.default_rng(seed).multinomial(people, np.full(people, 1 / people), DRAWS).astype(float)
 
 
 def _is(logits: np.ndarray, wanted: np.ndarray) -> np.ndarray:
