@@ -16,7 +16,7 @@ from dferlib.book.changing import OneThing, side_by_side, so_far
 from dferlib.errors import InputError
 from dferlib.evidence import changed
 from dferlib.evidence.changed import AS_DRAWN, CHANGES, Edit, concerns, draw_take, edits, render_edits, render_take
-from dferlib.evidence.flips import Answers, over_people
+from dferlib.evidence.flips import Answers, between_groups, over_people
 from dferlib.makefaces import UNITS
 from dferlib.makefaces.assets import load_head
 from dferlib.makefaces.protocol import Version
@@ -179,6 +179,16 @@ def test_an_interval_is_that_of_the_bootstrap_of_people(answers: Answers) -> Non
     ours = over_people(values)
     assert ours.value == pytest.approx(mean.mean())
     assert (ours.low, ours.high) == pytest.approx(theirs.confidence_interval, abs=0.01)
+
+
+def test_a_gap_between_groups_is_that_of_their_means_and_its_spread_that_of_two_samples() -> None:
+    rng = np.random.default_rng(2)
+    values, group = rng.normal(size=200), np.arange(200) < 80
+    values[group] -= 1
+    found = between_groups(values, group)
+    assert found.value == pytest.approx(values[80:].mean() - values[:80].mean())
+    expected = (values[:80].var(ddof=1) / 80 + values[80:].var(ddof=1) / 120) ** 0.5
+    assert found.high - found.low == pytest.approx(2 * 1.96 * expected, rel=0.06)
 
 
 @pytest.fixture(scope="module")

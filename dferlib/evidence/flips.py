@@ -88,6 +88,21 @@ def over_people(values: np.ndarray, level: float = 0.95, seed: int = 0) -> Inter
     return interval_of(float(each.mean()), _draws(len(each), seed) @ each / len(each), level)
 
 
+def between_groups(values: np.ndarray, group: np.ndarray, level: float = 0.95, seed: int = 0) -> Interval:
+    """How much larger the mean is outside of a group of people than in it, with the bootstrap's interval over people.
+
+    Args:
+        values: (P,) of each person.
+        group: (P,) bool, who belongs to it.
+        level: confidence.
+        seed: of the draws.
+    """
+    draws, outside = _draws(len(values), seed), ~group
+    found = draws[:, outside] @ values[outside] / draws[:, outside].sum(1)
+    found -= draws[:, group] @ values[group] / draws[:, group].sum(1)
+    return interval_of(float(values[outside].mean() - values[group].mean()), found, level)
+
+
 @lru_cache(maxsize=4)  # a chapter asks for many intervals over the same people
 def _draws(people: int, seed: int) -> np.ndarray:
     """How often each person is drawn (draws, people)."""

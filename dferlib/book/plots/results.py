@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from dferlib.book.formats import written
 from dferlib.book.plots.style import ACCENT, INK, SECOND, new_figure
 from dferlib.emotions import COLOURS, EMOTIONS
 
@@ -71,12 +72,12 @@ def rates(
     for (row, column), value in np.ndenumerate(cells[..., 0]):
         low, high = cells[row, column, 1:]
         ink = "white" if abs(value) > 0.6 * most else INK
-        faint = 0.45 if signed and low <= 0 <= high else 1.0
+        faint = 0.6 if signed and low <= 0 <= high else 1.0
         style: dict[str, Any] = {"ha": "center", "color": ink, "alpha": faint}
-        sign = "+" if signed else ""
-        panel.text(column, row - 0.02, f"{value:{sign}.0f}".replace("-", "−"), va="bottom", fontsize=9, **style)
-        ends = f"{low:.0f} to {high:.0f}".replace("-", "−")
-        panel.text(column, row + 0.06, ends, va="top", fontsize=6.5, **style)
+        digits = 1 if signed else 0
+        middle, *ends = (written(round(end, digits) + 0.0, f".{digits}f") for end in (value, low, high))
+        panel.text(column, row - 0.02, middle, va="bottom", fontsize=9, **style)
+        panel.text(column, row + 0.06, " to ".join(ends), va="top", fontsize=6.5, **style)
     panel.hlines([row - 0.5 for row in groups], -0.5, len(columns) - 0.5, color=INK, lw=1.2)
     panel.set_xticks(range(len(columns)), columns, rotation=40, ha="right", rotation_mode="anchor")
     panel.set_yticks(range(len(rows)), rows)
