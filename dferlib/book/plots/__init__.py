@@ -23,7 +23,7 @@ from dferlib.book.plots.results import (
     scatter_panels,
 )
 from dferlib.book.plots.speeds import speeds
-from dferlib.book.plots.style import ACCENT, INK, SECOND, STYLE
+from dferlib.book.plots.style import ACCENT, INK, SECOND, STYLE, new_figure
 from dferlib.emotions import COLOURS
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "intervals",
     "lines",
     "logit_gradients",
+    "new_figure",
     "over_time",
     "pairs",
     "peaks",
