@@ -1,14 +1,12 @@
 """What training and evaluation came to: curves, confusion, recalls, intervals, embeddings, gradients."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from dferlib.book.formats import written
 from dferlib.book.plots.style import ACCENT, INK, SECOND, new_figure
 from dferlib.emotions import COLOURS, EMOTIONS
 
@@ -48,43 +46,6 @@ def confusion(counts: np.ndarray, classes: Sequence[str] = EMOTIONS) -> Figure:
     panel.set_yticks(range(len(classes)), classes)
     panel.set(xlabel="recognised as", ylabel="true class")
     panel.spines[:].set_visible(False)
-    return figure
-
-
-def rates(
-    rows: dict[str, dict[str, tuple[float, float, float]]], words: str, signed: bool = False, groups: Sequence[int] = ()
-) -> Figure:
-    """A heat map of values with their intervals: what is in the middle of a cell is the value, below it are the ends.
-
-    Args:
-        rows: by row and column, the value, the lower and the upper end, in percent; the same columns in all.
-        words: what the colours show.
-        signed: whether values lie on both sides of zero; zero is then white, and intervals that hold it are pale.
-        groups: before which rows a line is drawn.
-    """
-    columns = list(next(iter(rows.values())))
-    cells = np.array([[row[column] for column in columns] for row in rows.values()])
-    figure, axes = new_figure(0.76 * len(columns) + 1.9, 0.42 * len(rows) + 1.2)
-    panel, most = axes[0, 0], np.abs(cells[..., 0]).max()
-    image = panel.imshow(
-        cells[..., 0], cmap="RdBu_r" if signed else "Blues", vmin=-most if signed else 0, vmax=most, aspect="auto"
-    )
-    for (row, column), value in np.ndenumerate(cells[..., 0]):
-        low, high = cells[row, column, 1:]
-        ink = "white" if abs(value) > 0.6 * most else INK
-        faint = 0.6 if signed and low <= 0 <= high else 1.0
-        style: dict[str, Any] = {"ha": "center", "color": ink, "alpha": faint}
-        digits = 1 if signed else 0
-        middle, *ends = (written(round(end, digits) + 0.0, f".{digits}f") for end in (value, low, high))
-        panel.text(column, row - 0.02, middle, va="bottom", fontsize=9, **style)
-        panel.text(column, row + 0.06, " to ".join(ends), va="top", fontsize=6.5, **style)
-    panel.hlines([row - 0.5 for row in groups], -0.5, len(columns) - 0.5, color=INK, lw=1.2)
-    panel.set_xticks(range(len(columns)), columns, rotation=40, ha="right", rotation_mode="anchor")
-    panel.set_yticks(range(len(rows)), rows)
-    panel.tick_params(length=0)
-    panel.spines[:].set_visible(False)
-    bar = figure.colorbar(image, ax=panel, shrink=0.7, pad=0.01, label=words)
-    bar.outline.set_visible(False)
     return figure
 
 
