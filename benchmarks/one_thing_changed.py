@@ -4,7 +4,7 @@ The people are in no data set. What is changed, and in which pairs, is in `dferl
 models whose weights come with the records, and six that are trained here as the study `before_attention` trains them,
 with the learning rates that were chosen there. `--treatments` adds STTs that learnt otherwise, three seeds each: with
 other losses, other augmentations, and from the lighter half of the people against as many of everybody. What was
-trained is kept in the cache folder, so that only new clips make it anew.
+trained, and what was answered, is kept in the cache folder: a run that was stopped goes on where it was.
 
 The record goes to results/one_thing_changed/: about.json says who was seen and what was asked, and each model has its
 logits in a file of its own.
@@ -34,7 +34,7 @@ from dferlib.emotions import EMOTIONS
 from dferlib.evidence.changed import CHANGES, concerns, draw_take, edits, render_edits
 from dferlib.evidence.results import versions
 from dferlib.evidence.studies import STUDIES, MakeFacesClips
-from dferlib.files import cache_dir, written_whole
+from dferlib.files import cache_dir, make_folder, written_whole
 from dferlib.makefaces.generator import source_hash
 from dferlib.models import ClipModel, create_model
 from dferlib.models.base import Maps
@@ -170,15 +170,19 @@ def examine(job: Job) -> np.ndarray:
     return out
 
 
-def ask_everybody(paths: tuple[Path, ...], people: int, workers: int) -> np.ndarray:
-    """Logits (M, E, P, C) of everybody's clips."""
-    found: dict[int, np.ndarray] = {}
-    jobs = iter([Job(number, paths) for number in range(people)])
-    with start_workers(workers) as pool, tqdm(total=people, unit="person") as bar:
+def ask_everybody(models: list[dict[str, Any]], paths: tuple[Path, ...], people: int, workers: int) -> np.ndarray:
+    """Logits (M, E, P, C) of everybody's clips; whoever was asked about before is not asked again."""
+    known = [source_hash(), repr(edits()), [one["weights"] for one in models]]
+    key = hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]
+    folder = make_folder(cache_dir() / "one-thing-changed" / f"answers-{key}")
+    files = [folder / f"{number}.npy" for number in range(people)]
+    jobs = iter([Job(number, paths) for number in range(people) if not files[number].exists()])
+    with start_workers(workers) as pool, tqdm(desc="people", unit="person") as bar:
         for job, logits in do_jobs(pool, examine, lambda: next(jobs, None), workers):
-            found[job.number] = logits
+            with written_whole(files[job.number]) as temporary:
+                np.save(temporary, logits)
             bar.update()
-    return np.stack([found[number] for number in range(people)], 2)
+    return np.stack([np.load(file) for file in files], 2)
 
 
 def about_people(people: int) -> list[dict[str, Any]]:
@@ -203,7 +207,7 @@ def main(arguments: list[str] | None = None) -> None:
         checksum = hashlib.sha256(path.read_bytes()).hexdigest()
         models.append({"name": name, "seed": seed, **asdict(one), "weights": checksum, "treatment": name in TREATMENTS})
         paths.append(path)
-    logits = ask_everybody(tuple(paths), given.people, given.workers)
+    logits = ask_everybody(models, tuple(paths), given.people, given.workers)
     given.out.mkdir(parents=True, exist_ok=True)
     for one, said in zip(models, logits, strict=True):
         one["file"] = f"{one['name'].lower().replace(' ', '_')}-seed{one['seed']}.npz"
