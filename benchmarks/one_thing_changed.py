@@ -176,9 +176,9 @@ def ask_everybody(models: list[dict[str, Any]], paths: tuple[Path, ...], people:
     key = hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]
     folder = make_folder(cache_dir() / "one-thing-changed" / f"answers-{key}")
     files = [folder / f"{number}.npy" for number in range(people)]
-    jobs = iter([Job(number, paths) for number in range(people) if not files[number].exists()])
-    with start_workers(workers) as pool, tqdm(desc="people", unit="person") as bar:
-        for job, logits in do_jobs(pool, examine, lambda: next(jobs, None), workers):
+    todo = [Job(number, paths) for number in range(people) if not files[number].exists()]
+    with start_workers(workers) as pool, tqdm(total=len(todo), unit="person") as bar:
+        for job, logits in do_jobs(pool, examine, partial(next, iter(todo), None), workers):
             with written_whole(files[job.number]) as temporary:
                 np.save(temporary, logits)
             bar.update()
