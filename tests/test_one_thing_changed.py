@@ -1,5 +1,6 @@
 """Pairs of clips that differ in one thing: that they do, and that flips and their intervals are counted right."""
 
+import hashlib
 import importlib
 import json
 import sys
@@ -19,6 +20,7 @@ from dferlib.evidence.changed import AS_DRAWN, CHANGES, Edit, concerns, draw_tak
 from dferlib.evidence.flips import Answers, between_groups, over_people
 from dferlib.makefaces import UNITS
 from dferlib.makefaces.assets import load_head
+from dferlib.makefaces.generator import source_hash
 from dferlib.makefaces.protocol import Version
 from dferlib.models.base import ClipModel
 
@@ -251,6 +253,44 @@ def test_the_record_is_whole(script) -> None:
                 there = np.isfinite(answers.flips(change))
                 assert there.all() if whom.whom == "all" else there.sum() >= 100
             assert answers.right().mean() > 0.5
+
+
+@pytest.fixture
+def record(tmp_path: Path, answers: Answers) -> Path:
+    """Of one model with one seed, and one treatment with two; the kept weights lie beside it."""
+    rng = np.random.default_rng(4)
+    folder, weights = tmp_path / "one_thing_changed", tmp_path / "a" / "b" / "best.safetensors"
+    for made in (folder, weights.parent):
+        made.mkdir(parents=True)
+    weights.write_bytes(b"weights")
+    checksum = hashlib.sha256(b"weights").hexdigest()
+    models = [{"name": "A", "file": "0.npz", "treatment": False, "study": "a", "kept": "b", "weights": checksum}]
+    models += [{"name": "T", "file": f"{k}.npz", "treatment": True, "kept": ""} for k in (1, 2)]
+    for k in range(3):
+        np.savez(folder / f"{k}.npz", logits=answers.logits + 0.1 * rng.normal(size=answers.logits.shape))
+    people = [{"number": n, "label": int(label)} for n, label in enumerate(answers.labels)]
+    about = {"source": source_hash(), "classes": answers.classes, "pairs": answers.pairs}
+    (folder / "about.json").write_text(json.dumps({**about, "models": models, "people": people}))
+    return folder
+
+
+def test_a_record_is_read_and_seeds_are_averaged_person_by_person(record: Path) -> None:
+    one = OneThing(record)
+    assert one.models == ("A",) and one.treatments == ("T",)
+    first, second = one.answers("T")
+    assert not np.array_equal(first.logits, second.logits, equal_nan=True)
+    expected = (first.moved("one") + second.moved("one")) / 2
+    np.testing.assert_allclose(one.each(lambda a: a.moved("one"), "T"), expected)
+    assert one.mean(lambda a: a.moved("one"), "T").value == pytest.approx(expected.mean())
+    assert one.mean(lambda a: a.flips("one")) == over_people(one.answers("A")[0].flips("one"))
+    with pytest.raises(InputError, match="B"):
+        one.answers("B")
+
+
+def test_a_record_of_other_weights_is_not_current(record: Path) -> None:
+    assert OneThing(record).is_current
+    (record.parent / "a" / "b" / "best.safetensors").write_bytes(b"others")
+    assert not OneThing(record).is_current
 
 
 def test_without_a_record_it_says_how_to_make_one(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """The record of `benchmarks.one_thing_changed`, as the sentences and figures of a chapter ask for it."""
 
+import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from dferlib.errors import InputError, choose
 from dferlib.evidence.changed import CHANGES, draw_take, render_take
 from dferlib.evidence.flips import Answers, over_people
 from dferlib.evidence.statistics import Interval
+from dferlib.makefaces.generator import source_hash
 from dferlib.models.base import ClipModel
 
 Asked = Callable[[Answers], np.ndarray]  # from what a model says, a number for each of P people
@@ -56,6 +58,19 @@ class OneThing:
         self.treatments = tuple(dict.fromkeys(one["name"] for one in self.about["models"] if one["treatment"]))
         self.answers = cache(self._read)
 
+    @property
+    def is_current(self) -> bool:
+        """Whether today's clips, and the kept weights that were asked, are those of the record."""
+        root = self.folder.parent
+        kept = {
+            root / one["study"] / one["kept"] / "best.safetensors": one["weights"]
+            for one in self.about["models"]
+            if one["kept"]
+        }
+        return self.about["source"] == source_hash() and all(
+            hashlib.sha256(path.read_bytes()).hexdigest() == checksum for path, checksum in kept.items()
+        )
+
     def _read(self, name: str) -> list[Answers]:
         """What a model says, one for each seed."""
         found = []
@@ -73,10 +88,6 @@ class OneThing:
     def mean(self, what: Asked, *names: str) -> Interval:
         """The mean over people, with its interval over people; of all `models` if none is named."""
         return over_people(self.each(what, *names))
-
-    def table(self, what: Callable[[str], Asked], changes: Sequence[str]) -> dict[str, dict[str, Interval]]:
-        """By change and model, what `what` of a change comes to."""
-        return {change: {name: self.mean(what(change), name) for name in self.models} for change in changes}
 
 
 @torch.inference_mode()

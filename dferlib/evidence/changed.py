@@ -117,7 +117,6 @@ CHANGES = {
 }
 # whether the right answer may depend on it: a weaker or otherwise moving face may be another expression
 OF_THE_EXPRESSION = ("speed", "strength", "lowered brows")
-OF_THE_PERSON = ("skin tone", "age", "sex", "beard", "hair")
 
 
 @dataclass(frozen=True)
