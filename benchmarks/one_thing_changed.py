@@ -9,7 +9,7 @@ trained, and what was answered, is kept in the cache folder: a run that was stop
 The record goes to results/one_thing_changed/: about.json says who was seen and what was asked, and each model has its
 logits in a file of its own.
 
-python -m benchmarks.one_thing_changed --treatments    (ten minutes on two cores; half of it if nothing is trained)
+python -m benchmarks.one_thing_changed --treatments    (a quarter of an hour on two cores)
 """
 
 import argparse

@@ -8,12 +8,14 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.stats import bootstrap
 
 from dferlib import EMOTIONS, create_model
 from dferlib.book.changing import OneThing, side_by_side, so_far
+from dferlib.data.table import ArraySource, ClipTable
 from dferlib.errors import InputError
 from dferlib.evidence import changed
 from dferlib.evidence.changed import AS_DRAWN, CHANGES, Edit, concerns, draw_take, edits, render_edits, render_take
@@ -200,6 +202,24 @@ def script():
         yield importlib.import_module("benchmarks.one_thing_changed")
     finally:
         sys.path.remove(str(ROOT))
+
+
+def test_half_of_the_people_are_the_lighter_ones_or_any(script) -> None:
+    tones = np.repeat(np.linspace(0.9, 0.1, 10), 4)
+    rows = pd.DataFrame({"id": [str(k) for k in range(40)], "label": np.arange(40) % 7, "frames": 1})
+    rows = rows.assign(group=np.repeat([f"p{k}" for k in range(10)], 4), split="train", skin_tone=tones)
+    source = ArraySource(ClipTable(rows, EMOTIONS), [np.zeros((1, 3, 8, 8), np.uint8)] * 40)
+    lighter, half = (script.learnt_from(source, people).table.rows for people in ("lighter", "half"))
+    assert set(lighter["group"]) == {f"p{k}" for k in range(5, 10)} and len(lighter) == len(half) == 20
+    assert half["group"].nunique() == 5 and set(half["group"]) != set(lighter["group"])
+    assert script.learnt_from(source, "all") is source
+
+
+def test_whoever_is_asked_has_weights_or_a_rate_that_was_chosen(script) -> None:
+    for one in [*script.MODELS.values(), *script.TREATMENTS.values()]:
+        folder = script.RESULTS / one.study
+        assert (folder / one.kept / "best.safetensors" if one.kept else folder / f"{one.row}-rates.json").is_file()
+        assert one.kept or one.row in script.STUDIES[one.study].rows
 
 
 def test_models_that_share_maps_say_what_they_say_alone(script) -> None:
