@@ -111,6 +111,7 @@ def test_another_sex_gives_the_shape_that_goes_with_it() -> None:
     assert woman.shape[columns].sum() > 0.9 > 0.1 > man.shape[columns].sum() and man.male and not woman.male
 
 
+@pytest.mark.slow
 def test_pixels_differ_where_the_change_is() -> None:
     clips = {name: render_take(draw_take(1, CHANGES[name].after)).astype(float) for name in ("grain", "glasses")}
     plain = render_take(draw_take(1)).astype(float)
@@ -120,6 +121,7 @@ def test_pixels_differ_where_the_change_is() -> None:
     assert eyes > 3 * chin
 
 
+@pytest.mark.slow
 def test_edits_are_rendered_once_each_and_as_if_alone() -> None:
     wanted = edits({name: CHANGES[name] for name in ("grain", "sex", "light")})
     assert wanted[0] == AS_DRAWN and len(wanted) == 5
@@ -253,6 +255,7 @@ def test_the_answer_so_far_knows_nothing_of_what_comes() -> None:
     assert said.shape == (12,) and (said[:6] < 0.5).all() and (said[6:] > 0.5).all()
 
 
+@pytest.mark.slow
 def test_a_pair_is_shown_with_the_answers_of_the_model() -> None:
     torch.manual_seed(0)
     shown = side_by_side(create_model("stt").eval(), 3, "skin tone", ("light skin", "dark skin"))
