@@ -29,6 +29,7 @@ PLACES: dict[str, dict[str, str]] = {
         "15_rendered_to_real": "Rendered to real",
         "16_audit": "An audit",
         "17_claims": "The claims",
+        "18_one_thing_changed": "One thing changed",
     },
 }
 WIDE, GAP, HIGH, LINE = 114.0, 6.0, 30.0, 13.0
