@@ -39,6 +39,7 @@ VARIANTS = [
     ("msstnet", {"stages": (1, 2, 3, 4), "blocks": 3}),
     ("msstnet", {"stages": (1, 4)}),
     ("staner", {"attention": False, "peak": "last", "alpha": 0.3}),
+    ("sgaer", {"peak": "middle"}),
     ("former_dfer", {"spatial_layers": 3, "frames": 3}),
     ("single_frame", {"frames": 24, "num_classes": 11}),
     ("frame_average", {"backbone": "dlib_face", "weights": None, "size": 150}),

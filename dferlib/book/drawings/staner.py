@@ -13,7 +13,11 @@ from dferlib.book.drawings.trace import Trace
 from dferlib.book.drawings.words import BOTH, FRAME, PLAIN, TIME, TOKEN
 from dferlib.models.staner import REGIONS, Fusion, SpatialBranch, TemporalBranch, peak_numbers
 
-RULES = {"change": "the frame that differs most from the first and the last", "last": "the last frame"}
+RULES = {
+    "change": "the frame that differs most from the first and the last",
+    "last": "the last frame",
+    "middle": "the frame in the middle",
+}
 
 
 def _convolutions(network: nn.Module) -> str:
