@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page
 from test_site import browser  # noqa: F401
 
 from dferlib.book import shuffler
-from dferlib.book.acting import act_order
+from dferlib.book.acting import act_task
 from dferlib.errors import InputError
 from dferlib.makefaces import TASKS
 
@@ -33,9 +33,9 @@ def two() -> dict[str, np.ndarray]:
 
 @pytest.mark.slow
 def test_the_second_order_is_the_first_backwards() -> None:
-    clips = act_order(person=5, frames=6, size=32, seed=23)
-    assert tuple(clips) == TASKS["order"]
-    one, other = clips.values()
+    scenes = act_task("order", person=5, frames=6, size=32, seed=23)
+    assert tuple(scenes) == TASKS["order"]
+    one, other = (scene.frames for scene in scenes.values())
     assert one.shape == (6, 3, 32, 32) and one.dtype == np.uint8
     assert np.array_equal(one, other[::-1]) and not np.array_equal(one, other)
 

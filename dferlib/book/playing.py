@@ -13,6 +13,7 @@ from dferlib.book.panels import Panel, check_panel, is_by_clip
 from dferlib.book.sprites import COLUMNS, as_bytes, grey, sheet, webp
 from dferlib.errors import InputError
 
+Arrange = Literal["", "side", "choose"]
 ByClip = np.ndarray | Mapping[str, np.ndarray]
 QUALITIES = (84, 76, 68, 60, 52, 44, 36)  # the first with which it is small enough is taken
 HEAT_QUALITY = 50
@@ -64,7 +65,7 @@ def player(
     alt: str,
     seconds: float = 2.0,
     first: int = 0,
-    arrange: Literal["", "side", "choose"] = "",
+    arrange: Arrange = "",
     starts: bool = True,
 ) -> Interactive:
     """Clips that play in step under one scrubber, with panels that follow: by mouse, touch and keyboard.
