@@ -1,4 +1,4 @@
-"""The figure of how many seeds it takes: what it says after a slider has moved is compared with scipy and with trials."""
+"""The figure of how many seeds it takes: what it says after a slider has moved is compared with scipy."""
 
 import re
 
@@ -7,7 +7,7 @@ import pytest
 from reader import Open, composed, drag, fields, number, press
 from scipy import stats
 from test_explorers_of_numbers import mulberry32
-from test_player import shown  # noqa: F401
+from test_player import Shown, shown  # noqa: F401
 from test_site import browser  # noqa: F401
 
 from dferlib.book.powering import SEEDS, STUDIES, power, power_explorer
@@ -45,10 +45,10 @@ def studies(seed: int, gap: float, spread: float, seeds: int) -> np.ndarray:
     return gap + spread * normal[:, :seeds]
 
 
-def says_what_scipy_says(one: object, seed: int) -> None:
-    values = fields(one)  # type: ignore[arg-type]
+def says_what_scipy_says(one: Shown, seed: int) -> None:
+    values = fields(one)
     gap, spread, seeds = values["gap"], values["spread"], int(values["seeds"])
-    said = one.page.locator(".fim-said").inner_text()  # type: ignore[attr-defined]
+    said = one.page.locator(".fim-said").inner_text()
     drawn = studies(seed, gap, spread, seeds)
     finds = stats.ttest_1samp(drawn, 0, axis=1).pvalue < 0.05
     assert number(said.split("a power of ")[1]) == pytest.approx(100 * power(seeds, gap, spread), abs=0.51)
@@ -59,11 +59,11 @@ def says_what_scipy_says(one: object, seed: int) -> None:
         assert number(said.split("report ")[1]) == pytest.approx(drawn[finds].mean(), abs=0.0051)
     else:
         assert "none finds it" in said
-    marks = one.page.locator(".fim-studies div circle")  # type: ignore[attr-defined]
+    marks = one.page.locator(".fim-studies div circle")
     assert [kind == "found" for kind in marks.evaluate_all("all => all.map(one => one.getAttribute('class'))")] == list(
         finds
     )
-    line = one.page.locator(".fim-power div path.power").get_attribute("d")  # type: ignore[attr-defined]
+    line = one.page.locator(".fim-power div path.power").get_attribute("d")
     heights = -np.array([float(y) for _, y in re.findall(r"([\d.]+) ([\d.]+)", line)])
     curve = [power(n, gap, spread) for n in range(SEEDS[0], SEEDS[1] + 1)]
     assert np.ptp(heights) == pytest.approx(168 * np.ptp(curve), abs=0.3)

@@ -1,4 +1,4 @@
-"""A figure that answers: how many seeds it takes to see a gap between two models, by the formula and in drawn studies."""
+"""A figure that answers: how many seeds it takes to see a gap between two models, by formula and in drawn studies."""
 
 import math
 from collections.abc import Sequence
