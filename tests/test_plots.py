@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from dferlib.book import plots
@@ -85,6 +86,15 @@ def test_lines_draws_every_curve_over_the_same_values() -> None:
     }
     assert all(line.get_xdata().tolist() == [1, 2, 4] for line in panel.lines)
     assert (panel.get_xlabel(), panel.get_ylabel()) == ("lead", "gradient")
+
+
+def test_seeds_draws_a_line_for_each_and_the_means_of_those_that_are_there() -> None:
+    panel = plots.seeds(pd.DataFrame({1: [60.0, 70.0], 4: [80.0, np.nan]}, index=[0, 5]), ("blocks", "UAR")).axes[0]
+    *seeds, means = panel.lines
+    assert [line.get_ydata()[:1].tolist() for line in seeds] == [[60], [70]]
+    assert all(line.get_xdata().tolist() == [1, 4] for line in panel.lines)
+    assert means.get_ydata().tolist() == [65, 80]
+    assert panel.get_xticks().tolist() == [1, 4]
 
 
 def test_intervals_reach_from_end_to_end_in_the_order_of_the_names() -> None:

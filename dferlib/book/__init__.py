@@ -26,6 +26,7 @@ _HOME = {
     "attention_explorer": "dferlib.book.attending",
     "cost_chart": "dferlib.book.costing",
     "fusion_explorer": "dferlib.book.fusing",
+    "power_explorer": "dferlib.book.powering",
     "puppet": "dferlib.book.puppetry",
     "replay": "dferlib.book.replaying",
     "sampling_explorer": "dferlib.book.choosing",
@@ -40,6 +41,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors
     from dferlib.book.choosing import sampling_explorer
     from dferlib.book.costing import cost_chart
     from dferlib.book.fusing import fusion_explorer
+    from dferlib.book.powering import power_explorer
     from dferlib.book.puppetry import puppet
     from dferlib.book.replaying import replay
     from dferlib.book.shuffling import shuffler
@@ -59,6 +61,7 @@ __all__ = [
     "logits_and_losses",
     "miniature",
     "player",
+    "power_explorer",
     "puppet",
     "reach_explorer",
     "replay",

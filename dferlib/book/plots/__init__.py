@@ -20,6 +20,7 @@ from dferlib.book.plots.results import (
     recalls,
     scatter,
     scatter_panels,
+    seeds,
 )
 from dferlib.book.plots.speeds import speeds
 from dferlib.book.plots.style import ACCENT, INK, SECOND, STYLE, new_figure
@@ -56,5 +57,6 @@ __all__ = [
     "scaling",
     "scatter",
     "scatter_panels",
+    "seeds",
     "speeds",
 ]

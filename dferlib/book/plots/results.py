@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -176,6 +177,23 @@ def intervals(panels: dict[str, dict[str, tuple[float, float, float]]]) -> Figur
         panel.plot(value, range(len(names)), "o", color=ACCENT, ms=6)
         panel.set_yticks(range(len(names)), names if number == 0 else [])
         panel.set(xlabel=title, ylim=(len(names) - 0.5, -0.5))
+    return figure
+
+
+def seeds(values: pd.DataFrame, words: tuple[str, str]) -> Figure:
+    """What each seed gives for several numbers, such as those of blocks: a thin line a seed, and squares at the means.
+
+    Args:
+        values: a row for each seed, a column for each number; where one is missing its line has a gap.
+        words: what the level and the upright axis show.
+    """
+    figure, axes = new_figure(6.2, 2.6)
+    panel, numbers = axes[0, 0], list(values.columns)
+    for _, line in values.iterrows():
+        panel.plot(numbers, line, "o-", color="#999999", ms=4, lw=0.8)
+    panel.plot(numbers, values.mean(), "s", color=ACCENT, label="mean")
+    panel.set(xlabel=words[0], ylabel=words[1], xticks=numbers)
+    panel.legend(frameon=False)
     return figure
 
 

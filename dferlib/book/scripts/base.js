@@ -34,6 +34,21 @@ const digits = (value, count) => {
   return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "\u2212");
 };
 
+// Numbers from 0 to 1 by mulberry32: the same seed gives the same ones everywhere.
+const generator = (seed) => () => {
+  seed = (seed + 0x6d2b79f5) | 0;
+  let mixed = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+  mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+  return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+};
+
+// A step between ticks such that about `count` of them fill a range.
+const stepOf = (range, count) => {
+  const raw = range / count;
+  const ten = 10 ** Math.floor(Math.log10(raw));
+  return [1, 2, 5, 10].map((one) => one * ten).find((one) => one >= raw);
+};
+
 // Start every figure on the page with this key that does not run yet. A notebook may run the script before the figure
 // is there, so it is looked for again.
 const begin = (key, data, tries = 40) => {

@@ -4,14 +4,6 @@ const HIGH = 210;
 const TOPS = [2, 3, 4, 6, 8, 12, 16]; // of the left chart, so that what clips do is seen
 const EDGE = { left: 34, right: 8, top: 8, bottom: 34 };
 
-// Numbers from 0 to 1 by mulberry32: the same seed gives the same ones everywhere.
-const generator = (seed) => () => {
-  seed = (seed + 0x6d2b79f5) | 0;
-  let mixed = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-  mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-  return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-};
-
 // Standard normal numbers of so many trainings (Box and Muller): first what all epochs share, then what each has.
 const draws = (seed, trainings, epochs) => {
   const next = generator(seed);
@@ -32,13 +24,6 @@ const simulate = (drawn, rho, epochs) => {
   const mean = means[epochs - 1];
   const squares = all.reduce((whole, one) => whole + (one[epochs - 1] - mean) ** 2, 0);
   return { means, error: Math.sqrt(squares / (all.length - 1) / all.length) };
-};
-
-// A step between ticks such that about `count` of them fill a range.
-const stepOf = (range, count) => {
-  const raw = range / count;
-  const ten = 10 ** Math.floor(Math.log10(raw));
-  return [1, 2, 5, 10].map((one) => one * ten).find((one) => one >= raw);
 };
 
 // An empty chart over the epochs: its places, and a way to draw a line.
