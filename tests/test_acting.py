@@ -66,7 +66,7 @@ def test_the_second_class_of_a_task_is_the_first_backwards() -> None:
     assert (other.phase == offset).sum() > 2 * (other.phase == onset).sum() > 0
     for scene in (one, other):
         rises = np.diff(scene.expression) > 0.01
-        assert (scene.phase[1:][rises] == onset).mean() > 0.7
+        assert (scene.phase[1:][rises] == onset).mean() > 0.6
 
 
 @pytest.mark.slow

@@ -21,8 +21,10 @@ BUILT_FROM = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE
 BEGIN = """
 import json, sys
 import matplotlib
+import torch
 matplotlib.use("agg")
 for notebook in sys.argv[1:]:
+    torch.set_default_dtype(torch.float32)  # a chapter that calculates in float64 says so for itself
     with open(notebook) as file:
         cells = [cell for cell in json.load(file)["cells"] if cell["cell_type"] == "code"]
     names = {}
