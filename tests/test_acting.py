@@ -65,8 +65,8 @@ def test_the_second_class_of_a_task_is_the_first_backwards() -> None:
     assert (one.phase == onset).sum() > 2 * (one.phase == offset).sum() > 0
     assert (other.phase == offset).sum() > 2 * (other.phase == onset).sum() > 0
     for scene in (one, other):
-        rises = np.diff(scene.expression) > 0.01
-        assert (scene.phase[1:][rises] == onset).mean() > 0.6
+        rise = np.diff(scene.expression).clip(min=0)
+        assert rise[scene.phase[1:] == onset].sum() > 0.8 * rise.sum() > 0  # backwards, the apex lies between frames
 
 
 @pytest.mark.slow

@@ -287,7 +287,7 @@ def test_a_rendered_face_is_found_where_it_was_drawn() -> None:
     from dferlib.makefaces.scene import sample_scene
 
     errors = []
-    for seed in range(3):
+    for seed in range(12):
         rng = np.random.default_rng(seed)
         actor = Actor(sample_identity(rng, load_head().shape_names), 224)
         shapes = shape_weights(perform("neutral", 1, rng), actor.action_index)
@@ -301,7 +301,8 @@ def test_a_rendered_face_is_found_where_it_was_drawn() -> None:
         x, y, side = boxes.mean(0)
         errors.append(((x - 312) / 112, (y - 132) / 112, CROP * side / 112))
     assert np.abs(errors)[:, :2].max() < 0.1
-    assert np.allclose(np.array(errors)[:, 2], 1.08, atol=0.22)  # 1.15 / 1.06, see CROP; jaws differ
+    sides = np.array(errors)[:, 2]  # 1.15 / 1.00 on average, see CROP; the detector's boxes come in steps of 1.2
+    assert sides.mean() == pytest.approx(1.15, abs=0.08) and np.abs(sides - 1.15).max() < 0.2
 
 
 @pytest.mark.slow

@@ -262,7 +262,6 @@ def test_a_pair_is_shown_with_the_answers_of_the_model() -> None:
     assert "light skin" in shown.html and "dark skin" in shown.html and EMOTIONS[3] in shown.alt
 
 
-@pytest.mark.skipif(not (RECORD / "about.json").exists(), reason="there is no record")
 def test_the_record_is_whole(script) -> None:
     about = json.loads((RECORD / "about.json").read_text())
     one = OneThing()

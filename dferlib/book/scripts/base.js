@@ -49,6 +49,38 @@ const stepOf = (range, count) => {
   return [1, 2, 5, 10].map((one) => one * ten).find((one) => one >= raw);
 };
 
+// An empty chart: its places, its upright axis, and what stands below it.
+const chart = (parent, [first, last], [low, high], ticks, name, words) => {
+  const [WIDE, HIGH, EDGE] = [340, 210, { left: 34, right: 8, top: 8, bottom: 34 }];
+  parent.replaceChildren();
+  const svg = make(parent, "svg", { class: "fim-chart", viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": words });
+  const x = (value) => EDGE.left + ((value - first) / (last - first)) * (WIDE - EDGE.left - EDGE.right);
+  const y = (value) => HIGH - EDGE.bottom - ((value - low) / (high - low)) * (HIGH - EDGE.top - EDGE.bottom);
+  const step = stepOf(high - low, 5);
+  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9; k++) {
+    make(svg, "path", { class: "grid", d: `M${EDGE.left} ${y(k * step)}H${WIDE - EDGE.right}` });
+    make(svg, "text", { class: "tick", x: EDGE.left - 6, y: y(k * step) + 4, "text-anchor": "end" }, digits(k * step, step < 1 ? 1 : 0));
+  }
+  for (const tick of ticks)
+    make(svg, "text", { class: "tick", x: x(tick), y: HIGH - EDGE.bottom + 15, "text-anchor": tick === last ? "end" : "middle" }, tick);
+  make(svg, "text", { x: (WIDE + EDGE.left) / 2, y: HIGH - 4, "text-anchor": "middle" }, name);
+  const level = (kind, value) => make(svg, "path", { class: kind, d: `M${EDGE.left} ${y(value)}H${WIDE - EDGE.right}` });
+  return { svg, x, y, level };
+};
+
+// A place for a chart below its title, and above the keys of its lines.
+const drawing = (side, title, keys) => {
+  make(side, "p", { class: "fim-title" }, title);
+  const place = make(side, "div");
+  const list = make(side, "ul", { class: "fim-keys-of-lines" });
+  for (const [kind, name] of keys) {
+    const line = make(list, "li");
+    make(make(line, "svg", { viewBox: "0 0 22 6", "aria-hidden": "true" }), "path", { class: kind, d: "M0 3H22" });
+    make(line, "span", {}, name);
+  }
+  return place;
+};
+
 // Start every figure on the page with this key that does not run yet. A notebook may run the script before the figure
 // is there, so it is looked for again.
 const begin = (key, data, tries = 40) => {

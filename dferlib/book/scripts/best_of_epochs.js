@@ -1,8 +1,5 @@
 // How much too high the best of many test epochs is. `root.fim` is for other scripts.
-const WIDE = 340;
-const HIGH = 210;
 const TOPS = [2, 3, 4, 6, 8, 12, 16]; // of the left chart, so that what clips do is seen
-const EDGE = { left: 34, right: 8, top: 8, bottom: 34 };
 
 // Standard normal numbers of so many trainings (Box and Muller): first what all epochs share, then what each has.
 const draws = (seed, trainings, epochs) => {
@@ -26,21 +23,9 @@ const simulate = (drawn, rho, epochs) => {
   return { means, error: Math.sqrt(squares / (all.length - 1) / all.length) };
 };
 
-// An empty chart over the epochs: its places, and a way to draw a line.
-const chart = (parent, last, low, high, words) => {
-  parent.replaceChildren();
-  const svg = make(parent, "svg", { class: "fim-chart", viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": words });
-  const x = (epoch) => EDGE.left + ((epoch - 1) / (last - 1)) * (WIDE - EDGE.left - EDGE.right);
-  const y = (value) => HIGH - EDGE.bottom - ((value - low) / (high - low)) * (HIGH - EDGE.top - EDGE.bottom);
-  const step = stepOf(high - low, 5);
-  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9; k++) {
-    make(svg, "path", { class: "grid", d: `M${EDGE.left} ${y(k * step)}H${WIDE - EDGE.right}` });
-    const text = { class: "tick", x: EDGE.left - 6, y: y(k * step) + 4, "text-anchor": "end" };
-    make(svg, "text", text, digits(k * step, step < 1 ? 1 : 0));
-  }
-  for (const epoch of [1, 50, 100, 150].filter((one) => one <= last))
-    make(svg, "text", { class: "tick", x: x(epoch), y: HIGH - EDGE.bottom + 15, "text-anchor": epoch === last ? "end" : "middle" }, epoch);
-  make(svg, "text", { x: (WIDE + EDGE.left) / 2, y: HIGH - 4, "text-anchor": "middle" }, "epochs");
+// A chart over the epochs, and ways to draw in it.
+const overEpochs = (parent, last, heights, words) => {
+  const { svg, x, y } = chart(parent, [1, last], heights, [1, 50, 100, 150].filter((one) => one <= last), "epochs", words);
   const line = (kind, values) =>
     make(svg, "path", { class: kind, d: `M${values.map((one, k) => `${x(k + 1).toFixed(1)} ${y(one).toFixed(1)}`).join("L")}` });
   const dot = (kind, epoch, value) => make(svg, "circle", { class: kind, cx: x(epoch), cy: y(value), r: 5 });
@@ -50,23 +35,12 @@ const chart = (parent, last, low, high, words) => {
 const start = (root, data) => {
   const last = data.maximum.length;
   const one = (selector) => root.querySelector(selector);
-  const drawing = (side, title, keys) => {
-    make(one(side), "p", { class: "fim-title" }, title);
-    const place = make(one(side), "div");
-    const list = make(one(side), "ul", { class: "fim-keys-of-lines" });
-    for (const [kind, name] of keys) {
-      const line = make(list, "li");
-      make(make(line, "svg", { viewBox: "0 0 22 6", "aria-hidden": "true" }), "path", { class: kind, d: "M0 3H22" });
-      make(line, "span", {}, name);
-    }
-    return place;
-  };
-  const left = drawing(".fim-formula", "What the best test epoch adds, in points", [
+  const left = drawing(one(".fim-formula"), "What the best test epoch adds, in points", [
     ["formula", "formula"],
     ["drawn", `mean of ${data.trainings} trainings`],
     ["independent", "epochs independent"],
   ]);
-  const right = drawing(".fim-course", "One training, in points from the truth", [
+  const right = drawing(one(".fim-course"), "One training, in points from the truth", [
     ["course", "epochs to choose from"],
     ["truth", "the truth"],
   ]);
@@ -87,7 +61,7 @@ const start = (root, data) => {
     const highest = Math.max(...independent, ...simulated);
     const top = TOPS.find((one) => one >= highest) ?? highest;
     const points = (value) => digits(value, 2);
-    const first = chart(left, last, Math.min(0, ...simulated), top, `The formula rises to ${points(formula.at(-1))} points at ${last} epochs.`);
+    const first = overEpochs(left, last, [Math.min(0, ...simulated), top], `The formula rises to ${points(formula.at(-1))} points at ${last} epochs.`);
     first.line("independent", independent);
     first.line("drawn", simulated);
     first.line("formula", formula);
@@ -97,7 +71,7 @@ const start = (root, data) => {
     const best = Math.max(...course);
     const chosen = course.indexOf(best) + 1;
     const reach = Math.max(top, ...course.map(Math.abs));
-    const second = chart(right, last, -reach, reach, `The best of this training is epoch ${chosen}, ${points(best)} points from the truth.`);
+    const second = overEpochs(right, last, [-reach, reach], `The best of this training is epoch ${chosen}, ${points(best)} points from the truth.`);
     second.line("truth", Array(last).fill(0));
     second.line("course", course);
     second.dot("best", chosen, best);

@@ -1,7 +1,4 @@
 // The power of a paired t test, and studies that are drawn. `root.fim` is for other scripts.
-const WIDE = 340;
-const HIGH = 210;
-const EDGE = { left: 34, right: 8, top: 8, bottom: 34 };
 const PIECES = 600; // of the integral
 const FEWEST = 2; // seeds
 
@@ -43,44 +40,15 @@ const report = (values, gap, spread, edge) => {
   return { mean, reach: edge * Math.sqrt(square / gaps.length) };
 };
 
-// An empty chart: its places, its upright axis, and what stands below it.
-const chart = (parent, [first, last], [low, high], ticks, name, words) => {
-  parent.replaceChildren();
-  const svg = make(parent, "svg", { class: "fim-chart", viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": words });
-  const x = (value) => EDGE.left + ((value - first) / (last - first)) * (WIDE - EDGE.left - EDGE.right);
-  const y = (value) => HIGH - EDGE.bottom - ((value - low) / (high - low)) * (HIGH - EDGE.top - EDGE.bottom);
-  const step = stepOf(high - low, 5);
-  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9; k++) {
-    make(svg, "path", { class: "grid", d: `M${EDGE.left} ${y(k * step)}H${WIDE - EDGE.right}` });
-    make(svg, "text", { class: "tick", x: EDGE.left - 6, y: y(k * step) + 4, "text-anchor": "end" }, digits(k * step, step < 1 ? 1 : 0));
-  }
-  for (const tick of ticks)
-    make(svg, "text", { class: "tick", x: x(tick), y: HIGH - EDGE.bottom + 15, "text-anchor": tick === last ? "end" : "middle" }, tick);
-  make(svg, "text", { x: (WIDE + EDGE.left) / 2, y: HIGH - 4, "text-anchor": "middle" }, name);
-  const level = (kind, value) => make(svg, "path", { class: kind, d: `M${EDGE.left} ${y(value)}H${WIDE - EDGE.right}` });
-  return { svg, x, y, level };
-};
-
 const start = (root, data) => {
   const last = FEWEST + data.edges.length - 1;
   const counts = data.edges.map((_, k) => FEWEST + k);
   const one = (selector) => root.querySelector(selector);
-  const drawing = (side, title, keys) => {
-    make(one(side), "p", { class: "fim-title" }, title);
-    const place = make(one(side), "div");
-    const list = make(one(side), "ul", { class: "fim-keys-of-lines" });
-    for (const [kind, name] of keys) {
-      const line = make(list, "li");
-      make(make(line, "svg", { viewBox: "0 0 22 6", "aria-hidden": "true" }), "path", { class: kind, d: "M0 3H22" });
-      make(line, "span", {}, name);
-    }
-    return place;
-  };
-  const left = drawing(".fim-power", "How often a study finds the gap, in %", [
+  const left = drawing(one(".fim-power"), "How often a study finds the gap, in %", [
     ["power", "power"],
     ["aim", `${Math.round(100 * data.wanted)} %`],
   ]);
-  const right = drawing(".fim-studies", `${data.studies} studies, in points`, [
+  const right = drawing(one(".fim-studies"), `${data.studies} studies, in points`, [
     ["found", "finds it"],
     ["missed", "does not"],
     ["truth", "the truth"],
