@@ -91,15 +91,23 @@ def test_settings_and_formulas_are_not_taken_for_measurements(text: str) -> None
 
 
 def stated(code: str) -> list[str]:
-    """The texts of the sentences that a cell states, see `dferlib.book.state`, without the numbers that it fills in."""
+    """The texts of the sentences that a cell states, without the numbers that it fills in, and that of its quiz.
+
+    See `dferlib.book.state` and `dferlib.book.quiz`.
+    """
     calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call) and node.args]
-    texts = [call.args[0] for call in calls if isinstance(call.func, ast.Name) and call.func.id == "state"]
+    texts = [call.args[0] for call in calls if isinstance(call.func, ast.Name) and call.func.id in ("state", "quiz")]
     return [re.sub(r"\{[^}]*\}", "…", text.value) for text in texts if isinstance(text, ast.Constant)]
 
 
 def test_a_number_in_words_is_found_in_a_computed_sentence() -> None:
     [text] = stated('state("It gains {gap} points, not "\n    "three points", gap=gap, holds=True)')
     assert typed(text) == ["three points"]
+
+
+def test_a_typed_number_is_found_in_a_quiz() -> None:
+    [text] = stated('quiz("""\n? How much?\n+ Some. | It gains 3.1 points.\n""")')
+    assert typed(text) == ["3.1 points"]
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)

@@ -2,7 +2,7 @@
 
 It may know the whole library but the command line. `state` writes a sentence whose number cannot be typed and that
 fails the build when it is no longer true; `miniature` says at the head of a chapter that its run is a short one.
-`table` sets numbers under a caption, and `check` says whether an answer to an exercise is right.
+`table` sets numbers under a caption, `check` says whether an answer to an exercise is right, `quiz` asks questions.
 `player` shows clips that play in step with `Curves` and `Bars` beside them, under `Points` and `Heat`; `acting` makes
 such clips, and `explorers` is the frame around everything on a page that answers. `records` has the rows of a study.
 `drawings` draws any model from itself, and the map of the book. `folders` finds the records wherever a chapter is run.
@@ -17,6 +17,7 @@ from dferlib.book.imbalance import imbalance
 from dferlib.book.logits import logits_and_losses
 from dferlib.book.panels import Bars, Curves
 from dferlib.book.playing import Heat, Points, player
+from dferlib.book.quiz import quiz
 from dferlib.book.reaching import reach_explorer
 from dferlib.book.sentences import miniature, state
 from dferlib.book.tables import table
@@ -63,6 +64,7 @@ __all__ = [
     "player",
     "power_explorer",
     "puppet",
+    "quiz",
     "reach_explorer",
     "replay",
     "sampling_explorer",
