@@ -3,9 +3,9 @@
 The people are in no data set; each shows one clip, and nobody is neutral, because a face at rest has nowhere to look.
 Asked are the models of `benchmarks.asked`. Each map explains the class that is shown. Beside the scores of a model
 stand those of the same model with weights drawn by chance, another draw for each person, and those of controls that ask
-no model. What a map does to the answer is always the trained model's answer. What is cheap comes first: occlusion and
-integrated gradients are computed for fewer people, after all others. Everything is kept in the cache folder: a run that
-was stopped goes on where it was.
+no model. What a map does to the answer is always the trained model's answer. What is cheap comes first: deletion and
+insertion, and occlusion and integrated gradients, are for fewer people, after all others. Everything is kept in the
+cache folder: a run that was stopped goes on where it was.
 
 The record goes to results/map_scores/: about.json says who was seen and what was asked, and each model has its scores
 in a file of its own; nan where nobody was asked.
@@ -32,17 +32,21 @@ from dferlib.data.sampling import segment_indices
 from dferlib.data.transforms import prepare
 from dferlib.emotions import EMOTIONS
 from dferlib.evidence.changed import draw_take, render_motion, render_take
-from dferlib.evidence.heat_maps import KINDS, blurred, heat_map, kinds_of
+from dferlib.evidence.heat_maps import KINDS, heat_map, kinds_of
 from dferlib.evidence.map_scores import (
     CASCADE,
     SCORES,
     as_seen,
     drawn_anew,
     edges_of,
+    energy,
     gaussian,
     moving_region,
+    place,
+    play_out,
+    pointing,
     rank_correlation,
-    scores_of,
+    timing,
 )
 from dferlib.evidence.results import versions
 from dferlib.evidence.studies import MakeFacesClips
@@ -110,9 +114,15 @@ class Question:
     curve: np.ndarray
     label: int
 
-    def scores(self, heat: np.ndarray) -> np.ndarray:
-        """All scores of a map."""
-        return scores_of(heat, self.region, self.curve, self.model, self.clip, self.label)
+    def scores(self, heat: np.ndarray, wanted: Sequence[str]) -> np.ndarray:
+        """Some scores of a map, nan for the others."""
+        found = np.full(len(SCORES), np.nan)
+        if "energy" in wanted:
+            found[:3] = [score(heat, self.region) for score in (energy, place, pointing)]
+            found[3] = timing(heat, self.curve)
+        if "deletion" in wanted:
+            found[4:] = play_out(self.model, self.clip, heat, self.label)
+        return found
 
     def heat(self, kind: str, model: ClipModel | None = None) -> np.ndarray:
         """The map of the class that is shown."""
@@ -127,38 +137,61 @@ def ask(model: ClipModel, seen: Seen) -> Question:
     return Question(model, clip, moving_region(as_seen(seen.motion, spec)), seen.curve[frames], int(seen.label))
 
 
-def examine(question: Question, number: int, kinds: Sequence[str]) -> dict[str, np.ndarray]:
-    """Scores of some kinds of maps, with the trained weights and all drawn anew, and how alike maps stay on the way."""
+@dataclass(frozen=True)
+class Stage:
+    """What is asked in one go.
+
+    Attributes:
+        dear: whether of the kinds that are dear, or of all others.
+        scores: which.
+        steps: down to where weights are drawn anew.
+        people: of how many.
+    """
+
+    dear: bool
+    scores: tuple[str, ...]
+    steps: tuple[str, ...]
+    people: int
+
+
+STAGES = {
+    "place": Stage(False, SCORES[:4], CASCADE[3:], PEOPLE),
+    "play": Stage(False, SCORES[4:], CASCADE[:3], FEW),
+    "dear": Stage(True, SCORES, CASCADE, FEW),
+}
+
+
+def examine(question: Question, number: int, stage: Stage) -> dict[str, np.ndarray]:
+    """Scores of maps, with the trained weights and with all drawn anew, and how alike maps stay on the way there."""
     shape = (len(KINDS), len(SCORES))
     trained, chance = np.full(shape, np.nan), np.full(shape, np.nan)
     alike = np.full((len(KINDS), len(CASCADE)), np.nan)
-    drawn = [drawn_anew(question.model, parts, number) for parts in CASCADE]
-    for kind in kinds:
-        row, first = KINDS.index(kind), question.heat(kind)
-        maps = [question.heat(kind, model) for model in drawn]
-        trained[row], chance[row] = question.scores(first), question.scores(maps[-1])
-        alike[row] = [rank_correlation(first, heat) for heat in maps]
+    drawn = {parts: drawn_anew(question.model, parts, number) for parts in dict.fromkeys((*stage.steps, CASCADE[-1]))}
+    for kind in kinds_of(question.model):
+        if (kind in DEAR) == stage.dear:
+            row, first = KINDS.index(kind), question.heat(kind)
+            maps = {parts: question.heat(kind, model) for parts, model in drawn.items()}
+            trained[row] = question.scores(first, stage.scores)
+            chance[row] = question.scores(maps[CASCADE[-1]], stage.scores)
+            for parts in stage.steps:
+                alike[row, CASCADE.index(parts)] = rank_correlation(first, maps[parts])
     return {"trained": trained, "chance": chance, "alike": alike}
 
 
-def examine_controls(question: Question, seen: Seen, face: np.ndarray) -> dict[str, np.ndarray]:
-    """Scores of the maps that ask no model, and the probability of the class for the whole clip and for the blurred."""
+def examine_controls(question: Question, seen: Seen, face: np.ndarray, stage: Stage) -> dict[str, np.ndarray]:
+    """Scores of the maps that ask no model, and what part of the clip moves."""
     spec = question.model.input_spec
     edges = as_seen(np.repeat(edges_of(face)[None], len(seen.clip), 0), spec)
-    still = (edges, gaussian(spec.frames, spec.size))
-    heats = dict(zip(CONTROLS, (*(as_seen(one, spec) for one in (seen.motion, seen.other)), *still), strict=True))
-    with torch.no_grad():
-        said = question.model(torch.stack([question.clip, blurred(question.clip)])).softmax(1)[:, question.label]
-    area = np.array([question.region.mean()])
-    return {"controls": np.array([question.scores(h) for h in heats.values()]), "sure": said.numpy(), "area": area}
+    heats = (as_seen(seen.motion, spec), as_seen(seen.other, spec), edges, gaussian(spec.frames, spec.size))
+    controls = np.stack([question.scores(heat, stage.scores) for heat in heats])
+    return {"controls": controls, "area": np.array([question.region.mean()])}
 
 
 def jobs(models: Sequence[str], people: Sequence[int]) -> Iterator[tuple[str, int, str]]:
-    """Model, person and what to ask, the cheap first."""
-    for number, name in product(people, models):
-        yield name, number, "cheap"
-    for number, name in product(people[:FEW], models):
-        yield name, number, "dear"
+    """Model, person and stage, the cheap first."""
+    for stage, wanted in STAGES.items():
+        for number, name in product(people[: wanted.people], models):
+            yield name, number, stage
 
 
 def work(models: dict[str, tuple[ClipModel, Path]], people: Sequence[int], minutes: float, folder: Path) -> None:
@@ -175,10 +208,9 @@ def work(models: dict[str, tuple[ClipModel, Path]], people: Sequence[int], minut
             print("the time is over: the next run goes on here")
             return
         question = ask(model, seen[number])
-        kinds = [kind for kind in kinds_of(model) if (kind in DEAR) == (stage == "dear")]
-        found = examine(question, number, kinds)
-        if stage == "cheap":
-            found |= examine_controls(question, seen[number], face)
+        found = examine(question, number, STAGES[stage])
+        if not STAGES[stage].dear:
+            found |= examine_controls(question, seen[number], face, STAGES[stage])
         with written_whole(path) as temporary:
             np.savez(temporary, **found)
 
@@ -188,7 +220,7 @@ def gather(kept: Path, people: Sequence[int]) -> dict[str, np.ndarray]:
     rows: list[dict[str, np.ndarray]] = []
     for number in people:
         row: dict[str, np.ndarray] = {}
-        for stage in ("cheap", "dear"):
+        for stage in STAGES:
             if (path := kept / f"{number}-{stage}.npz").exists():
                 with np.load(path) as data:
                     for key, value in data.items():

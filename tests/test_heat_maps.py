@@ -77,20 +77,19 @@ def test_integrated_gradients_of_a_sum_are_its_terms() -> None:
     np.testing.assert_allclose(heat, terms / terms.max(), atol=1e-4)
 
 
-def test_occlusion_is_what_the_logit_loses_in_the_squares_over_a_pixel() -> None:
+def test_occlusion_is_what_the_logit_loses_with_a_square() -> None:
     pytest.importorskip("captum", reason="captum is not installed")
     model = Linear()
     clip = clip_of(model)
-    lost, often = np.zeros((F, SIZE, SIZE)), np.zeros((F, SIZE, SIZE))
+    lost = np.zeros((F, SIZE, SIZE))
     for t in range(0, F, 2):
-        for top in range(0, SIZE - 7, 4):
-            for left in range(0, SIZE - 7, 4):
+        for top in range(0, SIZE, 8):
+            for left in range(0, SIZE, 8):
                 where = (slice(t, t + 2), slice(top, top + 8), slice(left, left + 8))
                 gone = clip.clone()
                 gone[where[0], :, where[1], where[2]] = blurred(clip)[where[0], :, where[1], where[2]]
-                lost[where] += float((model(clip[None]) - model(gone[None]))[0, 1])
-                often[where] += 1
-    expected = (lost / often).clip(min=0)
+                lost[where] = (model(clip[None]) - model(gone[None]))[0, 1].item()
+    expected = lost.clip(min=0)
     heat, label = heat_map(model, clip, 1, "occlusion")
     assert label == 1
     np.testing.assert_allclose(heat, expected / expected.max(), atol=1e-3)
@@ -157,7 +156,7 @@ def test_rollout_of_the_others_is_as_they_are_built() -> None:
     torch.manual_seed(0)
     model = create_model("msstnet").eval()
     heat = rollout(model, clip_of(model)[None])[0]
-    assert torch.allclose(heat, heat[:, :1, :1].expand_as(heat)), "its attention joins no places"
+    assert (heat.sum(0) - heat.sum() / 64**2).abs().max() < 1e-5, "its attention joins no places"
     assert heat[:, 0, 0].std() > 0
     model = create_model("former_dfer").eval()
     clips = clip_of(model)[None]

@@ -17,9 +17,9 @@ from dferlib.evidence.rollout import ROLLED, rollout
 from dferlib.models.base import ClipModel, keep_modes
 
 BLUR = 8  # the blur's standard deviation is the side of the frame divided by this
-PATCH, SHIFT = 4, 8  # side and step of what is occluded, as parts of the frame's side
+PATCHES = 4  # squares along a side that are occluded, one after the other: about as large as a place of the maps
 FRAMES_AT_ONCE = 2  # that are occluded together
-PARTS = 16  # of the way from the blurred clip to the clip, for integrated gradients
+PARTS = 10  # of the way from the blurred clip to the clip, for integrated gradients
 TOGETHER = 14  # clips that are computed at once
 
 
@@ -69,15 +69,15 @@ def _rollout(model: ClipModel, clips: Tensor, label: int) -> Tensor:
 
 
 def _occlusion(model: ClipModel, clips: Tensor, label: int) -> Tensor:
-    """How much the logit falls where two frames are blurred in a square, the mean of all squares over a pixel."""
-    side = clips.shape[-1]
+    """How much the logit falls where two frames are blurred in a square."""
+    side = clips.shape[-1] // PATCHES
     found = (
         _captum()
         .Occlusion(model)
         .attribute(
             clips,
-            sliding_window_shapes=(FRAMES_AT_ONCE, 3, side // PATCH, side // PATCH),
-            strides=(FRAMES_AT_ONCE, 3, side // SHIFT, side // SHIFT),
+            sliding_window_shapes=(FRAMES_AT_ONCE, 3, side, side),
+            strides=(FRAMES_AT_ONCE, 3, side, side),
             baselines=blurred(clips[0])[None],
             target=label,
             perturbations_per_eval=TOGETHER,

@@ -1,9 +1,10 @@
 """Heat maps held against what is true of a clip: does the heat lie where, and when, the face moves?
 
-Where the truth is known a map can be scored. Of the place: how much of its heat lies in the moving region, and whether
-its hottest pixel does. Of the time: whether the heat of the frames ranks as the expression comes and goes. Of the model
-itself: what becomes of its answer if the hottest pixels are blurred first, or come back first. And a map that is the
-same when the model's weights are drawn by chance (Adebayo et al. 2018) tells nothing of what the model has learnt.
+Where the truth is known a map can be scored. Of the place: how much of its heat lies in the moving region, in the clip
+and within its frames, and whether its hottest pixel does. Of the time: whether the heat of the frames ranks as the
+expression comes and goes. Of the model itself: what becomes of its answer if the hottest pixels are blurred first, or
+come back first. And a map that is the same when the model's weights are drawn by chance (Adebayo et al. 2018) tells
+nothing of what the model has learnt.
 """
 
 import numpy as np
@@ -20,8 +21,7 @@ from dferlib.models import create_model
 from dferlib.models.base import ClipModel, InputSpec
 
 LEAST = 0.25  # of the largest movement of a clip: what moves as much belongs to the moving region
-SCORES = ("energy", "pointing", "timing", "deletion", "insertion")
-BETTER = {"energy": 1, "pointing": 1, "timing": 1, "deletion": -1, "insertion": 1}  # 1 where more is better
+SCORES = ("energy", "place", "pointing", "timing", "deletion", "insertion")
 CASCADE = ("the head", "all but the backbone", "half of the backbone", "everything")  # whose weights are drawn anew
 PARTS = 8  # of the pixels that are taken away, or come back, one after the other
 SPREAD = 4  # the Gaussian's standard deviation is the side of the frame divided by this
@@ -63,6 +63,20 @@ def energy(heat: np.ndarray, region: np.ndarray) -> float:
         region: (F, H, W) bool, not empty.
     """
     return float(heat[region].sum() / heat.sum() / region.mean()) if heat.any() else 1.0
+
+
+def place(heat: np.ndarray, region: np.ndarray) -> float:
+    """The energy within frames, so that it does not matter in which frames the heat lies: 1 for even heat in each.
+
+    It is the mean over the frames in which something moves, weighed by how much of each belongs to the region.
+
+    Args:
+        heat: (F, H, W), from 0 up.
+        region: (F, H, W) bool, not empty.
+    """
+    moves = region.any((1, 2))
+    parts = [energy(frame, part) for frame, part in zip(heat[moves], region[moves], strict=True)]
+    return float(np.average(parts, weights=region[moves].sum((1, 2))))
 
 
 def pointing(heat: np.ndarray, region: np.ndarray) -> float:
@@ -120,14 +134,6 @@ def play_out(model: ClipModel, clip: Tensor, heat: np.ndarray, label: int) -> tu
 def _area(curve: np.ndarray) -> float:
     """Under a curve whose points are equally far apart, from 0 to 1."""
     return float((curve[1:] + curve[:-1]).mean() / 2)
-
-
-def scores_of(
-    heat: np.ndarray, region: np.ndarray, curve: np.ndarray, model: ClipModel, clip: Tensor, label: int
-) -> np.ndarray:
-    """All `SCORES` of a map, in their order."""
-    places = [energy(heat, region), pointing(heat, region), timing(heat, curve)]
-    return np.array([*places, *play_out(model, clip, heat, label)])
 
 
 def edges_of(face: np.ndarray) -> np.ndarray:
