@@ -4,8 +4,8 @@ The people are in no data set; each shows one clip, and nobody is neutral, becau
 Asked are the models of `benchmarks.asked`. Each map explains the class that is shown. Beside the scores of a model
 stand those of the same model with weights drawn by chance, another draw for each person, and those of controls that ask
 no model. What a map does to the answer is always the trained model's answer. What is cheap comes first: deletion and
-insertion, and occlusion and integrated gradients, are for fewer people, after all others. Everything is kept in the
-cache folder: a run that was stopped goes on where it was.
+insertion are for fewer people, and so are occlusion and integrated gradients, of the models alone whose weights come
+with the records. Everything is kept in the cache folder: a run that was stopped goes on where it was.
 
 The record goes to results/map_scores/: about.json says who was seen and what was asked, and each model has its scores
 in a file of its own; nan where nobody was asked.
@@ -57,7 +57,7 @@ from dferlib.models import ClipModel
 from dferlib.training.checkpoints import load_model
 
 RECORDS = RESULTS / "map_scores"
-PEOPLE, FEW = 96, 24  # who is asked for the maps that are cheap, and for those that are dear; as many of each class
+PEOPLE, FEW = 96, 18  # who is asked for the maps that are cheap, and for those that are dear; as many of each class
 DEAR = ("integrated gradients", "occlusion")
 CONTROLS = ("its own motion", "another expression's motion", "mean face", "Gaussian")
 SHOWN = [name for name in EMOTIONS if name != "neutral"]
@@ -146,18 +146,20 @@ class Stage:
         scores: which.
         steps: down to where weights are drawn anew.
         people: of how many.
+        models: of which; all if none is named.
     """
 
     dear: bool
     scores: tuple[str, ...]
     steps: tuple[str, ...]
     people: int
+    models: tuple[str, ...] = ()
 
 
 STAGES = {
     "place": Stage(False, SCORES[:4], CASCADE[3:], PEOPLE),
     "play": Stage(False, SCORES[4:], CASCADE[:3], FEW),
-    "dear": Stage(True, SCORES, CASCADE, FEW),
+    "dear": Stage(True, SCORES, CASCADE, FEW, tuple(name for name, one in MODELS.items() if one.kept)),
 }
 
 
@@ -190,7 +192,8 @@ def examine_controls(question: Question, seen: Seen, face: np.ndarray, stage: St
 def jobs(models: Sequence[str], people: Sequence[int]) -> Iterator[tuple[str, int, str]]:
     """Model, person and stage, the cheap first."""
     for stage, wanted in STAGES.items():
-        for number, name in product(people[: wanted.people], models):
+        named = [name for name in models if name in wanted.models or not wanted.models]
+        for number, name in product(people[: wanted.people], named):
             yield name, number, stage
 
 
