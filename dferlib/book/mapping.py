@@ -72,12 +72,12 @@ class MapScores:
         with np.load(self.folder / self._files[choose("model", model, self._files)], allow_pickle=False) as data:
             return {name: value.astype(np.float64) for name, value in data.items()}
 
-    def having(self, kind: str) -> tuple[str, ...]:
-        """The models for which there is a map of this kind, or a control."""
-        return tuple(name for name in self.models if np.isfinite(self._of(kind, "energy", name, "trained")).any())
+    def having(self, kind: str, score: str = "energy") -> tuple[str, ...]:
+        """The models for which a kind of map, or a control, has a score."""
+        return tuple(name for name in self.models if np.isfinite(self._of(kind, score, name, "trained")).any())
 
     def each(self, kind: str, score: str, *models: str, weights: str = "trained") -> np.ndarray:
-        """A score for each person, the mean over models that have such a map.
+        """A score for each person, the mean over the models that have it.
 
         Args:
             kind: of map, or the name of a control.
@@ -88,7 +88,7 @@ class MapScores:
         Returns:
             (P,), nan for people of whom no such map was made.
         """
-        names = [name for name in models or self.models if name in self.having(kind)]
+        names = [name for name in models or self.models if name in self.having(kind, score)]
         return np.mean([self._of(kind, score, name, weights) for name in names], 0)
 
     def mean(self, kind: str, score: str, *models: str, weights: str = "trained") -> Interval:
@@ -101,14 +101,18 @@ class MapScores:
 
     def above(self, kind: str, control: str, score: str, *models: str) -> Interval:
         """How much the score of a kind of map is above that of a control, person by person, on the same models."""
-        names = [name for name in models or self.models if name in self.having(kind)]
+        names = [name for name in models or self.models if name in self.having(kind, score)]
         return over_people(self.each(kind, score, *names) - self.each(control, score, *names))
 
-    def alike(self, kind: str, step: str, *models: str) -> Interval:
-        """The rank correlation of maps with those of the trained model, where weights are drawn anew down to a step."""
+    def alike(self, kind: str, step: str, *models: str) -> Interval | None:
+        """The rank correlation of maps with those of the trained model, where weights are drawn anew down to a step.
+
+        Where nobody was asked there is none.
+        """
         column = self.cascade.index(choose("step", step, self.cascade))
         names = [name for name in models or self.models if name in self.having(kind)]
-        return over_people(np.mean([self._read(name)["alike"][:, self.kinds.index(kind), column] for name in names], 0))
+        each = np.mean([self._read(name)["alike"][:, self.kinds.index(kind), column] for name in names], 0)
+        return over_people(each) if np.isfinite(each).any() else None
 
     def area(self) -> Interval:
         """The part of the clip that moves: what the hottest pixel of a map without any knowledge would score."""

@@ -155,7 +155,7 @@ def drawn_anew(model: ClipModel, parts: str, seed: int) -> ClipModel:
     Args:
         model: a trained one; it stays as it is.
         parts: one of `CASCADE`. Half of the backbone is the half of its layers that comes last.
-        seed: of the draws.
+        seed: of the draws, not that of the training: a head that has hardly moved in it would come out the same.
 
     Returns:
         Ready to evaluate. What is drawn is as `create_model` makes it where nothing is given to start from.
