@@ -58,7 +58,7 @@ from dferlib.models import ClipModel
 from dferlib.training.checkpoints import load_model
 
 RECORDS = RESULTS / "map_scores"
-PEOPLE, FEW, FEWEST = 96, 18, 12  # who is asked in each stage; as many of each class
+PEOPLE, FEW = 96, 18  # who is asked for what is cheap, and for what is dear; as many of each class
 OTHER = 1000  # seed of the draws for person 0: a head that began with seed 0 has hardly moved in its training
 DEAR = ("integrated gradients", "occlusion")
 CONTROLS = ("its own motion", "another expression's motion", "mean face", "Gaussian")
@@ -161,7 +161,7 @@ class Stage:
 STAGES = {
     "place": Stage(False, SCORES[:4], CASCADE[3:], PEOPLE, tuple(MODELS)),
     "play": Stage(False, SCORES[4:], CASCADE[:3], FEW, SHIPPED),
-    "dear": Stage(True, SCORES, (CASCADE[0], CASCADE[3]), FEWEST, SHIPPED),
+    "dear": Stage(True, SCORES, (CASCADE[0], CASCADE[3]), FEW, SHIPPED),
 }
 
 
@@ -193,11 +193,11 @@ def examine_controls(question: Question, seen: Seen, face: np.ndarray, stage: St
 
 
 def jobs(models: Sequence[str], people: Sequence[int]) -> Iterator[tuple[str, int, str]]:
-    """Model, person and stage, the cheap first."""
-    for stage, wanted in STAGES.items():
-        named = [name for name in models if name in wanted.models]
-        for number, name in product(people[: wanted.people], named):
-            yield name, number, stage
+    """Model, person and stage: first everybody's place, then all the rest, person by person."""
+    for stages in (("place",), tuple(STAGES)[1:]):
+        for number, stage, name in product(people, stages, models):
+            if number in people[: STAGES[stage].people] and name in STAGES[stage].models:
+                yield name, number, stage
 
 
 def work(models: dict[str, tuple[ClipModel, Path]], people: Sequence[int], minutes: float, folder: Path) -> None:

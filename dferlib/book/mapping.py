@@ -112,7 +112,11 @@ class MapScores:
         column = self.cascade.index(choose("step", step, self.cascade))
         names = [name for name in models or self.models if name in self.having(kind)]
         each = np.mean([self._read(name)["alike"][:, self.kinds.index(kind), column] for name in names], 0)
-        return over_people(each) if np.isfinite(each).any() else None
+        each = each[np.isfinite(each)]
+        if not len(each):
+            return None
+        # maps that no part of the drawn weights touches are the same for everybody
+        return Interval(each[0], each[0], each[0]) if np.ptp(each) < 1e-6 else over_people(each)
 
     def area(self) -> Interval:
         """The part of the clip that moves: what the hottest pixel of a map without any knowledge would score."""

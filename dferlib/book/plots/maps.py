@@ -35,7 +35,8 @@ def interval_cells(
         lambda it: "" if it is None else f"{it.value:.{digits}f}\n{it.low:.{digits}f} to {it.high:.{digits}f}"
     )
     rows, columns = found.shape
-    figure, axes = new_figure(0.78 * columns + 2.1, 0.42 * rows + 1.2)
+    longest = max(len(str(name)) for name in found.index)
+    figure, axes = new_figure(0.78 * columns + 0.075 * longest + 1.2, 0.42 * rows + 1.2)
     panel = axes[0, 0]
     sns.heatmap(
         values, annot=said, fmt="", annot_kws={"size": 7}, cbar_kws={"label": words, "pad": 0.01}, ax=panel, **how
