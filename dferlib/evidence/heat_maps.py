@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms.functional import gaussian_blur
+from torchvision.transforms.functional import gaussian_blur  # type: ignore[import-untyped]
 
 from dferlib.errors import InputError, choose
 from dferlib.evidence.explain import CAMS, grad_cam, pick_class

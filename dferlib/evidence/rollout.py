@@ -18,7 +18,7 @@ from dferlib.models import attention_maps
 from dferlib.models.attention import windows_of
 from dferlib.models.base import ClipModel, keep_modes
 from dferlib.models.former_dfer import FormerDFER
-from dferlib.models.logo_former import LOGOFormer
+from dferlib.models.logo_former import LOGOBlock, LOGOFormer
 from dferlib.models.msstnet import MSSTNet
 from dferlib.models.stt import STT
 
@@ -72,7 +72,9 @@ def _stt(model: STT, weights: Weights) -> Tensor:
 
 def _logo_former(model: LOGOFormer, weights: Weights) -> Tensor:
     F, S = model.input_spec.frames, model.space_position.shape[2]
-    window = model.blocks[0].local_.window
+    first_block = model.blocks[0]
+    assert isinstance(first_block, LOGOBlock)
+    window = first_block.local_.window
     nf, nh, nw = windows_of(window, F, S)
     f, h, w = window
     sizes = {"f": f, "h": h, "w": w, "nf": nf, "nh": nh, "nw": nw}
@@ -94,8 +96,8 @@ def _msstnet(model: MSSTNet, weights: Weights) -> Tensor:
     B, S, F, _ = first.shape
     r, found = first.new_full((B, F, S), 1 / (F * S)), first.new_zeros(B, F, S)
     for scale in reversed(range(len(model.t_formers))):
-        for number in reversed(range(len(model.t_formers[scale]))):
-            r = _times(r, weights[f"t_formers.{scale}.{number}.temporal"])
+        for name in reversed([name for name in weights if name.startswith(f"t_formers.{scale}.")]):
+            r = _times(r, weights[name])
         # its tokens are the sum of what the T-Former before gives and of the maps of this stage: half from each
         share = r / 2 if scale else r
         found, r = found + share, r - share
