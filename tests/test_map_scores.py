@@ -229,8 +229,8 @@ def test_the_record_is_whole() -> None:
     for kind in KINDS:
         for name in found.having(kind):
             values = found.each(kind, "energy", name)
-            assert np.isfinite(values).sum() >= 6 and np.nanmin(values) >= 0
-            assert np.isfinite(found.each(kind, "energy", name, weights="chance")).sum() >= 6
+            assert np.isfinite(values).sum() >= 10 and np.nanmin(values) >= 0
+            assert np.isfinite(found.each(kind, "energy", name, weights="chance")).sum() >= 10
     own = found.mean("its own motion", "energy")
     assert own.low > found.mean("Gaussian", "energy").high, "the truth is the best map of where the face moves"
     assert found.mean("its own motion", "pointing").value == 1
