@@ -2,9 +2,9 @@
 
 The people, and ten models, are those of `benchmarks.one_thing_changed`, four with the weights that come with the
 records and six trained there. What is shown to them is in `dferlib.evidence.using_time`. Five more are trained here
-on the task "order", which only time can solve (`MakeFaces(task="order")`), with the rate that the study `dynamics` chose
-for the GRU; STT starts from its weights for emotions. What was trained and what was answered is kept in the cache folder:
-a run that was stopped goes on where it was.
+on the task "order", which only time can solve (`MakeFaces(task="order")`), with the rate that the study `dynamics`
+chose for the GRU; STT starts from its weights for emotions. What was trained and what was answered is kept in the cache
+folder: a run that was stopped goes on where it was.
 
 The record goes to results/using_time/: about.json says who was seen and what was asked, clips.npz where the expression
 is, and each model has its logits, and which frames it reads, in a file of its own.
@@ -34,6 +34,7 @@ from dferlib.evidence.studies import MakeFacesClips
 from dferlib.evidence.studies.declared import FROZEN
 from dferlib.evidence.using_time import FRAMES, PLAIN, names, show, show_task, task_names
 from dferlib.files import cache_dir, make_folder, written_whole
+from dferlib.makefaces import MakeFaces
 from dferlib.makefaces.generator import source_hash
 from dferlib.models import ClipModel, create_model
 from dferlib.training.checkpoints import load_model
@@ -53,9 +54,8 @@ LEARNERS = {
 Arrays = Mapping[str, np.ndarray]
 
 
-def learnt_the_task(name: str, rate: float, clips: MakeFacesClips) -> Path:
+def learnt_the_task(name: str, rate: float, sources: Mapping[str, MakeFaces]) -> Path:
     """The weights of a model that has learnt `TASK`, trained if need be and kept in the cache folder."""
-    sources = clips({"task": TASK})
     start = str(RESULTS / "stt_table1/stt/best.safetensors") if name == "stt" else ""
     config = replace(FROZEN, lr=rate, device="cpu", start=start)
     known = [{**asdict(config), "start": bool(start)}, name, TASK, sources["train"].fingerprint]
@@ -148,7 +148,8 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     clips = MakeFacesClips()
     asked = {name: weights_of(one, 0, clips) for name, one in tqdm(MODELS.items(), "weights", unit="model")}
-    taught = {n: learnt_the_task(*how, clips) for n, how in tqdm(LEARNERS.items(), "the task", unit="model")}
+    timed = {split: MakeFaces(split, task=TASK, workers=1) for split in ("train", "val")}
+    taught = {n: learnt_the_task(*how, timed) for n, how in tqdm(LEARNERS.items(), "the task", unit="model")}
     said = ask_everybody(ask_about_emotions, tuple(asked.values()), given.people, names())
     told = ask_everybody(ask_about_task, tuple(taught.values()), given.people, [TASK, task_names()])
     given.out.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The record of `benchmarks.using_time`, as the sentences and figures of a chapter ask for it, and its clips to play."""
+"""The record of `benchmarks.using_time`, as sentences and figures of a chapter ask for it, and its clips to play."""
 
 import hashlib
 import json
@@ -65,9 +65,10 @@ class UsingTime:
     def is_current(self) -> bool:
         """Whether today's clips, and the kept weights that were asked, are those of the record."""
         root = self.folder.parent
-        kept = {root / m["study"] / m["kept"] / "best.safetensors": m["weights"] for m in self._models.values()}
+        shipped = [one for one in self._models.values() if one["kept"]]
+        kept = {root / one["study"] / one["kept"] / "best.safetensors": one["weights"] for one in shipped}
         return self.about["source"] == source_hash() and all(
-            hashlib.sha256(path.read_bytes()).hexdigest() == checksum for path, checksum in kept.items() if path.is_file()
+            hashlib.sha256(path.read_bytes()).hexdigest() == checksum for path, checksum in kept.items()
         )
 
     def _load(self, file: str) -> dict[str, np.ndarray]:
@@ -90,7 +91,7 @@ class UsingTime:
         return np.mean([self.answers(name).right(edit) for edit in edits], 0)
 
     def uar(self, name: str, *shown: str, only: np.ndarray | None = None) -> Interval:
-        """UAR of clips shown in some way, the mean of several; as they are, if none is named. `only` (P,) bool: whose."""
+        """UAR of clips as they are, or shown otherwise, the mean of several ways; `only` (P,) bool: whose."""
         some = np.ones(len(self.labels), bool) if only is None else only
         return uar(self.right(name, *shown)[some], self.labels[some])
 

@@ -1,7 +1,7 @@
 """How much of what a model gets right it owes to time: recall that is lost when a clip is shown otherwise.
 
-Everybody brings one clip, or one of each class, so that people are what is drawn again. See `dferlib.evidence.using_time`
-for the ways in which clips are shown.
+Everybody brings one clip, or one of each class, so that people are what is drawn again. For the ways in which clips are
+shown see `dferlib.evidence.using_time`.
 """
 
 import numpy as np
