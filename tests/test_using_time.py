@@ -290,7 +290,7 @@ def record(tmp_path: Path) -> Path:
     one = {"study": "a", "kept": "b", "weights": hashlib.sha256(b"weights").hexdigest()}
     models = [{"name": "A", "file": "A.npz", **one}]
     logits = rng.normal(size=(len(names()), 21, 7))
-    logits[names().index("short") :, REST::7] = np.nan
+    logits[names().index(next(iter(TIMINGS))) :, REST::7] = np.nan
     np.savez(folder / "A.npz", logits=logits, gradient=rng.normal(size=(21, FRAMES)))
     np.savez(folder / "L.npz", logits=rng.normal(size=(len(task_names()), 21, 2, 2)))
     level = rng.random((21, FRAMES)) * (np.arange(21) % 7 != REST)[:, None]

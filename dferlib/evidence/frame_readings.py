@@ -38,7 +38,7 @@ def read_by_gradient(model: ClipModel, clips: Tensor, labels: Tensor) -> np.ndar
             maps = each_map(lambda part: part.detach().clone().requires_grad_(), model.feature_maps(clips))
         with torch.enable_grad():
             logits = model.forward_from_maps(maps)
-            chosen = (logits - logits.mean(1, keepdim=True)).gather(1, labels[:, None]).sum()
+            chosen = (logits - logits.mean(1, keepdim=True)).gather(1, labels[:, None].clone()).sum()
             chosen.backward(inputs=[maps] if isinstance(maps, Tensor) else list(maps))
         with torch.no_grad():
             return model.over_frames(each_map(_added, maps), clips).sum((2, 3)).cpu().numpy()
