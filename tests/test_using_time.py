@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scipy.stats import spearmanr
+from scipy.stats import bootstrap, spearmanr
 
 from dferlib import EMOTIONS, create_model
 from dferlib.book.timing import UsingTime, read_with_curve, shown_with_answers
@@ -20,7 +20,7 @@ from dferlib.errors import InputError
 from dferlib.evidence import using_time
 from dferlib.evidence.changed import Take, draw_take
 from dferlib.evidence.frame_readings import HAS_TOKEN, rank_agreement, read_by_gradient, read_by_token
-from dferlib.evidence.time_scores import order_score, uar, uar_lost
+from dferlib.evidence.time_scores import mean_over_people, order_score, uar, uar_lost
 from dferlib.evidence.using_time import (
     APEX,
     BACKWARDS,
@@ -178,6 +178,22 @@ def test_a_score_is_nought_where_nothing_is_lost_and_one_where_chance_is_left() 
     assert nothing.low == nothing.value == nothing.high == 0
     chance = order_score(right, np.full(200, 0.25), labels)
     assert chance.value == pytest.approx(1) and chance.low == pytest.approx(1) == chance.high
+
+
+def test_at_chance_there_is_nothing_to_lose() -> None:
+    labels = np.repeat(np.arange(2), 20)
+    with pytest.raises(InputError, match="nothing to lose"):
+        order_score(np.full(40, 0.5), np.zeros(40), labels)
+
+
+def test_a_mean_over_people_is_that_of_the_bootstrap() -> None:
+    values = np.r_[np.random.default_rng(6).normal(1, 2, 50), np.nan]
+    drawn = bootstrap((values[:50],), np.mean, n_resamples=20000, method="percentile", rng=np.random.default_rng(1))
+    ours = mean_over_people(values)
+    assert ours.value == pytest.approx(np.nanmean(values))
+    assert (ours.low, ours.high) == pytest.approx(drawn.confidence_interval, abs=0.05)
+    nothing = mean_over_people(np.zeros(9))
+    assert nothing.low == nothing.value == nothing.high == 0
 
 
 def test_an_interval_of_the_uar_is_as_wide_as_two_standard_errors() -> None:

@@ -16,10 +16,10 @@ from dferlib.book.panels import Bars, Curves
 from dferlib.book.playing import player
 from dferlib.emotions import EMOTIONS
 from dferlib.errors import InputError, choose
-from dferlib.evidence.flips import Answers, over_people
+from dferlib.evidence.flips import Answers
 from dferlib.evidence.frame_readings import rank_agreement
 from dferlib.evidence.statistics import Interval
-from dferlib.evidence.time_scores import order_score, uar, uar_lost
+from dferlib.evidence.time_scores import mean_over_people, order_score, uar, uar_lost
 from dferlib.evidence.using_time import FLOOR_OF_PAIRS, PAIRS, PLAIN
 from dferlib.makefaces.generator import SECONDS, source_hash
 from dferlib.models.base import ClipModel
@@ -134,7 +134,8 @@ class UsingTime:
             "own" curve, the mean over "other" people's curves, and how much the own is "above" those.
         """
         own, other = rank_agreement(self.read(name, way), self.level)
-        return {"own": over_people(own), "other": over_people(other), "above": over_people(own - other)}
+        found = {"own": own, "other": other, "above": own - other}
+        return {name: mean_over_people(values) for name, values in found.items()}
 
     def task_right(self, name: str, *shown: str) -> np.ndarray:
         """(P, 2) 1 where a learner is right about the clips of both labels; the mean of several ways."""

@@ -6,6 +6,7 @@ shown see `dferlib.evidence.using_time`.
 
 import numpy as np
 
+from dferlib.errors import InputError
 from dferlib.evidence.flips import draw_people
 from dferlib.evidence.statistics import Interval, interval_of
 
@@ -43,11 +44,28 @@ def order_score(
         otherwise: the same of the clips shown otherwise; the mean where they are shown in several ways.
         labels: of the same shape, the class of each clip; every class occurs.
         level: confidence.
-        seed: of the draws of people. Where a model is near chance the score means nothing, and the interval is wide.
+        seed: of the draws of people. Near chance the interval is wide.
+
+    Raises:
+        InputError: nothing is right above chance, so that nothing can be lost.
     """
     chance = 1 / len(np.unique(labels))
     (value, draws), (then, draws_then) = (_uar(one, labels, seed) for one in (right, otherwise))
+    if value <= chance:
+        raise InputError(f"the UAR is {value:.3f}, which is chance: there is nothing to lose, and no order score")
     return interval_of((value - then) / (value - chance), (draws - draws_then) / (draws - chance), level)
+
+
+def mean_over_people(values: np.ndarray, level: float = 0.95, seed: int = 0) -> Interval:
+    """The mean of any numbers over people, with the interval of the bootstrap.
+
+    Args:
+        values: (P,), nan for people whom it does not concern. Where all are alike the interval has no width.
+        level: confidence.
+        seed: of the draws.
+    """
+    each = values[np.isfinite(values)]
+    return interval_of(float(each.mean()), draw_people(len(each), seed) @ each / len(each), level)
 
 
 def _uar(right: np.ndarray, labels: np.ndarray, seed: int) -> tuple[float, np.ndarray]:
