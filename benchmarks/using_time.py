@@ -9,7 +9,7 @@ where it was.
 The record goes to results/using_time/: about.json says who was seen and what was asked, clips.npz where the expression
 is, and each model has its logits, and which frames it reads, in a file of its own.
 
-python -m benchmarks.using_time    (half an hour on one core)
+python -m benchmarks.using_time    (a quarter of an hour on one core)
 """
 
 import argparse
@@ -41,7 +41,7 @@ from dferlib.training.checkpoints import load_model
 from dferlib.training.loop import train
 
 RECORDS = RESULTS / "using_time"
-PEOPLE = 126  # a multiple of seven: all classes are equally frequent
+PEOPLE = 105  # a multiple of seven: all classes are equally frequent
 TASK = "order"
 RATE = 0.03
 LEARNERS = {  # two that cannot know the order, and two that read frame by frame
