@@ -79,7 +79,7 @@ def _stt(weights: Weights, model: ClipModel) -> Tensor:
 def _logo_former(weights: Weights, model: ClipModel) -> Tensor:
     layers = [w.mean(1)[:, 0] for name, w in weights.items() if name.endswith(".global_")]  # (N, windows) each
     frames = model.input_spec.frames
-    window = next(m.window[0] for name, m in model.named_modules() if name.endswith(".global_"))  # type: ignore[index]
+    window = next(m.window[0] for name, m in model.named_modules() if name.endswith(".global_"))
     by_time = torch.stack(layers).mean(0).unflatten(1, (frames // int(window), -1)).sum(2)
     return by_time.repeat_interleave(int(window), 1)
 
