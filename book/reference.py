@@ -2,7 +2,8 @@
 
 A page `book/api_WING.md` gets every module of the wing in place of `{{ modules }}`, and `book/api.md` gets the names
 that `dferlib` itself has in place of `{{ names }}`. So a new module or a new name is on its page by itself. The page
-`book/when_it_goes_wrong.md` gets every message of the library, see `troubles`.
+`book/when_it_goes_wrong.md` gets every message of the library, see `troubles`, and `book/what_came_after.md` what
+others have reported, see `since`.
 """
 
 import importlib
@@ -13,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import since
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -59,6 +61,10 @@ def fill(app: Sphinx, document: str, source: list[str]) -> None:
         source[0] = troubles.filled(source[0])
         for file in troubles.LIBRARY.rglob("*.py"):  # the page is read again when one of them has changed
             app.env.note_dependency(os.path.relpath(file, app.srcdir))
+    elif page == "what_came_after":
+        source[0] = since.filled(source[0])
+        for name in ("reported_since.csv", "reported.csv"):
+            app.env.note_dependency(os.path.relpath(since.RESULTS / name, app.srcdir))
 
 
 def whole_sentences(_app: Sphinx, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:

@@ -57,6 +57,7 @@ def undeclared(files: list[Path], declared: set[str]) -> set[str]:
         "benchmarks",
         "execution",
         "printing",
+        "since",
         "tracker",
         "troubles",
         "__main__",

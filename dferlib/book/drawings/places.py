@@ -13,7 +13,10 @@ from dferlib.errors import InputError, choose
 PLACES: dict[str, dict[str, str]] = {
     "Data": {"01_makefaces": "MakeFaces", "02_a_face_in_motion": "A face in motion", "13_data_sets": "Data sets"},
     "Sampling": {"03_from_video_to_tensor": "From video to tensor"},
-    "Frame features": {"05_before_attention": "Frames, memory, volumes"},
+    "Frame features": {
+        "05_before_attention": "Frames, memory, volumes",
+        "22_masked_autoencoder": "Without labels",
+    },
     "Attention, time": {
         "06_attention": "Attention",
         "07_stt": "STT",
