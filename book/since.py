@@ -210,10 +210,10 @@ def since_then(s: Since) -> str:
     above = {name: value for name, value in found.items() if value and value > before}
     top = max(above, key=lambda name: above[name])
     return state(
-        "**All that is above the four papers has seen other faces first.** The best of the four on DFEW is {best},"
-        " with a UAR of {before:.2f}. Above it are {count:word} rows of the table, up to {top:.2f} ({which}). Each"
-        " of them begins with weights that have learnt from unlabelled videos of faces, or from labelled "
-        "photographs of them.",
+        "**All that is above the four papers has first learnt from videos of other faces, or from their labels.** "
+        "The best of the four on DFEW is {best}, with a UAR of {before:.2f}. Above it are {count:word} rows of the "
+        "table, up to {top:.2f} ({which}). Each begins with unlabelled videos of faces, or with labelled photographs of "
+        "expressions.",
         best=best, before=before, count=len(above), top=above[top], which=top,
         holds=set(above) <= {"VideoMAE, VoxCeleb2", "MAE-DFER", "S2D", "S2D, oversampled"} and len(above) > 2,
     ).text  # fmt: skip

@@ -1,7 +1,6 @@
-"""The records of `benchmarks.masked_autoencoder`, as the sentences and figures of a chapter ask for them."""
+"""The record of `benchmarks.masked_autoencoder`, as the sentences and figures of a chapter ask for it."""
 
 import json
-import re
 from functools import cache
 from pathlib import Path
 
@@ -9,86 +8,94 @@ import numpy as np
 
 from dferlib.book.folders import project_folder
 from dferlib.book.photographs import BOTH, predictions
-from dferlib.errors import InputError
+from dferlib.errors import InputError, choose
 from dferlib.evidence.results import Run, load_runs
 from dferlib.evidence.statistics import Interval, compare, interval
+from dferlib.makefaces.generator import source_hash
 from dferlib.training.evaluation import Predictions
-
-NAME = re.compile(r"(?P<start>\w+)-(?P<how>frozen|tuned)-(?P<percent>[\d.]+)-percent-seed(?P<seed>\d+)")
-Key = tuple[str, str, float]  # what the backbone has learnt before, "frozen" or "tuned", and the share of the labels
 
 
 class FewLabels:
-    """What a GRU makes of so many labels, by what its backbone has learnt before.
+    """What is made of so many labels, by what the backbone has learnt before.
 
     Args:
-        folder: of the records; `results/masked_autoencoder` of the project if not given.
+        folder: of the record; `results/masked_autoencoder` of the project if not given.
 
     Attributes:
-        about: what was pretrained and chosen: `ways`, each with `errors` and `explained`; `chosen`; `rates`.
-        runs: by what was learnt before, how it was trained and the share of the labels: the run of each seed.
+        about: what was pretrained and chosen: `ways`, each with `errors` and `explained`; `chosen`; `steps`.
+        starts: what backbones have learnt before.
+        shares: of the labels, with which the classes are read out of each.
+        runs: of whole networks, by start and seed.
 
     Raises:
-        InputError: there are no records.
+        InputError: there is no record.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or project_folder("results") / "masked_autoencoder"
-        if not (self.folder / "about.json").exists():
-            raise InputError(f"no records are in {self.folder}: `python -m benchmarks.masked_autoencoder` makes them")
+        if not (self.folder / "read_out.npz").exists():
+            raise InputError(f"no record is in {self.folder}: `python -m benchmarks.masked_autoencoder` makes it")
         self.about = json.loads((self.folder / "about.json").read_text())
-        self._said = json.loads((self.folder / "photographs.json").read_text())
-        self.runs: dict[Key, dict[int, Run]] = {}
+        self.starts, self.shares = tuple(self.about["starts"]), tuple(self.about["shares"])
+        self.runs: dict[str, dict[int, Run]] = {start: {} for start in self.starts}
         for run in load_runs(self.folder):
-            if found := NAME.fullmatch(run.name):
-                key = found["start"], found["how"], float(found["percent"]) / 100
-                self.runs.setdefault(key, {})[int(found["seed"])] = run
-        self.predictions = cache(self._predictions)
+            self.runs[run.record["config"]["start"]][run.record["seed"]] = run
+        with np.load(self.folder / "read_out.npz", allow_pickle=False) as file:
+            self._arrays = {name: file[name] for name in file}
+        self.read_out = cache(self._read_out)
 
     @property
-    def seeds(self) -> int:
-        """How many trainings a row has."""
-        return min(len(runs) for runs in self.runs.values())
+    def is_current(self) -> bool:
+        """Whether today's clips are those of the record."""
+        return self.about["source"] == source_hash()
 
-    def clips(self, share: float) -> int:
-        """How many labelled clips a share is, the mean over seeds."""
-        found = [
-            run.record["config"]["data"]["clips"]
-            for (_, how, part), runs in self.runs.items()
-            if (how, part) == ("tuned", share)
-            for run in runs.values()
-        ]
-        return round(float(np.mean(found)))
+    def clips(self, share: float) -> float:
+        """How many labelled clips a share is, the mean over the draws of people."""
+        return float(np.mean(self.about["clips"][str(share)]))
 
-    def uar(self, start: str, share: float, how: str = "tuned") -> Interval:
-        """UAR on the test clips: the mean over seeds, the interval over people and seeds."""
-        return interval(list(self.predictions(start, share, how).values()))
+    def uar(self, start: str, share: float) -> Interval:
+        """UAR of the read-out on the test clips: the mean over draws, the interval over draws and test people."""
+        return interval(self.read_out(start, share))
 
-    def gap(self, start: str, other: str, share: float, how: str = "tuned") -> Interval:
-        """How much more the UAR is from one start than from another, seed by seed, with the same labels."""
-        ours, theirs = self.predictions(start, share, how), self.predictions(other, share, how)
+    def gap(self, start: str, other: str, share: float) -> Interval:
+        """How much more the UAR is from one start than from another, draw by draw, with the same labels."""
+        return compare(self.read_out(start, share), self.read_out(other, share)).uar
+
+    def tuned(self, start: str) -> Interval:
+        """The same as `uar` of whole networks, which have a fifth of the labels."""
+        return interval([run.predictions() for _, run in sorted(self.runs[start].items())])
+
+    def tuned_gap(self, start: str, other: str) -> Interval:
+        """The same as `gap` of whole networks, seed by seed."""
+        ours, theirs = self.runs[start], self.runs[other]
         seeds = sorted(ours.keys() & theirs.keys())
-        return compare([ours[seed] for seed in seeds], [theirs[seed] for seed in seeds]).uar
+        return compare([ours[s].predictions() for s in seeds], [theirs[s].predictions() for s in seeds]).uar
 
     def photographs(self, start: str, share: float, kind: str = BOTH) -> Interval:
         """Which part of the photographs gets its own class, of seven; see `dferlib.book.photographs`."""
         return interval(self._photographs(start, share, kind))
 
     def photographs_gap(self, start: str, other: str, share: float, kind: str = BOTH) -> Interval:
-        """How much more of them is right from one start than from another."""
+        """How much more of them is right from one start than from another, draw by draw."""
         return compare(self._photographs(start, share, kind), self._photographs(other, share, kind)).uar
 
-    def _runs(self, start: str, share: float, how: str) -> dict[int, Run]:
-        if (start, how, share) not in self.runs:
-            known = ", ".join(f"{one} {way} {100 * part:g} %" for one, way, part in sorted(self.runs))
-            raise InputError(f"no records are of {start} {how} with {100 * share:g} % of the labels: there are {known}")
-        return self.runs[start, how, share]
+    def _logits(self, name: str, start: str, share: float) -> np.ndarray:
+        """(draws, clips, classes) float32."""
+        i, j = (known.index(choose(what, it, known)) for what, it, known in self._where(start, share))
+        return self._arrays[name][i, j].astype(np.float32)
 
-    def _predictions(self, start: str, share: float, how: str) -> dict[int, Predictions]:
-        return {seed: run.predictions() for seed, run in sorted(self._runs(start, share, how).items())}
+    def _where(self, start: str, share: float) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+        return ("start", start, self.starts), ("share", str(share), tuple(map(str, self.shares)))
+
+    def _read_out(self, start: str, share: float) -> list[Predictions]:
+        ids, labels, groups = (self._arrays[name] for name in ("ids", "labels", "groups"))
+        classes = tuple(self.about["classes"])
+        return [Predictions(ids, labels, groups, said, classes) for said in self._logits("test", start, share)]
 
     def _photographs(self, start: str, share: float, kind: str) -> list[Predictions]:
-        return [
-            predictions({"logits": {"box": self._said[run.name]}, "classes": run.record["classes"]}, kind, "box")
-            for _, run in sorted(self._runs(start, share, "tuned").items())
-        ]
+        ids, classes = self._arrays["photograph_ids"].tolist(), self.about["classes"]
+        found = []
+        for said in self._logits("photographs", start, share):
+            record = {"logits": {"box": dict(zip(ids, said.tolist(), strict=True))}, "classes": classes}
+            found.append(predictions(record, kind, "box"))
+        return found
