@@ -6,7 +6,8 @@ units from the truth of rendered frames, and one with random weights.
 
 First a linear read-out: backbones stay as they are, and ridge regression learns the classes from the mean and the
 maximum of the maps over the frames, with 1, 5, 20 and 100 % of the labels. Labels are those of people drawn at random,
-other ones with each seed. How strong the ridge is, is chosen on the clips of as many validation people. The read-out is
+other ones with each seed. How strong the ridge is, is chosen on the clips of as many validation people. The same is
+done with the pixels themselves, small and grey: what they tell without any network is no merit of one. The read-out is
 also asked about the photographs of `benchmarks.real_faces`; nothing is learnt from these.
 
 Then whole networks: a GRU on each backbone, trained with a fifth of the labels, three seeds each, with the learning
@@ -37,6 +38,7 @@ from sklearn.metrics import recall_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
+from torch.nn.functional import avg_pool2d, instance_norm
 
 from benchmarks.real_faces import PHOTOS
 from dferlib.data.sampling import segment_indices
@@ -58,11 +60,12 @@ from dferlib.training.loop import train
 from dferlib.training.self_supervised import BATCH, explained, pretrain
 
 RECORDS = Path(__file__).parents[1] / "results" / "masked_autoencoder"
-NOTHING, UNITS = "nothing", "action_units"
-STARTS = (NOTHING, *WAYS, UNITS)
+PIXELS, NOTHING, UNITS = "pixels", "nothing", "action_units"
+STARTS = (PIXELS, NOTHING, *WAYS, UNITS)  # what is known before the first label
 MODEL, FRAMES = "resnet18_gru", 4  # half of the book's frames, so that all of it takes half an hour
 DRAWS = 10  # of people, for the read-out
-RIDGES = (1e3, 1e4, 1e5, 1e6)
+RIDGES = (1e2, 1e3, 1e4, 1e5)
+GRAIN = 4  # pixels that count as one, where there is no network
 FIFTH = 0.2  # the share with which the way is chosen and whole networks are trained
 SEEDS, EPOCHS = (0, 1, 2), 20  # of whole networks
 RATES, SCALES = {NOTHING: 1e-3}, {NOTHING: 1.0}  # of all others 3e-3, and half of it for the backbone
@@ -74,7 +77,7 @@ class Plan:
     """The training of a whole network.
 
     Attributes:
-        start: what its backbone has learnt, one of `STARTS`.
+        start: what its backbone has learnt, one of `STARTS` but the pixels.
         seed: of everything, also of who is labelled.
     """
 
@@ -144,7 +147,7 @@ class Work:
         model = create_model(MODEL, frames=FRAMES, weights=None)
         if start == UNITS:
             load_face_weights(model.backbone)
-        elif start != NOTHING:
+        elif start in WAYS:
             model.backbone.load_state_dict(self.autoencoder(start).backbone.state_dict())
         return model.eval()
 
@@ -193,11 +196,21 @@ class Work:
 
 
 @torch.inference_mode()
-def features(model: ClipModel, clips: Iterator[np.ndarray]) -> np.ndarray:
-    """The mean and the maximum over the frames of a backbone's maps, float32 (N, 2 C h w), of clips (F, 3, S, S)."""
+def features(model: ClipModel, clips: Iterator[np.ndarray], of_pixels: bool = False) -> np.ndarray:
+    """The mean and the maximum over the frames of a backbone's maps, float32 (N, 2 C h w).
+
+    Args:
+        model: its maps are taken, or only its way to prepare clips.
+        clips: (F, 3, S, S) uint8.
+        of_pixels: take small grey frames for the maps.
+    """
     found: list[Tensor] = []
     for clip in clips:
-        maps = model.feature_maps(prepare(torch.from_numpy(clip)[None], model.input_spec))[0].flatten(1)
+        inputs = prepare(torch.from_numpy(clip)[None], model.input_spec)
+        if of_pixels:  # without light and contrast, as the backbone sees them
+            maps = avg_pool2d(instance_norm(inputs[0].mean(1, keepdim=True)), GRAIN).flatten(1)
+        else:
+            maps = model.feature_maps(inputs)[0].flatten(1)
         found.append(torch.cat([maps.mean(0), maps.amax(0)]))
     return torch.stack(found).numpy()
 
@@ -235,11 +248,15 @@ def read_out(work: Work, photos: Path) -> None:
     asked = np.zeros((*shape, len(stills), 7), dtype=np.float16)
     val = np.zeros(shape)
     for i, start in enumerate(STARTS):
-        model = work.model(start, 0)
-        x = {split: features(model, middle_frames(source)) for split, source in work.clips.items()}
-        of_stills = features(model, iter(stills))
+        model, raw = work.model(start, 0), start == PIXELS
+        x = {split: features(model, middle_frames(source), raw) for split, source in work.clips.items()}
+        of_stills = features(model, iter(stills), raw)
         for j, share in enumerate(SHARES):
             for seed in range(DRAWS):
+                if share == 1 and seed:  # everybody, whatever the draw
+                    for array in (test, asked, val):
+                        array[i, j, seed] = array[i, j, 0]
+                    continue
                 rows, held = (rows_of(work.clips[s], work.part(s, share, seed)) for s in ("train", "val"))
                 net, val[i, j, seed] = fit(x["train"][rows], labels["train"][rows], x["val"][held], labels["val"][held])
                 for logits, inputs in ((test, x["test"]), (asked, of_stills)):

@@ -212,8 +212,7 @@ def since_then(s: Since) -> str:
     return state(
         "**All that is above the four papers has first learnt from videos of other faces, or from their labels.** "
         "The best of the four on DFEW is {best}, with a UAR of {before:.2f}. Above it are {count:word} rows of the "
-        "table, up to {top:.2f} ({which}). Each begins with unlabelled videos of faces, or with labelled photographs of "
-        "expressions.",
+        "table, up to {top:.2f} ({which}). Each begins with unlabelled videos of faces, or with labelled photographs.",
         best=best, before=before, count=len(above), top=above[top], which=top,
         holds=set(above) <= {"VideoMAE, VoxCeleb2", "MAE-DFER", "S2D", "S2D, oversampled"} and len(above) > 2,
     ).text  # fmt: skip
