@@ -70,7 +70,7 @@ GRAIN = 4  # pixels that count as one, where there is no network
 FIFTH = 0.2  # the share with which the way is chosen and whole networks are trained
 SEEDS, EPOCHS = (0, 1, 2), 20  # of whole networks
 RATES, SCALES = {NOTHING: 1e-3}, {NOTHING: 1.0}  # of all others 3e-3, and half of it for the backbone
-SHOWN = 3  # validation clips of which the record has what was filled in
+SHOWN = 1  # validation clips of which the record has what was filled in
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 from dferlib.book.folders import project_folder
 from dferlib.book.photographs import BOTH, predictions
 from dferlib.errors import InputError, choose
+from dferlib.evidence.results import Run, load_runs
 from dferlib.evidence.statistics import Interval, compare, interval
 from dferlib.makefaces.generator import source_hash
 from dferlib.training.evaluation import Predictions
@@ -24,6 +25,7 @@ class FewLabels:
         about: what was pretrained and chosen: `ways`, each with `errors` and `explained`; `chosen`; `steps`.
         starts: what backbones have learnt before.
         shares: of the labels, with which the classes are read out of each.
+        runs: of whole networks, by start and seed.
 
     Raises:
         InputError: there is no record.
@@ -35,6 +37,9 @@ class FewLabels:
             raise InputError(f"no record is in {self.folder}: `python -m benchmarks.masked_autoencoder` makes it")
         self.about = json.loads((self.folder / "about.json").read_text())
         self.starts, self.shares = tuple(self.about["starts"]), tuple(self.about["shares"])
+        self.runs: dict[str, dict[int, Run]] = {start: {} for start in self.starts}
+        for run in load_runs(self.folder):
+            self.runs[run.record["config"]["start"]][run.record["seed"]] = run
         with np.load(self.folder / "read_out.npz", allow_pickle=False) as file:
             self._arrays = {name: file[name] for name in file}
         self.read_out = cache(self._read_out)
@@ -55,6 +60,16 @@ class FewLabels:
     def gap(self, start: str, other: str, share: float) -> Interval:
         """How much more the UAR is from one start than from another, draw by draw, with the same labels."""
         return compare(self.read_out(start, share), self.read_out(other, share)).uar
+
+    def tuned(self, start: str) -> Interval:
+        """UAR of whole networks, trained with a fifth of the labels: the interval over seeds and test people."""
+        return interval([run.predictions() for _, run in sorted(self.runs[start].items())])
+
+    def tuned_gap(self, start: str, other: str) -> Interval:
+        """How much more that is from one start than from another, seed by seed, with the same labels."""
+        ours, theirs = self.runs[start], self.runs[other]
+        seeds = sorted(ours.keys() & theirs.keys())
+        return compare([ours[s].predictions() for s in seeds], [theirs[s].predictions() for s in seeds]).uar
 
     def photographs(self, start: str, share: float, kind: str = BOTH) -> Interval:
         """Which part of the photographs gets its own class, of seven; see `dferlib.book.photographs`."""
