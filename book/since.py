@@ -101,7 +101,7 @@ def quotes_table(since: Since) -> str:
         for name in names:
             own = rows[rows.said_by == name].set_index("metric").value
             cells.append(_pair(own.get("UAR"), own.get("WAR")))
-        own = [_found(since, method, dataset, metric) for metric in ("UAR", "WAR")]
+        own = [_found(since, str(method), str(dataset), metric) for metric in ("UAR", "WAR")]
         if len({cell for cell in (*cells, _pair(*own)) if cell != "–"}) > 1:
             lines.append(f"| {method}, {dataset} | {' | '.join((*cells, _pair(*own)))} |")
     return "\n".join(lines)
