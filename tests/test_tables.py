@@ -35,7 +35,7 @@ def test_intervals_are_numbers_and_columns_can_be_written_in_their_own_way() -> 
     gains = FRAME.assign(gain=[Interval(0.021, -0.01, 0.05), None])
     shown = table(gains, "Models.", {"UAR, %": ".2f", "gain": "+points"})._repr_html_()
     assert '<td style="text-align: right">71.26</td>' in shown
-    assert '<td style="text-align: right">+2.1&nbsp;points&nbsp;(−1.0&nbsp;to&nbsp;+5.0)</td>' in shown
+    assert '<td style="text-align: right">+2.1&nbsp;points (−1.0&nbsp;to&nbsp;+5.0)</td>' in shown
     assert ">1,200</td>" in shown, "a column that is not named is written as usual"
     assert "2.1 (−1.0 to 5.0)" in repr(table(gains, "Models."))
 

@@ -64,7 +64,8 @@ def _cell(value: object, side: str, how: str, empty: str) -> str:
     if value is None or value != value:  # NaN
         said = empty
     elif isinstance(value, Real | Ranged) and not isinstance(value, bool):
-        said = written(value, "" if isinstance(value, Integral) else how).replace(" ", "&nbsp;")  # in one line
+        said = written(value, "" if isinstance(value, Integral) else how).replace(" ", "&nbsp;")
+        said = said.replace("&nbsp;(", " (")  # a line may end before an interval, and nowhere else
     else:
         said = html.escape(str(value))
     return f'<td style="text-align: {side}">{said}</td>'

@@ -1,0 +1,100 @@
+"""The pages of the book are composed: code folded once, faces never turned to their negative, controls with names."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from chapters import NOTEBOOKS, ROOT
+from docutils import nodes
+from docutils.utils import new_document
+from PIL import Image
+
+BOOK = ROOT / "book"
+
+
+@pytest.fixture
+def composing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(BOOK)
+    import composing
+
+    return composing
+
+
+def cell(code: str, output: str = "", **more: str) -> nodes.container:
+    shown = nodes.container("", nodes.container("", nodes.literal_block(code, code)), classes=["cell"], **more)
+    if output:
+        shown += nodes.container("", nodes.literal_block(output, output))
+    return shown
+
+
+def page(*cells: nodes.Node) -> nodes.document:
+    document = new_document("page")
+    document += nodes.section("", nodes.title("", "Page"), *cells)
+    return document
+
+
+def test_folded_cells_in_a_row_become_one_in_their_order(composing) -> None:
+    parameters = cell("SEED = 0")
+    parameters["classes"].append("tag_parameters")
+    nothing = nodes.container(classes=["cell"])  # a cell that is not shown and shows nothing
+    document = page(
+        parameters, cell("import a", hide_mode="input"), nothing, cell("a()", "1", hide_mode="input"),
+        cell("b()", "2", hide_mode="input"), cell("c()"), cell("d()", hide_mode="input"),
+    )  # fmt: skip
+    composing.fold_once(document, ("show", "hide"))
+    found = [one.astext().split("\n\n") for one in document[0] if composing.is_cell(one)]
+    assert found == [["SEED = 0", "import a", "a()", "1"], ["b()", "2"], ["c()"], ["d()"]]
+    folded = [one for one in document[0] if composing.is_folded(one)]
+    assert [one["prompt_show"] for one in folded] == ["show"] * 3
+
+
+def test_parameters_alone_are_folded_too(composing) -> None:
+    parameters = cell("SEED = 0")
+    parameters["classes"].append("tag_parameters")
+    document = page(parameters, nodes.paragraph("", "Words."), cell("a()", "1", hide_mode="input"))
+    composing.fold_once(document, ("show", "hide"))
+    assert [one.get("hide_mode") for one in document[0] if composing.is_cell(one)] == ["input", "input"]
+
+
+def test_faces_are_told_from_charts(composing) -> None:
+    with Image.open(BOOK / "_static" / "faces.png") as picture:
+        assert composing.has_faces(picture.convert("RGB"))
+        assert composing.has_faces(picture.convert("L"))
+    bars = np.full((200, 300, 3), 255, np.uint8)
+    bars[50:, 40:90] = (0, 114, 178)
+    bars[20:, 120:170] = (213, 94, 0)
+    assert not composing.has_faces(Image.fromarray(bars))
+    ramp = np.linspace(0, 255, 300).astype(np.uint8)
+    heat = np.broadcast_to(np.stack([ramp, ramp[::-1], ramp // 2], 1), (200, 300, 3))
+    assert not composing.has_faces(Image.fromarray(np.ascontiguousarray(heat)))
+
+
+def test_a_picture_of_a_cell_is_marked_unless_the_chapter_says_what_it_is(composing, tmp_path: Path) -> None:
+    Image.new("RGB", (64, 32), "white").save(tmp_path / "plain.png")
+    told, untold = (nodes.image(uri="plain.png", classes=classes) for classes in (["faces"], []))
+    document = page(nodes.container("", nodes.figure("", told), nodes.figure("", untold), classes=["cell"]))
+    composing.mark_pictures(SimpleNamespace(srcdir=tmp_path), document)
+    assert told["classes"] == ["faces"] and untold["classes"] == ["chart"]
+    before, _, after = untold.parent.children
+    assert 'style="--natural: 64px"' in before.astext() and after.astext() == "</div>"
+
+
+def test_controls_have_names(composing) -> None:
+    context = {
+        "generate_toctree_html": lambda kind: f"<ul>{kind}<summary></summary></ul>",
+        "body": '<summary aria-label="Toggle hidden content">Show</summary><span class="sig-paren">(</span>\n\n<dl>',
+    }
+    composing.name_controls(None, "page", "page.html", context, None)
+    assert context["generate_toctree_html"]("sidebar").startswith('<ul>sidebar<summary aria-label="')
+    assert context["body"].startswith("<summary>Show") and context["body"].endswith('<dl role="presentation">')
+
+
+def test_openings_are_described_and_small() -> None:
+    folder = BOOK / "_static" / "openings"
+    words = json.loads((folder / "words.json").read_text())
+    drawn = {path.stem: path for path in folder.glob("*.webp")}
+    assert set(drawn) == set(words) <= {notebook.stem for notebook in NOTEBOOKS}
+    assert all(said.endswith(".") for said in words.values())
+    assert max(path.stat().st_size for path in drawn.values()) < 60_000
