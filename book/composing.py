@@ -60,7 +60,7 @@ def is_cell(node: nodes.Node) -> bool:
 
 def is_folded(node: nodes.Node) -> bool:
     """Whether this is a cell whose code is folded; the parameters always are."""
-    return is_cell(node) and (node.get("hide_mode") == "input" or "tag_parameters" in node["classes"])  # type: ignore[attr-defined]
+    return is_cell(node) and (node.get("hide_mode") == "input" or "tag_parameters" in node["classes"])
 
 
 def fold_once(doctree: nodes.document, prompts: tuple[str, str]) -> None:
@@ -111,9 +111,16 @@ def name_controls(app: Sphinx, page: str, template: str, context: dict[str, Any]
         context["body"] = context.get("body", "").replace(old, new)
 
 
+def spare_mathjax(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document) -> None:
+    """Load the script that sets formulas, more than two megabytes, on no page without formulas."""
+    if 'class="math' not in context.get("body", ""):
+        context["script_files"] = [one for one in context["script_files"] if "mathjax/" not in str(one.filename)]
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.connect("doctree-read", open_with_faces, priority=400)  # before Sphinx looks for pictures
     app.connect("doctree-read", compose, priority=900)  # after Sphinx has found the pictures
     app.connect("html-page-context", name_controls, priority=900)  # after the theme
+    app.connect("html-page-context", spare_mathjax, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

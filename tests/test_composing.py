@@ -91,6 +91,14 @@ def test_controls_have_names(composing) -> None:
     assert context["body"].startswith("<summary>Show") and context["body"].endswith('<dl role="presentation">')
 
 
+@pytest.mark.parametrize("body, loaded", [("Words.", 1), ('<span class="math notranslate">x</span>', 2)])
+def test_pages_without_formulas_do_not_load_mathjax(composing, body: str, loaded: int) -> None:
+    files = [SimpleNamespace(filename=name) for name in ("_static/a.js", "_static/mathjax/tex-svg-full.js")]
+    context = {"body": body, "script_files": files}
+    composing.spare_mathjax(None, "page", "page.html", context, None)
+    assert len(context["script_files"]) == loaded
+
+
 def test_openings_are_described_and_small() -> None:
     folder = BOOK / "_static" / "openings"
     words = json.loads((folder / "words.json").read_text())
