@@ -1,13 +1,13 @@
 """The clips of the rows of a study."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dferlib.data.protocols import Part
+from dferlib.data.protocols import Joined, Part
 from dferlib.data.table import ClipSource
 
 # what gives a row its clips: from `Row.data` to the "train", "val" and "test" splits
@@ -31,8 +31,14 @@ class MakeFacesClips:
         from dferlib.makefaces import SPLITS, MakeFaces
 
         if repr(data) not in self._loaded:
-            asked = {key: value for key, value in data.items() if key != "people"}
-            splits: dict[str, ClipSource] = {s: MakeFaces(s, self.size, root=self.root, **asked) for s in SPLITS}
+            asked = {key: value for key, value in data.items() if key not in ("people", "difficulty")}
+            make = partial(MakeFaces, size=self.size, root=self.root, **asked)
+            levels = data.get("difficulty", "standard")
+            splits: dict[str, ClipSource] = (
+                {s: make(s, difficulty=levels) for s in SPLITS}
+                if isinstance(levels, str)
+                else {s: Joined({level: make(s, difficulty=level) for level in levels}) for s in SPLITS}
+            )
             if "people" in data:
                 groups = splits["train"].table.groups
                 _, number = np.unique(groups, return_inverse=True)
