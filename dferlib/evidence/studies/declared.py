@@ -291,7 +291,7 @@ STUDIES = {
         {
             name: Row(
                 model, data=data, rates=(1e-3,)
-            )  # the recipe's: which one validation likes best is a matter of luck
+            )  # the recipe's; the best is a matter of luck
             for model in ("stt", "logo_former")
             for name, data in ((model, {"difficulty": list(DIFFICULTIES)}), (f"{model}-standard", {}))
         },
