@@ -289,9 +289,7 @@ STUDIES = {
     "everyday": Study(
         "Is a model that has learnt from clips of every difficulty better on photographs of people?",
         {
-            name: Row(
-                model, data=data, rates=(1e-3,)
-            )  # the recipe's; the best is a matter of luck
+            name: Row(model, data=data, rates=(1e-3,))  # the recipe's; the best is a matter of luck
             for model in ("stt", "logo_former")
             for name, data in ((model, {"difficulty": list(DIFFICULTIES)}), (f"{model}-standard", {}))
         },
