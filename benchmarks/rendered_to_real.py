@@ -7,8 +7,8 @@ at rest and smiling.
 In the first rows the backbone is the one that comes with dferlib, and its head has learnt from clips that lack
 something; in `levels` it has learnt from clips of every difficulty. In the rows `backbone-...` the head's clips are
 whole, and the backbone has learnt from frames that lack something; they are to be compared with `backbone-nothing`, as
-these backbones have seen a quarter of the people, and each fewer times. In `both-everything` frames and clips lack everything that can be left out; in `clips-everything` the
-clips do, and the backbone is that of `backbone-nothing`.
+these backbones have seen a quarter of the people, and each fewer times. In `both-everything` frames and clips lack
+everything that can be left out; in `clips-everything` the clips do, and the backbone is that of `backbone-nothing`.
 
 The photographs are those of `benchmarks.real_faces`; nothing is learnt from them. The proportions were fitted to the
 first 25 people, so the figures are of the others. Each record, in results/rendered_to_real/, has the logits of every
