@@ -16,8 +16,8 @@ import argparse
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
-from functools import cache, lru_cache, partial
+from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,60 +25,23 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from dferlib.data.protocols import Part
+from benchmarks.asked import MODELS, RESULTS, Asked, weights_of
 from dferlib.data.sampling import segment_indices
-from dferlib.data.table import ClipSource
 from dferlib.data.transforms import prepare
 from dferlib.devices import do_jobs, start_workers
 from dferlib.emotions import EMOTIONS
 from dferlib.evidence.changed import CHANGES, concerns, draw_take, edits, render_edits
 from dferlib.evidence.results import versions
-from dferlib.evidence.studies import STUDIES, MakeFacesClips
+from dferlib.evidence.studies import MakeFacesClips
 from dferlib.files import cache_dir, make_folder, written_whole
 from dferlib.makefaces.generator import source_hash
-from dferlib.models import ClipModel, create_model
+from dferlib.models import ClipModel
 from dferlib.models.base import Maps
 from dferlib.training.checkpoints import load_model
-from dferlib.training.loop import train
 
-RESULTS = Path(__file__).parents[1] / "results"
 RECORDS = RESULTS / "one_thing_changed"
 PEOPLE = 252  # a multiple of seven: all classes are equally frequent
 SEEDS = (0, 1, 2)  # of the treatments
-HALF = 2  # times as many epochs where half of the people are there to learn from
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A model that is asked.
-
-    Attributes:
-        study: whose row it is.
-        row: how it is trained, with the learning rate that the row chose.
-        kept: the folder beside the records that has its weights; it is trained here if there is none.
-        settings: of the training, where they are others than the row's.
-        people: who is learnt from: "all", "lighter" or "half".
-    """
-
-    study: str
-    row: str
-    kept: str = ""
-    settings: dict[str, Any] = field(default_factory=dict)
-    people: str = "all"
-
-
-MODELS = {
-    "Single frame": Asked("before_attention", "single_frame"),
-    "Frame average": Asked("before_attention", "frame_average"),
-    "ResNet-LSTM": Asked("before_attention", "resnet18_lstm"),
-    "ResNet-GRU": Asked("before_attention", "resnet18_gru"),
-    "Former-DFER": Asked("before_attention", "former_dfer"),
-    "NR-DFERNet": Asked("before_attention", "nr_dfernet"),
-    "STT": Asked("stt_table1", "stt", "stt"),
-    "LOGO-Former": Asked("logo_table2", "logo-former", "logo-former"),
-    "MSSTNet": Asked("msstnet_table1", "8-frames-1-blocks", "8-frames-1-blocks"),
-    "STANER": Asked("staner_table1", "STANER", "STANER"),
-}
 _stt = partial(Asked, "stt_table1", "stt", "")
 TREATMENTS = {
     "plain": _stt(),
@@ -89,40 +52,6 @@ TREATMENTS = {
     "lighter half": _stt(people="lighter"),
     "any half": _stt(people="half"),
 }
-
-
-@cache  # the maps of a frozen backbone are kept with the clips
-def learnt_from(source: ClipSource, people: str) -> ClipSource:
-    """The clips of the people that are learnt from: of the lighter half, or of as many of everybody."""
-    if people == "all":
-        return source
-    rows = source.table.rows
-    tones = rows.groupby("group")["skin_tone"].first()
-    if people == "lighter":
-        chosen = tones.sort_values().index[: len(tones) // 2]
-    else:
-        chosen = np.random.default_rng(0).permutation(tones.index)[: len(tones) // 2]
-    return Part(source, np.flatnonzero(rows["group"].isin(chosen)), "train")
-
-
-def weights_of(asked: Asked, seed: int, clips: MakeFacesClips) -> Path:
-    """The weights of a model, trained if need be and kept in the cache folder."""
-    if asked.kept:
-        return RESULTS / asked.study / asked.kept / "best.safetensors"
-    row = STUDIES[asked.study].rows[asked.row].at("book", "cpu")
-    rates = json.loads((RESULTS / asked.study / f"{asked.row}-rates.json").read_text())["rates"]
-    best = max(rates, key=lambda one: one["val_uar"])["lr"]
-    epochs = row.config.epochs * (1 if asked.people == "all" else HALF)
-    config = replace(row.config, **{"lr": best, "epochs": epochs, "seed": seed, **asked.settings})
-    sources = clips({})
-    known = [asdict(config), row.model, row.overrides, asked.people, sources["train"].fingerprint]
-    key = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:12]
-    folder = cache_dir() / "one-thing-changed" / key
-    if not (folder / "history.json").exists():
-        torch.manual_seed(seed)
-        model = create_model(row.model, **row.overrides)
-        train(model, learnt_from(sources["train"], asked.people), sources["val"], config, folder, progress=False)
-    return folder / "best.safetensors"
 
 
 @lru_cache(maxsize=1)

@@ -206,22 +206,27 @@ def script():
         sys.path.remove(str(ROOT))
 
 
-def test_half_of_the_people_are_the_lighter_ones_or_any(script) -> None:
+@pytest.fixture(scope="module")
+def asked(script):
+    return importlib.import_module("benchmarks.asked")
+
+
+def test_half_of_the_people_are_the_lighter_ones_or_any(asked) -> None:
     tones = np.repeat(np.linspace(0.9, 0.1, 10), 4)
     rows = pd.DataFrame({"id": [str(k) for k in range(40)], "label": np.arange(40) % 7, "frames": 1})
     rows = rows.assign(group=np.repeat([f"p{k}" for k in range(10)], 4), split="train", skin_tone=tones)
     source = ArraySource(ClipTable(rows, EMOTIONS), [np.zeros((1, 3, 8, 8), np.uint8)] * 40)
-    lighter, half = (script.learnt_from(source, people).table.rows for people in ("lighter", "half"))
+    lighter, half = (asked.learnt_from(source, people).table.rows for people in ("lighter", "half"))
     assert set(lighter["group"]) == {f"p{k}" for k in range(5, 10)} and len(lighter) == len(half) == 20
     assert half["group"].nunique() == 5 and set(half["group"]) != set(lighter["group"])
-    assert script.learnt_from(source, "all") is source
+    assert asked.learnt_from(source, "all") is source
 
 
-def test_whoever_is_asked_has_weights_or_a_rate_that_was_chosen(script) -> None:
-    for one in [*script.MODELS.values(), *script.TREATMENTS.values()]:
+def test_whoever_is_asked_has_weights_or_a_rate_that_was_chosen(script, asked) -> None:
+    for one in [*asked.MODELS.values(), *script.TREATMENTS.values()]:
         folder = script.RESULTS / one.study
         assert (folder / one.kept / "best.safetensors" if one.kept else folder / f"{one.row}-rates.json").is_file()
-        assert one.kept or one.row in script.STUDIES[one.study].rows
+        assert one.kept or one.row in asked.STUDIES[one.study].rows
 
 
 def test_models_that_share_maps_say_what_they_say_alone(script) -> None:

@@ -7,6 +7,7 @@ import pandas as pd
 from PIL import Image
 
 from dferlib.book import plots
+from dferlib.evidence.statistics import Interval
 
 
 def test_png_holds_the_pixels() -> None:
@@ -180,3 +181,13 @@ def test_courses_have_their_best_and_last_epochs() -> None:
     assert (best.get_xdata().tolist(), best.get_ydata().tolist()) == ([2, 3], [64, 65])
     assert (last.get_xdata().tolist(), last.get_ydata().tolist()) == ([4, 4], [62, 64])
     assert panel.get_ylim()[0] == 59
+
+
+def test_cells_show_values_with_the_ends_of_their_intervals() -> None:
+    cells = {"one": {"a": Interval(1.5, 1.2, 1.8), "b": None}, "two": {"a": Interval(0, -1, 1), "b": Interval(2, 2, 3)}}
+    panel = plots.interval_cells(cells, "what", digits=1, lines=(1,), cmap="Blues").axes[0]
+    shown = panel.collections[0].get_array()
+    assert np.ma.filled(shown.astype(float), np.nan).tolist()[0][0] == 1.5 and np.ma.getmaskarray(shown)[0, 1]
+    assert [text.get_text() for text in panel.texts] == ["1.5\n1.2 to 1.8", "0.0\n-1.0 to 1.0", "2.0\n2.0 to 3.0"]
+    assert [label.get_text() for label in panel.get_xticklabels()] == ["a", "b"]
+    assert [label.get_text() for label in panel.get_yticklabels()] == ["one", "two"]

@@ -134,5 +134,5 @@ def test_a_new_study(copy: Path) -> None:
 def test_a_new_chapter(copy: Path) -> None:
     made("chapter", copy)
     tests = ["tests/test_notebooks.py", "tests/test_prose.py", "tests/test_project.py"]
-    asked = run(copy, "-m", "pytest", "-q", "-p", "no:xdist", *tests, "-k", "19_blinks or table_of_contents")
+    asked = run(copy, "-m", "pytest", "-q", "-p", "no:xdist", *tests, "-k", "21_blinks or table_of_contents")
     assert re.search(r"\d passed", asked) and "skipped" not in asked

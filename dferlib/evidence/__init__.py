@@ -1,8 +1,10 @@
 """What can be known of models: records of runs and the probes that keep them current, intervals, costs, explanations.
 
 `results` are the records, `studies` makes them, `statistics` says how sure they are; `complexity`, `readings`, `speed`
-and `parts` count and measure; `explain` looks inside; `changed` renders a clip again with one thing changed, and
-`flips` counts what that does to answers. `claims` judges by the records what the papers say, `audit` holds
-them against their own tables, and `epochs` says what a choice on the test clips is worth.
+and `parts` count and measure; `explain`, `heat_maps` and `rollout` look inside, and `map_scores` holds what they show
+against the truth; `changed` renders a clip again with one thing changed, `using_time` shows it otherwise in time;
+`flips`, `time_scores` and `frame_readings` say what models make of that.
+`claims` judges by the records what the papers say, `audit` holds them against their own tables, and `epochs` says what
+a choice on the test clips is worth.
 It may know everything below: the ground, `video`, `data`, `makefaces`, `models` and `training`.
 """

@@ -20,7 +20,7 @@ import torch
 from dferlib.data.sampling import segment_indices
 from dferlib.data.transforms import prepare
 from dferlib.emotions import EMOTIONS
-from dferlib.errors import InputError
+from dferlib.errors import InputError, choose
 from dferlib.makefaces.actions import UNITS
 from dferlib.makefaces.assets import load_head
 from dferlib.makefaces.blend_shapes import shape_weights
@@ -152,7 +152,7 @@ def _stream(number: int, part: str, draw: int = 0) -> np.random.Generator:
     return np.random.default_rng([PEOPLE, number, PARTS.index(part), draw])
 
 
-def draw_take(number: int, edit: Edit = AS_DRAWN, version: Version | None = None) -> Take:
+def draw_take(number: int, edit: Edit = AS_DRAWN, version: Version | None = None, emotion: str | None = None) -> Take:
     """Draw somebody's clip, with what an edit sets in it.
 
     Args:
@@ -160,12 +160,15 @@ def draw_take(number: int, edit: Edit = AS_DRAWN, version: Version | None = None
         edit: what is set.
         version: of MakeFaces, whose size and knobs are taken; the default one if not given. Nothing is in front of
             the face but what the edit puts there.
+        emotion: what the person shows, if not the class of the number; all but the movement of the face stays.
 
     Raises:
-        InputError: there is no such action unit.
+        InputError: there is no such action unit, or no such emotion.
     """
     version = version or Version()
     knobs, spec, label = version.knobs, version.spec, number % len(EMOTIONS)
+    if emotion is not None:
+        label = EMOTIONS.index(choose("emotion", emotion, EMOTIONS))
     if unknown := sorted(set(edit.units) - set(UNITS)):
         raise InputError(f"there is no action unit {unknown[0]}: choose from {', '.join(UNITS)}")
     low, high = knobs.intensity
@@ -236,6 +239,21 @@ def render_take(take: Take, actor: Actor | None = None) -> np.ndarray:
         occluder = sample_occluder(take.in_front, actor, _stream(take.number, "in front"))
         frames, _ = occlude(frames, occluder, actor, take.pose, take.scene)
     return apply_camera(frames, take.camera, _stream(take.number, "grain", take.grain)).numpy()
+
+
+def render_motion(take: Take, actor: Actor | None = None) -> np.ndarray:
+    """How far the surface that each pixel sees is from where it is on the neutral face in the same pose.
+
+    Args:
+        take: of a clip of F frames.
+        actor: the person, ready to render; made if not given.
+
+    Returns:
+        (F, S, S) float32, in metres; 0 beside the face. What is in front of the face does not count.
+    """
+    actor = actor or Actor(take.person, take.size)
+    played = take.performance
+    return actor.render(shape_weights(played, actor.action_index), take.pose, take.scene).motion.numpy()
 
 
 def edits(changes: Mapping[str, Change] = CHANGES) -> list[Edit]:

@@ -1,15 +1,19 @@
 """Looking inside a trained model: where in a clip the evidence lies, and how clips lie in feature space."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from dferlib.errors import InputError
+from dferlib.errors import InputError, choose
 from dferlib.models.base import ClipModel, each_map, keep_modes
 
 
-def grad_cam(model: ClipModel, clip: Tensor, label: int | None = None) -> tuple[np.ndarray, int]:
-    """Where in each frame the evidence for a class lies: Grad-CAM on the maps of the backbone.
+def grad_cam(
+    model: ClipModel, clip: Tensor, label: int | None = None, kind: str = "Grad-CAM"
+) -> tuple[np.ndarray, int]:
+    """Where in each frame the evidence for a class lies: Grad-CAM, or one of its kin, on the maps of the backbone.
 
     The frames share one scale, so that a frame without evidence stays dark. Tools that stretch each frame by itself
     would hide just what a clip model is about. A frame that the model does not look at has no heat (the middle one
@@ -19,16 +23,20 @@ def grad_cam(model: ClipModel, clip: Tensor, label: int | None = None) -> tuple[
         model: any model of this library, in any precision; nothing about it is changed.
         clip: (F, 3, H, W) normalised frames of one clip.
         label: the class to explain; default the predicted one.
+        kind: one of `CAMS`: how the maps are weighed.
 
     Returns:
         heat: (F, H, W) from 0 to 1, float32.
         label: the class it explains.
 
     Raises:
-        InputError: the clip does not fit the model, there is no such class, or what the model gives is not finite.
+        InputError: the clip does not fit the model, there is no such class or kind, or what the model gives is not
+            finite.
 
-    Source: Selvaraju et al. 2017; STT shows such maps in its Fig. 4.
+    Source: Selvaraju et al. 2017; STT shows such maps in its Fig. 4. Grad-CAM++: Chattopadhay et al. 2018; Layer-CAM:
+    Jiang et al. 2021.
     """
+    weigh = CAMS[choose("kind of map", kind, CAMS)]
     weight = next(model.parameters())
     # without cuDNN, because its recurrent layers have no gradient in evaluation mode
     with keep_modes(model), torch.inference_mode(False), torch.backends.cudnn.flags(enabled=False):
@@ -38,16 +46,20 @@ def grad_cam(model: ClipModel, clip: Tensor, label: int | None = None) -> tuple[
             maps = each_map(lambda part: part.detach().requires_grad_(), model.feature_maps(clips))
         with torch.enable_grad():
             logits = model.forward_from_maps(maps)
-            chosen = _pick(logits[0], label)
+            chosen = pick_class(logits[0], label)
             # the maps alone get a gradient: what the parameters have stays theirs
             logits[0, chosen].backward(inputs=[maps] if isinstance(maps, Tensor) else list(maps))
         with torch.no_grad():
-            heat = model.over_frames(each_map(_evidence, maps), clips)[0]
+            heat = model.over_frames(each_map(lambda part: _evidence(part, weigh), maps), clips)[0]
     return (heat / heat.max().clamp(min=1e-12)).cpu().numpy(), chosen
 
 
-def _pick(logits: Tensor, label: int | None) -> int:
-    """The class to explain, by logits (C,)."""
+def pick_class(logits: Tensor, label: int | None) -> int:
+    """The class to explain, by logits (C,): the one that is named, or the largest.
+
+    Raises:
+        InputError: there is no such class, or the logits are not finite.
+    """
     if not logits.isfinite().all():
         raise InputError(f"the model gives nan or infinity in {logits.dtype}: explain it in float32, or train it again")
     if label is None:
@@ -57,10 +69,30 @@ def _pick(logits: Tensor, label: int | None) -> int:
     return int(label)
 
 
-def _evidence(maps: Tensor) -> Tensor:
-    """Maps (..., C, h, w) that have their gradient to (..., h, w): a channel weighs as much as its mean gradient."""
+def _evidence(maps: Tensor, weigh: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Maps (..., C, h, w) that have their gradient to (..., h, w): channels as they are weighed, what speaks for it."""
     assert maps.grad is not None
-    return (maps.grad.float().mean((-2, -1), keepdim=True) * maps.float()).sum(-3).clamp(min=0)
+    values, slope = maps.float(), maps.grad.float()
+    return (weigh(values, slope) * values).sum(-3).clamp(min=0)
+
+
+def _mean(values: Tensor, slope: Tensor) -> Tensor:
+    """A channel weighs as much as its mean gradient."""
+    return slope.mean((-2, -1), keepdim=True)
+
+
+def _plus_plus(values: Tensor, slope: Tensor) -> Tensor:
+    """A channel weighs as much as its rising places, each of them less the more of the channel there is elsewhere."""
+    alpha = 1 / (2 + (values.sum((-2, -1), keepdim=True) * slope).clamp(min=0))  # Eq. 19 divided by the slope squared
+    return (alpha * slope.clamp(min=0)).sum((-2, -1), keepdim=True)
+
+
+def _place_by_place(values: Tensor, slope: Tensor) -> Tensor:
+    """Every place has a weight of its own: its gradient, where that is positive."""
+    return slope.clamp(min=0)
+
+
+CAMS = {"Grad-CAM": _mean, "Grad-CAM++": _plus_plus, "Layer-CAM": _place_by_place}
 
 
 def embed_in_plane(features: np.ndarray, seed: int = 0) -> np.ndarray:

@@ -85,7 +85,7 @@ def over_people(values: np.ndarray, level: float = 0.95, seed: int = 0) -> Inter
     if np.isin(each, (0, 1)).all():
         found = binomtest(int(each.sum()), len(each)).proportion_ci(level)
         return Interval(float(each.mean()), float(found.low), float(found.high))
-    return interval_of(float(each.mean()), _draws(len(each), seed) @ each / len(each), level)
+    return interval_of(float(each.mean()), draw_people(len(each), seed) @ each / len(each), level)
 
 
 def between_groups(values: np.ndarray, group: np.ndarray, level: float = 0.95, seed: int = 0) -> Interval:
@@ -97,14 +97,14 @@ def between_groups(values: np.ndarray, group: np.ndarray, level: float = 0.95, s
         level: confidence.
         seed: of the draws.
     """
-    draws, outside = _draws(len(values), seed), ~group
+    draws, outside = draw_people(len(values), seed), ~group
     found = draws[:, outside] @ values[outside] / draws[:, outside].sum(1)
     found -= draws[:, group] @ values[group] / draws[:, group].sum(1)
     return interval_of(float(values[outside].mean() - values[group].mean()), found, level)
 
 
 @lru_cache(maxsize=4)  # a chapter asks for many intervals over the same people
-def _draws(people: int, seed: int) -> np.ndarray:
+def draw_people(people: int, seed: int) -> np.ndarray:
     """How often each person is drawn (draws, people)."""
     return np.random.default_rng(seed).multinomial(people, np.full(people, 1 / people), DRAWS).astype(float)
 

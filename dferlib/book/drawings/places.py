@@ -30,6 +30,8 @@ PLACES: dict[str, dict[str, str]] = {
         "16_audit": "An audit",
         "17_claims": "The claims",
         "18_one_thing_changed": "One thing changed",
+        "19_maps": "Maps",
+        "20_using_time": "Using time",
     },
 }
 WIDE, GAP, HIGH, LINE = 114.0, 6.0, 30.0, 13.0

@@ -1,7 +1,8 @@
 """The book's figures, in one style. Every function draws on a figure of its own and returns it.
 
 `frames` shows clips, `attention` what is attended to and what it costs, `results` what training came to, `gains` what
-was claimed beside it, `speeds` how long models take, `audit` what printed tables give; `style` is what they share.
+was claimed beside it, `speeds` how long models take, `audit` what printed tables give, `maps` intervals as cells;
+`style` is what they share.
 Chapters call them as `plots.NAME(...)`. They know the ground and get everything else as numbers.
 """
 
@@ -9,6 +10,7 @@ from dferlib.book.plots.attention import attention_reach, attention_reach_in_fra
 from dferlib.book.plots.audit import deviations, epochs, gaps, peaks
 from dferlib.book.plots.frames import frame_strip, gallery, heat_strip, over_time, png
 from dferlib.book.plots.gains import Gain, gains
+from dferlib.book.plots.maps import interval_cells
 from dferlib.book.plots.results import (
     confusion,
     curves,
@@ -45,6 +47,7 @@ __all__ = [
     "gallery",
     "gaps",
     "heat_strip",
+    "interval_cells",
     "intervals",
     "lines",
     "logit_gradients",

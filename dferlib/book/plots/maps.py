@@ -1,0 +1,46 @@
+"""Values with their intervals as cells that are coloured by the value."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from dferlib.book.formats import Ranged
+from dferlib.book.plots.style import INK, new_figure
+
+
+def interval_cells(
+    cells: Mapping[str, Mapping[str, Ranged | None]],
+    words: str,
+    digits: int = 2,
+    lines: tuple[int, ...] = (),
+    **how: Any,
+) -> Figure:
+    """A cell for each row and column, with a value and the ends of its interval in it.
+
+    Args:
+        cells: the values by row and column, as they are; None where there is none.
+        words: what they are.
+        digits: after the point.
+        lines: rows above which a line is drawn.
+        how: goes to seaborn's heat map, such as `cmap`, `center`.
+    """
+    import seaborn as sns
+
+    found = pd.DataFrame(cells).T
+    values = found.map(lambda it: np.nan if it is None else it.value).astype(float)
+    said = found.map(
+        lambda it: "" if it is None else f"{it.value:.{digits}f}\n{it.low:.{digits}f} to {it.high:.{digits}f}"
+    )
+    rows, columns = found.shape
+    longest = max(len(str(name)) for name in found.index)
+    figure, axes = new_figure(0.78 * columns + 0.075 * longest + 1.2, 0.42 * rows + 1.2)
+    panel = axes[0, 0]
+    sns.heatmap(
+        values, annot=said, fmt="", annot_kws={"size": 7}, cbar_kws={"label": words, "pad": 0.01}, ax=panel, **how
+    )
+    panel.hlines(lines, 0, columns, color=INK)
+    panel.set_xticks(panel.get_xticks(), found.columns, rotation=35, ha="right")
+    return figure
