@@ -31,14 +31,13 @@ class MakeFacesClips:
         from dferlib.makefaces import SPLITS, MakeFaces
 
         if repr(data) not in self._loaded:
-            asked = {key: value for key, value in data.items() if key not in ("people", "difficulty")}
-            make = partial(MakeFaces, size=self.size, root=self.root, **asked)
-            levels = data.get("difficulty", "standard")
-            splits: dict[str, ClipSource] = (
-                {s: make(s, difficulty=levels) for s in SPLITS}
-                if isinstance(levels, str)
-                else {s: Joined({level: make(s, difficulty=level) for level in levels}) for s in SPLITS}
-            )
+            asked = {key: value for key, value in data.items() if key != "people"}
+            make = partial(MakeFaces, size=self.size, root=self.root)
+            splits: dict[str, ClipSource]
+            if isinstance(levels := asked.get("difficulty"), list):
+                splits = {s: Joined({one: make(s, **{**asked, "difficulty": one}) for one in levels}) for s in SPLITS}
+            else:
+                splits = {s: make(s, **asked) for s in SPLITS}
             if "people" in data:
                 groups = splits["train"].table.groups
                 _, number = np.unique(groups, return_inverse=True)
