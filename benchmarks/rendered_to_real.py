@@ -5,10 +5,10 @@ strong as of people. Here STT learns from clips that lack one of these, or all, 
 at rest and smiling.
 
 In the first rows the backbone is the one that comes with dferlib, and its head has learnt from clips that lack
-something. In the rows `backbone-...` the head's clips are whole, and the backbone has learnt from frames that lack
-something; they are to be compared with `backbone-nothing`, as these backbones have seen a quarter of the people, and
-each fewer times. In `both-everything` frames and clips lack everything that can be left out; in `clips-everything` the
-clips do, and the backbone is that of `backbone-nothing`.
+something; in `levels` it has learnt from clips of every difficulty. In the rows `backbone-...` the head's clips are
+whole, and the backbone has learnt from frames that lack something; they are to be compared with `backbone-nothing`, as
+these backbones have seen a quarter of the people, and each fewer times. In `both-everything` frames and clips lack
+everything that can be left out; in `clips-everything` the clips do, and the backbone is that of `backbone-nothing`.
 
 The photographs are those of `benchmarks.real_faces`; nothing is learnt from them. The proportions were fitted to the
 first 25 people, so the figures are of the others. Each record, in results/rendered_to_real/, has the logits of every
@@ -30,6 +30,7 @@ from safetensors.torch import load_file
 from tqdm import tqdm
 
 from benchmarks.real_faces import PHOTOS
+from dferlib.data.protocols import Joined
 from dferlib.data.table import ArraySource, ClipTable
 from dferlib.data.transforms import stored_size
 from dferlib.evidence.lacks import LACKS, Lack, free_shape, nothing_in_the_way, plain_pictures
@@ -39,6 +40,7 @@ from dferlib.inference.photographs import ASKED, Faces, ask, cut_faces, still_cl
 from dferlib.makefaces.assets import load_head
 from dferlib.makefaces.generator import make_clip, source_hash
 from dferlib.makefaces.identity import sample_identity
+from dferlib.makefaces.knobs import DIFFICULTIES
 from dferlib.makefaces.protocol import CLIPS_PER_PERSON, Version
 from dferlib.makefaces.realism.photographs import MEASURED
 from dferlib.makefaces.render import Actor
@@ -60,11 +62,14 @@ OF_BACKBONES = {  # its frames have expressions of any strength, whatever a diff
     "disguise": Lack(disguised=False),
     "everything": Lack(lambda k: nothing_in_the_way(plain_pictures(k)), shaped=False, disguised=False),
 }
-ROWS = {
-    **{name: (lack, None) for name, lack in LACKS.items()},
-    **{f"backbone-{name}": (LACKS["nothing"], name) for name in OF_BACKBONES},
-    "clips-everything": (LACKS["everything"], "nothing"),
-    "both-everything": (LACKS["everything"], "everything"),
+WHOLE, EMPTY = (LACKS["nothing"],), (LACKS["everything"],)
+# what the clips of the head lack, one kind of clips after the other, and what the backbone's frames do
+ROWS: dict[str, tuple[tuple[Lack, ...], str | None]] = {
+    **{name: ((lack,), None) for name, lack in LACKS.items()},
+    "levels": (tuple(Lack(lambda _, knobs=knobs: knobs) for knobs in DIFFICULTIES.values()), None),
+    **{f"backbone-{name}": (WHOLE, name) for name in OF_BACKBONES},
+    "clips-everything": (EMPTY, "nothing"),
+    "both-everything": (EMPTY, "everything"),
 }
 PEOPLE, EPOCHS = 740, 16  # of the backbones that are made here
 
@@ -124,16 +129,16 @@ def examine(name: str, seeds: list[int], cuts: Faces, size: str, out: Path) -> N
     missing = [seed for seed in seeds if not (out / f"{name}-seed{seed}.json").exists()]
     if not missing:
         return
-    lack, of_backbone = ROWS[name]
+    clips, of_backbone = ROWS[name]
     weights = make_backbone(of_backbone) if of_backbone else None
-    sources = {split: render(lack, split, size) for split in SPLITS}
+    sources = [Joined({str(k): render(lack, split, size) for k, lack in enumerate(clips)}) for split in SPLITS]
     for seed in missing:
         torch.manual_seed(seed)
         model = create_model("stt")
         if weights is not None:
             model.backbone.load_state_dict(weights)
         config = replace(CONFIG, seed=seed)
-        history = train(model, sources["train"], sources["val"], config, progress=False)
+        history = train(model, *sources, config, progress=False)
         model.eval()
         record = {
             **{"lacks": name, "seed": seed, "size": size, "source": source_hash(), "versions": versions()},

@@ -305,7 +305,7 @@ def test_a_long_video_takes_no_more_memory_than_a_short_one(
 @pytest.mark.slow
 @needs_real
 def test_a_smile_is_seen_where_it_is() -> None:
-    trained = Path(__file__).parents[1] / "results" / "stt_table1" / "stt" / "best.safetensors"
+    trained = Path(__file__).parents[1] / "results" / "everyday" / "stt" / "best.safetensors"
     got = predict_video(REAL / "video" / "single_face.mp4", trained)
     happy = got.probabilities[:, EMOTIONS.index("happiness")]
     third = got.duration / 3

@@ -9,8 +9,9 @@ from tiny import make_source
 
 import dferlib.training.cross_validation as protocols
 from dferlib import InputError
-from dferlib.data.protocols import Part, folds, hold_out, public_splits
+from dferlib.data.protocols import Joined, Part, folds, hold_out, public_splits
 from dferlib.data.sets import BENCHMARKS
+from dferlib.data.table import ArraySource, ClipTable, lacks, name_of
 from dferlib.training.config import TrainConfig
 from dferlib.training.cross_validation import cross_validate
 
@@ -44,6 +45,38 @@ def test_a_part_reads_the_clips_that_its_table_names():
         assert np.array_equal(part.read(index, frames), source.read(where, frames))
     prints = {Part(source, np.array(which), "val").fingerprint for which in ([1, 2], [2, 1], [1, 3])}
     assert len(prints) == 3 and part.fingerprint != source.fingerprint
+
+
+def test_joined_clips_are_read_from_where_they_came():
+    one, two = make_source(14), make_source(7, seed=1)
+    joined = Joined({"easy": one, "hard": two})
+    assert len(joined) == len(joined.table) == 21 and joined.classes == one.classes
+    assert joined.table.ids.tolist() == [f"easy/{k}" for k in one.table.ids] + [f"hard/{k}" for k in two.table.ids]
+    assert np.array_equal(joined.table.labels, np.concatenate([one.table.labels, two.table.labels]))
+    frames = np.array([1, 0])
+    for index in range(21):
+        source, where = (one, index) if index < 14 else (two, index - 14)
+        assert np.array_equal(joined.read(index, frames), source.read(where, frames))
+    assert set(joined.table.groups) == set(one.table.groups) | set(two.table.groups)
+    assert name_of(joined) == name_of(one) == "ArraySource"
+
+
+def test_joined_clips_are_named_by_all_of_them_and_tell_what_each_lacks():
+    one, two, other = make_source(7), make_source(7, seed=1), make_source(7, seed=2)
+    joined = Joined({"a": one, "b": two})
+    assert joined.fingerprint == Joined({"a": one, "b": make_source(7, seed=1)}).fingerprint
+    assert len({Joined({"a": x, "b": y}).fingerprint for x, y in ((one, two), (two, one), (one, other))}) == 3
+    assert lacks(joined) == ""
+    two.lacks = "3 of 10 clips are not there"
+    assert lacks(joined) == "3 of 10 clips are not there"
+
+
+def test_clips_of_other_classes_are_not_joined():
+    one = make_source(7)
+    turned = ArraySource(ClipTable(one.table.rows, one.classes[::-1]), one.clips)
+    for sources in ({}, {"a": one, "b": turned}):
+        with pytest.raises(InputError, match="the same classes in the same order"):
+            Joined(sources)
 
 
 @pytest.mark.parametrize(("share", "people"), [(0.5, 5), (0.2, 2), (0.1, 1)])

@@ -131,3 +131,9 @@ def test_somebody_at_rest_is_who_a_portrait_shows():
     assert (lacks.at_rest(person, 48) == expected).all()
     freed = lacks.at_rest(lacks.free_shape(person, np.random.default_rng(0)), 48)
     assert 1 < np.abs(freed.astype(float) - expected).mean() < 40, "the same person, otherwise shaped"
+
+
+def test_the_levels_are_clips_of_every_difficulty(script):
+    clips, backbone = script.ROWS["levels"]
+    assert backbone is None and all(lack.shaped for lack in clips)
+    assert [lack.knobs(DIFFICULTIES["standard"]) for lack in clips] == list(DIFFICULTIES.values())

@@ -357,6 +357,22 @@ def test_clips_travel_to_another_process_without_their_frames(monkeypatch, tiny_
     assert again is there, "every job of a process finds the same clips, and their maps"
 
 
+def test_several_difficulties_give_the_clips_of_each(monkeypatch, tiny_source, tmp_path):
+    asked = []
+
+    def make_faces(split, size, root, difficulty):
+        asked.append((split, difficulty))
+        return tiny_source(14, split, seed=len(difficulty))
+
+    monkeypatch.setattr("dferlib.makefaces.MakeFaces", make_faces)
+    found = MakeFacesClips("book", tmp_path)({"difficulty": ["easy", "standard"]})
+    assert asked == [(s, level) for s in ("train", "val", "test") for level in ("easy", "standard")]
+    for split, source in found.items():
+        assert len(source) == 28 and {name.split("/")[0] for name in source.table.ids} == {"easy", "standard"}
+        assert set(source.table.rows["split"]) == {split}
+        assert (source.read(20, np.arange(2)) == tiny_source(14, split, seed=8).read(6, np.arange(2))).all()
+
+
 @pytest.mark.slow
 def test_the_table_at_the_end_is_that_of_the_records(small, tmp_path):
     sources, _ = small

@@ -2,6 +2,6 @@
 
 `table` and `store` hold clips, `sampling` and `transforms` turn them into what a model takes, `pack` and `check` work
 on public sets, which `sets` reads as they lie on disk; `packed` reads what was packed, `protocols` divides clips into
-folds, `classes` gives them the labels of other classes.
+folds and joins them, `classes` gives them the labels of other classes.
 It may know the ground and `video`.
 """

@@ -6,14 +6,15 @@ k folds.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from dferlib.data.packed import PackedClips
 from dferlib.data.sets import BENCHMARKS
-from dferlib.data.table import ClipSource, ClipTable, lacks
+from dferlib.data.table import ClipSource, ClipTable, lacks, name_of
 from dferlib.errors import InputError, choose
 
 
@@ -52,6 +53,50 @@ class Part:
     def read(self, index: int, frames: np.ndarray) -> np.ndarray:
         """Return the asked frames of one clip, uint8 `(F, C, H, W)`."""
         return self.source.read(int(self.which[index]), frames)
+
+
+class Joined:
+    """The clips of several sources one after the other, which are a source again.
+
+    Args:
+        sources: by a name that is put before the ids of their clips. Who has the same group in two sources is one
+            person. They must have the same classes in the same order.
+
+    Raises:
+        InputError: none was given, or their classes differ.
+    """
+
+    def __init__(self, sources: Mapping[str, ClipSource]) -> None:
+        self.sources = list(sources.values())
+        if not self.sources or any(source.classes != self.sources[0].classes for source in self.sources):
+            raise InputError("to join clips takes one source or more, all with the same classes in the same order")
+        parts = [s.table.rows.assign(id=f"{name}/" + s.table.rows["id"].astype(str)) for name, s in sources.items()]
+        self.table = ClipTable(pd.concat(parts, ignore_index=True), self.sources[0].classes)
+        self._starts = np.cumsum([0] + [len(source) for source in self.sources])
+        self.name = " and ".join(sorted({name_of(source) for source in self.sources}))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the labels."""
+        return self.table.classes
+
+    @property
+    def fingerprint(self) -> str:
+        """Differs whenever the clips of a source do."""
+        return hashlib.sha256(" ".join(source.fingerprint for source in self.sources).encode()).hexdigest()[:16]
+
+    @property
+    def lacks(self) -> str:
+        """See `dferlib.data.table.lacks`."""
+        return "; ".join(filter(None, map(lacks, self.sources)))
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def read(self, index: int, frames: np.ndarray) -> np.ndarray:
+        """Return the asked frames of one clip, uint8 `(F, C, H, W)`."""
+        which = int(np.searchsorted(self._starts, index, "right")) - 1
+        return self.sources[which].read(index - int(self._starts[which]), frames)
 
 
 def folds(source: ClipSource, count: int, seed: int = 0) -> list[tuple[Part, Part]]:

@@ -1,13 +1,13 @@
 """The clips of the rows of a study."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dferlib.data.protocols import Part
+from dferlib.data.protocols import Joined, Part
 from dferlib.data.table import ClipSource
 
 # what gives a row its clips: from `Row.data` to the "train", "val" and "test" splits
@@ -32,7 +32,12 @@ class MakeFacesClips:
 
         if repr(data) not in self._loaded:
             asked = {key: value for key, value in data.items() if key != "people"}
-            splits: dict[str, ClipSource] = {s: MakeFaces(s, self.size, root=self.root, **asked) for s in SPLITS}
+            make = partial(MakeFaces, size=self.size, root=self.root)
+            splits: dict[str, ClipSource]
+            if isinstance(levels := asked.get("difficulty"), list):
+                splits = {s: Joined({one: make(s, **{**asked, "difficulty": one}) for one in levels}) for s in SPLITS}
+            else:
+                splits = {s: make(s, **asked) for s in SPLITS}
             if "people" in data:
                 groups = splits["train"].table.groups
                 _, number = np.unique(groups, return_inverse=True)

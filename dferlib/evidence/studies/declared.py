@@ -53,7 +53,7 @@ class Row:
         overrides: how it differs from its default.
         config: how it is trained at book scale.
         data: which clips, as arguments of `MakeFaces`; its defaults where nothing is said. `people` takes the clips of
-            so many people from the training split, not all.
+            so many people from the training split, not all. Several difficulties take everybody's clips of each.
         rates: the learning rates to begin the choice with at book scale; one alone is taken as it is.
         settings: what of the training the row is about; it holds at every scale.
         recipe: whose recipe it has at paper scale; the model's own if not given.
@@ -284,6 +284,16 @@ STUDIES = {
             "stt-order-alone": Row("stt", config=FOUR_TIMES, data={"task": "order"}, rates=SLOW_RATES),
             **{f"{model}-emotions": Row(model, rates=rates) for model, rates in FEW.items()},
         },
+    ),
+    # what people show to a model is of any kind; these are the weights that are meant for use
+    "everyday": Study(
+        "Is a model that has learnt from clips of every difficulty better on photographs of people?",
+        {
+            name: Row(model, data=data, rates=(1e-3,))  # the recipe's; the best is a matter of luck
+            for model in ("stt", "logo_former")
+            for name, data in ((model, {"difficulty": list(DIFFICULTIES)}), (f"{model}-standard", {}))
+        },
+        scales=("book",),
     ),
     "makefaces_difficulty": Study(
         "How hard are the three levels of MakeFaces, for a clip and for its middle frame?",
