@@ -8,7 +8,7 @@ was trained is kept in the cache folder.
 The record goes to results/features/: about.json says who was asked, probes.npz what was read of everybody, planes.npz
 holds the layouts, and features.npz the features, rounded.
 
-python -m benchmarks.features    (ten minutes on one core, five of them training)
+python -m benchmarks.features    (eight minutes on one core, five of them training)
 """
 
 import argparse
@@ -43,6 +43,7 @@ LOSSES = {"cross entropy": "plain", "compact loss": "compact loss"}  # and the t
 PERPLEXITIES, LAYOUTS = (2, 10, 30, 100), 3  # seeds of each
 DRAWN_CLIPS = 504  # of half of the people: those in the pictures
 EACH_PLACE, MEAN_MAP = "backbone, each place", "backbone, mean"
+LABEL = "the label alone"  # no features: what whoever knows the expression, and no more, could read
 
 
 def features_of(model: ClipModel, source: MakeFaces) -> np.ndarray:
@@ -77,11 +78,12 @@ def everybody(clips: MakeFacesClips, source: MakeFaces) -> tuple[dict[str, np.nd
     found |= {EACH_PLACE: maps.reshape(len(maps), -1), MEAN_MAP: maps.mean((2, 3))}
     torch.manual_seed(0)
     found["random weights"] = features_of(create_model("stt", weights=None).eval(), source)
+    found[LABEL] = np.eye(len(source.classes))[source.table.labels]
     return found, about
 
 
 def read_all(features: dict[str, np.ndarray], source: MakeFaces) -> dict[str, np.ndarray]:
-    """Of every probe the squared errors (P, T), and the spread of the traits."""
+    """Of every probe the squared errors (P, T), and the spread of the traits, in parts of a person's usual spread."""
     traits, groups = traits_of(source).to_numpy(), source.table.groups
     mixed = shuffled_people(traits, groups)
     found = {}
@@ -92,13 +94,14 @@ def read_all(features: dict[str, np.ndarray], source: MakeFaces) -> dict[str, np
             said, guessed = read_linearly(each, mixed, groups)
             found[f"{name}, shuffled"] = squares(said, mixed, groups)
             found["shuffled spread"] = squares(guessed, mixed, groups)
-    return found
+    usual = found["spread"].mean(0)  # of a person: half-floats hold what is about one
+    return {name: (each / usual).astype(np.float16) for name, each in found.items()}
 
 
 def rounded(features: np.ndarray) -> np.ndarray:
     """Features turned to their principal axes and rounded so that distances stay: small numbers, which pack well."""
     turned = PCA().fit_transform(features)
-    step = np.linalg.norm(turned, axis=1).mean() / 100
+    step = np.linalg.norm(turned, axis=1).mean() / 50
     return np.round(turned / step).astype(np.int16)
 
 
@@ -131,8 +134,7 @@ def main(arguments: list[str] | None = None) -> None:
     clips, source = MakeFacesClips(), MakeFaces("test")
     features, about_models = everybody(clips, source)
     given.out.mkdir(parents=True, exist_ok=True)
-    errors = read_all(features, source)
-    write(given.out, "probes", {name: it.astype(np.float32) for name, it in errors.items()})
+    write(given.out, "probes", read_all(features, source))
     losses, about_losses = {}, []
     for loss, treatment in LOSSES.items():
         for seed in SEEDS:
@@ -142,7 +144,8 @@ def main(arguments: list[str] | None = None) -> None:
             losses[f"{loss}, {seed}"] = rounded(said.features)
             checksum, uar = hashlib.sha256(path.read_bytes()).hexdigest(), said.metrics()["uar"]
             about_losses.append({"loss": loss, "seed": seed, "weights": checksum, "uar": uar})
-    untrained = {name: rounded(features[name]) for name in ("STT, before", "random weights")}
+    untrained = {"STT, before": rounded(features["STT, before"])}
+    untrained["random weights"] = rounded(features["random weights"])[:DRAWN_CLIPS]
     write(given.out, "features", losses | untrained)
     noise = np.random.default_rng(0).normal(size=(DRAWN_CLIPS, 128))
     spaces = {"trained": losses["cross entropy, 0"], "random weights": untrained["random weights"]}

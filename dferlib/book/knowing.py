@@ -74,8 +74,8 @@ class KnownFeatures:
         """How much of the variance of a trait, or the mean of several, is read from features, see `explained`.
 
         Args:
-            name: a model; "STT, before" is STT before it was trained; "backbone, each place", "backbone, mean", or
-                "random weights". With ", shuffled" the traits are those of other people.
+            name: a model; "STT, before" is STT before it was trained; "backbone, each place", "backbone, mean",
+                "random weights" or "the label alone". With ", shuffled" the traits are those of other people.
             traits: their names, or a kind of them such as "who is seen".
         """
         wanted = [one for trait in traits for one in self.traits.get(trait, [trait])]
