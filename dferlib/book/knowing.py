@@ -112,8 +112,9 @@ class KnownFeatures:
         return tuple(self._planes)
 
     def plane(self, name: str) -> np.ndarray:
-        """A layout (N', 2) of the first N' clips, whose larger side is 1000."""
-        return self._planes[choose("layout", name, self._planes)]
+        """A layout (N', 2) of the first N' clips, in the middle of a square of 1000."""
+        found = self._planes[choose("layout", name, self._planes)]
+        return found + (1000 - np.ptp(found, 0)) / 2
 
     def laid_out(self, name: str) -> np.ndarray:
         """The features (N', D) that a layout shows."""
