@@ -102,7 +102,7 @@ def rounded(features: np.ndarray) -> np.ndarray:
     """Features turned to their principal axes and rounded so that distances stay: small numbers, which pack well."""
     turned = PCA().fit_transform(features)
     step = np.linalg.norm(turned, axis=1).mean() / 50
-    return np.round(turned / step).astype(np.int16)
+    return np.round(turned / step).clip(-127, 127).astype(np.int8)
 
 
 def lay_out(spaces: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -128,7 +128,7 @@ def explained(missed: np.ndarray, spread: np.ndarray, seed: int = 0) -> Drawn:
     each = [
         ratio_of_sums(one, all_of_it, seed) for one, all_of_it in zip(_columns(missed), _columns(spread), strict=True)
     ]
-    return Drawn(1 - np.mean([it.value for it in each]), 1 - np.mean([it.draws for it in each], 0))
+    return Drawn(1 - float(np.mean([it.value for it in each])), 1 - np.mean([it.draws for it in each], 0))
 
 
 def _columns(values: np.ndarray) -> np.ndarray:
