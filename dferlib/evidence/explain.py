@@ -1,6 +1,7 @@
 """Looking inside a trained model: where in a clip the evidence lies, and how clips lie in feature space."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import torch
@@ -95,14 +96,18 @@ def _place_by_place(values: Tensor, slope: Tensor) -> Tensor:
 CAMS = {"Grad-CAM": _mean, "Grad-CAM++": _plus_plus, "Layer-CAM": _place_by_place}
 
 
-def embed_in_plane(features: np.ndarray, seed: int = 0) -> np.ndarray:
+def embed_in_plane(
+    features: np.ndarray, seed: int = 0, perplexity: float = 30.0, init: Literal["pca", "random"] = "pca"
+) -> np.ndarray:
     """Lay clip features (N, D) out in the plane with t-SNE: (N, 2).
 
     Distances between far groups mean little in such a picture; read it for which clips are neighbours.
 
     Args:
         features: (N, D), N of at least 4.
-        seed: of the layout.
+        seed: of the layout. From the principal components the same layout comes out for every seed.
+        perplexity: about how many neighbours each clip is to keep near; less where there are few clips.
+        init: what the layout begins with: the principal components ("pca"), or "random" places.
 
     Source: van der Maaten and Hinton 2008; STT shows one in its Fig. 5.
     """
@@ -110,6 +115,5 @@ def embed_in_plane(features: np.ndarray, seed: int = 0) -> np.ndarray:
 
     if len(features) < 4:
         raise InputError(f"t-SNE needs at least 4 clips, not {len(features)}")
-    perplexity = min(30.0, (len(features) - 1) / 3)
-    layout = TSNE(perplexity=perplexity, init="pca", random_state=seed)
+    layout = TSNE(perplexity=min(perplexity, (len(features) - 1) / 3), init=init, random_state=seed)
     return layout.fit_transform(features)

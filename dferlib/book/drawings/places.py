@@ -35,6 +35,7 @@ PLACES: dict[str, dict[str, str]] = {
         "18_one_thing_changed": "One thing changed",
         "19_maps": "Maps",
         "20_using_time": "Using time",
+        "21_features": "Features",
     },
 }
 WIDE, GAP, HIGH, LINE = 114.0, 6.0, 30.0, 13.0
