@@ -55,6 +55,7 @@ def undeclared(files: list[Path], declared: set[str]) -> set[str]:
     own = {
         "dferlib",
         "benchmarks",
+        "composing",
         "execution",
         "printing",
         "since",
