@@ -81,8 +81,10 @@ def weights_of(asked: Asked, seed: int, clips: MakeFacesClips) -> Path:
     known = [asdict(config), row.model, row.overrides, asked.people, sources["train"].fingerprint]
     key = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:12]
     folder = cache_dir() / "one-thing-changed" / key
-    if not (folder / "history.json").exists():
+    history = folder / "history.json"  # which grows with every epoch
+    if not history.exists() or len(json.loads(history.read_text())["epochs"]) < epochs:
         torch.manual_seed(seed)
         model = create_model(row.model, **row.overrides)
-        train(model, learnt_from(sources["train"], asked.people), sources["val"], config, folder, progress=False)
+        learnt = learnt_from(sources["train"], asked.people)
+        train(model, learnt, sources["val"], config, folder, progress=False, resume=True)
     return folder / "best.safetensors"
