@@ -167,7 +167,34 @@ def openings() -> dict[str, tuple[str, Faces]]:
             "One face, eight times; nothing but its skin gets darker.",
             [clip("happiness", 4, skin=float(tone))[middle] for tone in np.linspace(0.1, 0.9, TILES)],
         ),
+        "19_maps": (
+            "Frames of a clip without colour, under a warm glow that wanders from the brows to the mouth.",
+            [glowing(face, 0.5 + 0.15 * (-1) ** k, 0.25 + 0.5 * k / TILES) for k, face in enumerate(moving)],
+        ),
+        "20_using_time": ("The frames of a clip, shuffled.", [rise[k] for k in (3, 0, 6, 1, 7, 4, 2, 5)]),
+        "21_features": (
+            "Eight faces, each nearer than the last to the mean of all.",
+            [(1 - k / TILES) * peaks[k] + k / TILES * rest for k in every],
+        ),
+        "22_masked_autoencoder": (
+            "One face, of which more and more squares are hidden.",
+            [hidden(joy[middle], k / TILES) for k in every],
+        ),
     }
+
+
+def glowing(face: np.ndarray, x: float, y: float, wide: float = 0.16) -> np.ndarray:
+    """The face without colour, with a warm glow around a place, both in sides of the frame."""
+    along = (np.arange(SIDE) + 0.5) / SIDE
+    heat = np.exp(-((along[:, None] - y) ** 2 + (along - x) ** 2) / (2 * wide**2))[:, :, None]
+    return (1 - 0.6 * heat) * 0.8 * grey(face) + 0.6 * heat * np.array([0.95, 0.35, 0.05])
+
+
+def hidden(face: np.ndarray, part: float, cells: int = 7) -> np.ndarray:
+    """The face with a part of its cells grey, always the same ones first."""
+    order = np.random.default_rng(0).permutation(cells**2).reshape(cells, cells)
+    over = np.kron(order < part * cells**2, np.ones((SIDE // cells, SIDE // cells)))[:, :, None]
+    return np.where(over > 0, 0.35, face)
 
 
 def near(face: np.ndarray, k: int) -> np.ndarray:
