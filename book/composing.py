@@ -32,11 +32,11 @@ def open_with_faces(app: Sphinx, doctree: nodes.document) -> None:
     name = Path(app.env.docname).name
     file, words = OPENINGS / f"{name}.webp", OPENINGS / "words.json"
     first = next(doctree.findall(nodes.paragraph), None)
+    app.env.note_dependency(str(words))  # of a chapter without a strip, too: it may get one
     if first is not None and file.is_file():
         alt = json.loads(words.read_text(encoding="utf-8"))[name]
         strip = nodes.image(uri=f"/book/_static/openings/{file.name}", alt=alt, classes=["opening"])
         first.parent.insert(first.parent.index(first) + 1, strip)
-        app.env.note_dependency(str(words))
 
 
 def has_faces(picture: Image.Image) -> bool:

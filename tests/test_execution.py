@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Iterable
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import psutil
 import pytest
 from rich.console import Console
 
+from execution import read_otherwise
 from execution.chapter import Chapter, stale
 from execution.needs import Present, parts
 from execution.running import run
@@ -261,3 +263,17 @@ def test_the_parts_of_a_file(tmp_path: Path) -> None:
     found = parts(tmp_path / "code.py", 0)
     assert set(found) == {"", "used", "unused", "Box.open", "Box.close", "Box.size"}
     assert len(set(found.values())) == len(found)
+
+
+def test_pages_of_a_miniature_are_read_again_for_the_book(tmp_path: Path) -> None:
+    chapters, read = {}, {}
+    for name, folder in (("a", "chapters"), ("b", "chapters_quick"), ("c", "chapters_quick"), ("new", "chapters")):
+        kept = tmp_path / "_build" / "chapters" / f"{name}.json"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        if name != "c":  # its run failed: there is nothing else to be shown
+            kept.write_text("{}")
+        chapters[Chapter(tmp_path / f"{name}.ipynb", kept)] = f"notebooks/{name}"
+        read[f"notebooks/{name}"] = {f"_build/{folder}/{name}.json"}
+    known = dict.fromkeys(set(read) - {"notebooks/new"}, 0)
+    env = SimpleNamespace(all_docs=known, dependencies=read, srcdir=tmp_path)
+    assert read_otherwise(env, chapters) == ["notebooks/b"]

@@ -18,7 +18,7 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
 from dferlib.devices import do_jobs, start_workers
-from execution.chapter import chapter_of, is_quick, stale
+from execution.chapter import Chapter, chapter_of, is_quick, stale
 from execution.findings import DIRECTIVE, Findings
 from execution.needs import Present
 from execution.running import run, workers
@@ -49,7 +49,8 @@ def refresh(app: Sphinx, env: BuildEnvironment, *_: object) -> list[str]:
     chapters = {one: name for name in sorted(env.found_docs) if (one := chapter_of(app.env, name))}
     todo = stale(chapters, Present(ROOT, states))
     CONSOLE.print(f"\n{len(chapters) - len(todo)} of {len(chapters)} chapters have their outputs.")
-    if not todo:
+    others = read_otherwise(env, chapters)
+    if not todo and not others:
         return []
     for reason in dict.fromkeys(todo.values()):
         names = ", ".join(one.name for one in todo if todo[one] == reason)
@@ -57,12 +58,23 @@ def refresh(app: Sphinx, env: BuildEnvironment, *_: object) -> list[str]:
     if any("MakeFaces(" in one.notebook.read_text() for one in todo):  # so that no two chapters make the same clips
         make = [sys.executable, "-m", "dferlib.cli", "makefaces", "--size", "mini" if is_quick() else "book"]
         subprocess.run(make, check=True)
-    failed = run(todo, lambda: Present(ROOT, states), workers(), CONSOLE)
+    failed = run(todo, lambda: Present(ROOT, states), workers(), CONSOLE) if todo else {}
     if failed:
         app.statuscode = 1
         app.connect("build-finished", lambda *_: say(failed))
     telling = [name for name in env.found_docs if DIRECTIVE in Path(env.doc2path(name)).read_text(encoding="utf-8")]
-    return [*(chapters[one] for one in todo), *telling]
+    return [*(chapters[one] for one in todo), *others, *telling]
+
+
+def read_otherwise(env: BuildEnvironment, chapters: dict[Chapter, str]) -> list[str]:
+    """The documents that were read with outputs of the other kind, of a miniature or of the book: see `is_quick`."""
+    return [
+        name
+        for one, name in chapters.items()
+        if name in env.all_docs
+        and one.kept.is_file()
+        and os.path.relpath(one.kept, env.srcdir) not in map(str, env.dependencies[name])
+    ]
 
 
 def say(failed: dict[str, str]) -> None:
