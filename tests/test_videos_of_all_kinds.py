@@ -144,14 +144,16 @@ def test_any_times(steps: list[int], start: int, suffix: str, without: set[int])
     codec = {"mpg": "mpeg1video", "ts": "mpeg1video", "flv": "flv1", "asf": "wmv2"}.get(suffix, "mpeg4")
     most = 10**5 if suffix in ("flv", "asf") else 10**8  # these have 32 bits for milliseconds
     start = max(start, 0) if suffix in ("mp4", "mov") else start  # what is before 0 has been cut off there
-    times = np.cumsum([start, *(min(step, most) for step in steps)]).tolist()
+    times = np.cumsum([start, *(min(step, most) for step in steps)])
+    if suffix == "asf":
+        times = times - min(times.min(), 0)  # FFmpeg's writer ends the whole process at some times before 0
     written = 0
     with folder() as place:
         path = place / f"video.{suffix}"
         with av.open(str(path), "w") as container:
             stream = container.add_stream(codec, rate=25, options={"g": "1"})
             stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
-            for k, time in enumerate(times):
+            for k, time in enumerate(times.tolist()):
                 frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 30 + 9 * k, np.uint8), format="rgb24")
                 frame.pts = k
                 for packet in stream.encode(frame):
