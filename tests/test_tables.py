@@ -1,12 +1,16 @@
 """The book's tables say what is in them, in words and in columns that can be read."""
 
+from dataclasses import dataclass, fields
 from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 
 from dferlib.book import table
+from dferlib.book.tables import attributes
 from dferlib.evidence.statistics import Interval
+from dferlib.makefaces.camera import CameraStrengths
+from dferlib.makefaces.knobs import Knobs
 
 FRAME = pd.DataFrame(
     {"UAR, %": [71.26, np.nan], "clips": [1200, 7], "kind <of>": ["a & b", "c"]}, pd.Index(["one", "two"], name="model")
@@ -43,3 +47,23 @@ def test_intervals_are_numbers_and_columns_can_be_written_in_their_own_way() -> 
 def test_the_same_table_is_the_same_text() -> None:
     assert table(FRAME, "Models.") == table(FRAME, "Models.")
     assert repr(table(FRAME, "Models.")).startswith("Models.\n")
+
+
+@dataclass
+class Thing:
+    """A thing.
+
+    Attributes:
+        size: how large it is,
+            from 1: in metres.
+        name: what it is called.
+    """
+
+    size: float
+    name: str
+
+
+def test_what_a_docstring_says_of_attributes_can_stand_in_a_table() -> None:
+    assert attributes(Thing) == {"size": "how large it is, from 1: in metres", "name": "what it is called"}
+    for kind in (Knobs, CameraStrengths):
+        assert list(attributes(kind)) == [field.name for field in fields(kind)]

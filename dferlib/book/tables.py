@@ -1,6 +1,8 @@
 """Tables in one style, in the notebook, on Colab and on the page: a caption, numbers to the right, words left."""
 
 import html
+import inspect
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -54,6 +56,17 @@ def table(frame: pd.DataFrame, caption: str, how: str | Mapping[str, str] = ".1"
     )
     plain = frame.map(lambda value: written(value) if isinstance(value, Ranged) else value)
     return Table(shown, f"{caption}\n{plain.to_string()}")
+
+
+def attributes(kind: type) -> dict[str, str]:
+    """What the docstring of a class says of each of its attributes, in one line each.
+
+    Args:
+        kind: a class whose docstring ends with a section "Attributes:".
+    """
+    _, listed = inspect.cleandoc(kind.__doc__ or "").split("Attributes:\n")
+    said = re.findall(r"^    (\w+): (.+?)(?=^    \w+: |\Z)", listed, re.MULTILINE | re.DOTALL)
+    return {name: " ".join(words.split()).removesuffix(".") for name, words in said}
 
 
 def _head(name: str, side: str) -> str:

@@ -54,13 +54,15 @@ def gallery(images: Sequence[np.ndarray], titles: Sequence[str], columns: int) -
     """
     rows = -(-len(images) // columns)
     lines = max(title.count("\n") + 1 for title in titles)
+    longest = max(len(line) for title in titles for line in title.split("\n"))
     side = min(2.1, 9.0 / columns)
-    figure, axes = new_figure(side * columns, (side + 0.16 * lines) * rows, rows, columns)
+    size = np.clip(110 * side / max(longest, 1), 7.5, 10.5)  # points: as large as the column lets it be
+    figure, axes = new_figure(side * columns, (side + 0.021 * size * lines) * rows, rows, columns)
     for one in axes.flat:
         one.set_axis_off()
     for one, image, title in zip(axes.flat, images, titles, strict=False):
         show_image(one, _to_bytes(image))
-        one.set_title(title, fontsize=7.5, pad=3)
+        one.set_title(title, fontsize=size, pad=3)
     return figure
 
 
