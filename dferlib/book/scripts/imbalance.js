@@ -46,7 +46,7 @@ const start = (root, data) => {
   });
 
   const square = make(root.querySelector(".fim-matrix"), "table");
-  make(square, "caption", {}, `Where ${CLIPS.toLocaleString("en")} clips go: lines are true, columns are answers`);
+  make(square, "caption", {}, `Where ${CLIPS.toLocaleString("en")} clips go: rows are true classes, columns are answers`);
   const heads = make(make(square, "thead"), "tr");
   for (const text of ["", ...classes, "clips"]) make(make(heads, "th", { scope: "col" }), "span", {}, text);
   const lines = make(square, "tbody");
