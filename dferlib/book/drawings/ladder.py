@@ -11,7 +11,7 @@ from dferlib.book.drawings.words import FRAME, TIME, TOKEN
 from dferlib.models import MSSTNet
 
 LEFT, BETWEEN, SIDE = 112.0, 24.0, 20.0  # the stages; the room beside them; that of what comes from the scale before
-BOX, ROOM = 27.0, 36.0  # the height of a stage, and of an arrow with a shape
+BOX = 27.0  # the height of a stage
 
 
 def stage_name(trace: Trace, number: int, net: str = "backbone.net") -> str:
@@ -44,18 +44,18 @@ class Ladder(Element):
             bottom = (Arrow() if beside else Arrow(shape, "B F C₀ H W", tip=not fork)).draw(canvas, x, bottom, LEFT)
             if fork:
                 canvas.line((spine, bottom), (spine, bottom + 20), (x + LEFT + BETWEEN, bottom + 20), tip=True)
-                foot = self._scale(canvas, chosen.index(number), x + LEFT + BETWEEN, bottom, x + width)
+                foot = self._scale(canvas, chosen.index(number), x + LEFT + BETWEEN, bottom, x + width, foot)
                 if below and number + 1 not in chosen:
                     canvas.line((spine, bottom), (spine, bottom + 60), tip=True)
                     bottom += 60
         lane, low = x + width - SIDE / 2, foot + 18
         shape = self.trace.gives(f"t_formers.{len(chosen) - 1}")
         canvas.line((lane, foot), (lane, low), (spine, low), (spine, low + 34), tip=True)
-        canvas.put(sizes(spine + 11, low + 15, shape, letters(shape, "B F N D")))
+        canvas.put(sizes(spine + 11, low + 15, shape, letters(shape, "B F S D")))
         return low + 34
 
-    def _scale(self, canvas: Canvas, k: int, x: float, y: float, right: float) -> float:
-        """Patches, embedding, the sum with the scale before, the T-Former; returns where it ends."""
+    def _scale(self, canvas: Canvas, k: int, x: float, y: float, right: float, before: float) -> float:
+        """Patches, embedding, the sum with the scale that ends at `before`, the T-Former; returns where it ends."""
         trace = self.trace
         model: Any = trace.model
         grid, lane = model.backbone.grid, right - SIDE / 2
@@ -64,7 +64,7 @@ class Ladder(Element):
         bottom = embed.draw(canvas, x, y, right - SIDE - x)
         bottom = Arrow().draw(canvas, x, bottom, right - x)
         if k:
-            canvas.line((lane, y - ROOM), (lane, bottom + 7), (x + SPINE + 7, bottom + 7))
+            canvas.line((lane, before), (lane, bottom + 7), (x + SPINE + 7, bottom + 7))
             bottom = Plus("the scale before", above=True).draw(canvas, x, bottom, right - x)
             bottom = Arrow().draw(canvas, x, bottom, right - x)
         former = Step(

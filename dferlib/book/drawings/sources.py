@@ -93,7 +93,7 @@ EQUATIONS: dict[type[nn.Module], tuple[Paper, dict[str, Cited]]] = {
     ),
     SpatialBranch: (
         _STANER,
-        {"mask": Cited((1,), "M = σ(Conv(AvgPool(U)))"), "+mask": Cited((2,), "F = (1 + M) ⊗ U")},
+        {"mask": Cited((1,), "M = σ(Conv(AvgPool(U)))"), "+mask": Cited((2,), "U′ = (1 + M) ⊗ U")},
     ),
     TemporalBranch: (
         _STANER,

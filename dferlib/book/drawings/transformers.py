@@ -167,7 +167,7 @@ def msstnet(trace: Trace) -> Columns:
     inside = trace.takes("t_formers.0.0")
     frames, places = inside[1], inside[2]
     assert isinstance(frames, int) and isinstance(places, int)
-    axes = "B F N D"
+    axes = "B F S D"
     parts = [
         *clip_step(trace), Ladder(trace), norm_step(trace, "norm"), Arrow(),
         Step("Mean", "over frames and patches", PLAIN), *head_steps(trace),

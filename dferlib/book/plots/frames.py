@@ -53,11 +53,12 @@ def gallery(images: Sequence[np.ndarray], titles: Sequence[str], columns: int) -
         columns: how many stand side by side.
     """
     rows = -(-len(images) // columns)
-    lines = max(title.count("\n") + 1 for title in titles)
+    tall = [title.count("\n") + 1 for title in titles]
+    lines = sum(max(tall[k : k + columns]) for k in range(0, len(tall), columns))
     longest = max(len(line) for title in titles for line in title.split("\n"))
     side = min(2.1, 9.0 / columns)
     size = np.clip(110 * side / max(longest, 1), 7.5, 10.5)  # points: as large as the column lets it be
-    figure, axes = new_figure(side * columns, (side + 0.021 * size * lines) * rows, rows, columns)
+    figure, axes = new_figure(side * columns, side * rows + 0.021 * size * lines, rows, columns)
     for one in axes.flat:
         one.set_axis_off()
     for one, image, title in zip(axes.flat, images, titles, strict=False):

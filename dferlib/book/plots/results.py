@@ -19,7 +19,7 @@ def curves(history: Sequence[dict[str, float]], best: int) -> Figure:
         history: one record an epoch, as `History.to_dict()["epochs"]` has them.
         best: the epoch that was chosen.
     """
-    figure, axes = new_figure(7.0, 2.4, 1, 2)
+    figure, axes = new_figure(8.4, 2.4, 1, 2)
     epochs = [record["epoch"] for record in history]
     left, right = axes[0]
     left.plot(epochs, [record["train_loss"] for record in history], color=ACCENT, marker="o", ms=3)
@@ -28,7 +28,7 @@ def curves(history: Sequence[dict[str, float]], best: int) -> Figure:
     right.plot(epochs, [100 * r["val_uar"] for r in history], color=ACCENT, marker="o", ms=3, label="validation UAR")
     right.axvline(best, color=SECOND, lw=1, label=f"chosen: epoch {best}")
     right.set(xlabel="epoch", ylabel="%", ylim=(0, 102))
-    right.legend(loc="lower right", frameon=False)
+    right.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)  # within, the line would cross its words
     for panel in (left, right):
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
@@ -69,7 +69,8 @@ def scatter_panels(panels: dict[str, tuple[np.ndarray, np.ndarray]], classes: Se
         panels: by title, points (N, 2) and labels (N,).
         classes: names of the classes, at most seven.
     """
-    figure, axes = new_figure(1.9 * len(panels), 2.4, 1, len(panels))
+    side = max(1.9, 6.4 / len(panels))
+    figure, axes = new_figure(side * len(panels), side + 0.5, 1, len(panels))
     colours, reach = list(COLOURS.values()), 1.05 * max(np.abs(points).max() for points, _ in panels.values())
     for panel, (title, (points, labels)) in zip(axes[0], panels.items(), strict=True):
         for k, name in enumerate(classes):
@@ -77,7 +78,10 @@ def scatter_panels(panels: dict[str, tuple[np.ndarray, np.ndarray]], classes: Se
             panel.scatter(points[mine, 0], points[mine, 1], s=7, color=colours[k], label=name, alpha=0.7, lw=0)
         panel.set(xticks=[], yticks=[], aspect="equal", xlim=(-reach, reach), ylim=(-reach, reach), title=title)
     handles, names = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=len(classes), markerscale=2, frameon=False)
+    figure.legend(
+        handles, names, loc="outside lower center", ncols=len(classes), markerscale=2, frameon=False,
+        handletextpad=0.1, columnspacing=1.2,
+    )  # fmt: skip
     return figure
 
 
