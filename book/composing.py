@@ -1,9 +1,10 @@
 """Sphinx extension that composes pages: chapters open with faces, code is folded once, charts are told from faces.
 
 What a chapter opens with is drawn by `book/_static/draw_openings.py`.
-Folded cells in a row become one, together with the parameters, which nobody changes on a page. The pictures of cells
-get a class: a `chart` may turn dark with the page, `faces` never. The theme's navigation and Sphinx's lists of
-arguments get the names and roles that screen readers need.
+A section begins with its finding, not with the folded code that computes it. Folded cells in a row become one, together
+with the parameters, which nobody changes on a page. The pictures of cells get a class: a `chart` may turn dark with the
+page, `faces` never. The theme's navigation and Sphinx's lists of arguments get the names and roles that screen readers
+need.
 """
 
 import json
@@ -63,6 +64,30 @@ def is_folded(node: nodes.Node) -> bool:
     return is_cell(node) and (node.get("hide_mode") == "input" or "tag_parameters" in node["classes"])
 
 
+def shows_nothing(node: nodes.Node) -> bool:
+    """Whether this is a cell without outputs whose code is folded, or not on the page either."""
+    return is_cell(node) and (not node.children or (is_folded(node) and len(node.children) == 1))
+
+
+def only_shows(node: nodes.Node) -> bool:
+    """Whether this is a cell whose code is not on the page, such as a sentence."""
+    return is_cell(node) and bool(node.children) and all("cell_output" in part["classes"] for part in node.children)
+
+
+def findings_first(doctree: nodes.document) -> None:
+    """Put what folded code at the head of a section computes in front of that code."""
+    for title in list(doctree.findall(nodes.title)):
+        section = title.parent
+        place = at = section.index(title) + 1
+        while at < len(section) and shows_nothing(section[at]):
+            at += 1
+        while at < len(section) and only_shows(section[at]):
+            found = section[at]
+            section.remove(found)
+            section.insert(place, found)
+            place, at = place + 1, at + 1
+
+
 def fold_once(doctree: nodes.document, prompts: tuple[str, str]) -> None:
     """Put folded cells in a row into one, as long as the first ones show nothing."""
     for cell in list(filter(is_cell, doctree.findall(nodes.container))):
@@ -96,6 +121,7 @@ def mark_pictures(app: Sphinx, doctree: nodes.document) -> None:
 
 def compose(app: Sphinx, doctree: nodes.document) -> None:
     """Compose a page after it was read."""
+    findings_first(doctree)
     fold_once(doctree, (app.config.nb_code_prompt_show, app.config.nb_code_prompt_hide))
     mark_pictures(app, doctree)
 
@@ -117,10 +143,14 @@ def spare_mathjax(app: Sphinx, page: str, template: str, context: dict[str, Any]
         context["script_files"] = [one for one in context["script_files"] if "mathjax/" not in str(one.filename)]
 
 
-def setup(app: Sphinx) -> dict[str, bool]:
+def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
     app.connect("doctree-read", open_with_faces, priority=400)  # before Sphinx looks for pictures
     app.connect("doctree-read", compose, priority=900)  # after Sphinx has found the pictures
     app.connect("html-page-context", name_controls, priority=900)  # after the theme
     app.connect("html-page-context", spare_mathjax, priority=900)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    return {
+        "parallel_read_safe": True,
+        "parallel_write_safe": True,
+        "env_version": 2,
+    }  # pages read before are read anew

@@ -50,6 +50,27 @@ def test_folded_cells_in_a_row_become_one_in_their_order(composing) -> None:
     assert [one["prompt_show"] for one in folded] == ["show"] * 3
 
 
+def sentence(words: str) -> nodes.container:
+    shown = nodes.container("", nodes.paragraph(words, words), classes=["cell_output"])
+    return nodes.container("", shown, classes=["cell"])
+
+
+def test_a_section_begins_with_what_its_folded_code_finds(composing) -> None:
+    document = page(
+        cell("a", hide_mode="input"), nodes.container(classes=["cell"]), cell("b", hide_mode="input"), sentence("One."),
+        sentence("Two."), nodes.paragraph("", "Words."), cell("c", hide_mode="input"), sentence("Three."),
+    )  # fmt: skip
+    composing.findings_first(document)
+    assert [one.astext() for one in document[0]] == ["Page", "One.", "Two.", "a", "", "b", "Words.", "c", "Three."]
+
+
+@pytest.mark.parametrize("first", [{}, {"output": "a picture", "hide_mode": "input"}])
+def test_visible_code_and_pictures_stay_in_front_of_a_sentence(composing, first: dict[str, str]) -> None:
+    document = page(cell("a", **first), sentence("One."))
+    composing.findings_first(document)
+    assert document[0][-1].astext() == "One."
+
+
 def test_parameters_alone_are_folded_too(composing) -> None:
     parameters = cell("SEED = 0")
     parameters["classes"].append("tag_parameters")
