@@ -52,6 +52,9 @@ MODELS = {
     "MSSTNet": Asked("msstnet_table1", "8-frames-1-blocks", "8-frames-1-blocks"),
     "STANER": Asked("staner_table1", "STANER", "STANER"),
 }
+VOLUMES = {  # that convolve over time, too; of those with records, the one that learns enough to be asked
+    "Inflated ResNet": Asked("initialisation", "inflated_resnet-makefaces"),
+}
 
 
 @cache  # the maps of a frozen backbone are kept with the clips
@@ -82,7 +85,7 @@ def weights_of(asked: Asked, seed: int, clips: MakeFacesClips) -> Path:
     key = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:12]
     folder = cache_dir() / "one-thing-changed" / key
     history = folder / "history.json"  # which grows with every epoch
-    if not history.exists() or len(json.loads(history.read_text())["epochs"]) < epochs:
+    if not history.exists() or len(json.loads(history.read_text())["epochs"]) < config.epochs:
         torch.manual_seed(seed)
         model = create_model(row.model, **row.overrides)
         learnt = learnt_from(sources["train"], asked.people)

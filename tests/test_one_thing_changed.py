@@ -20,6 +20,7 @@ from dferlib.errors import InputError
 from dferlib.evidence import changed
 from dferlib.evidence.changed import AS_DRAWN, CHANGES, Edit, concerns, draw_take, edits, render_edits, render_take
 from dferlib.evidence.flips import Answers, between_groups, over_people
+from dferlib.evidence.studies import MakeFacesClips
 from dferlib.makefaces import UNITS
 from dferlib.makefaces.assets import load_head
 from dferlib.makefaces.generator import source_hash
@@ -223,10 +224,52 @@ def test_half_of_the_people_are_the_lighter_ones_or_any(asked) -> None:
 
 
 def test_whoever_is_asked_has_weights_or_a_rate_that_was_chosen(script, asked) -> None:
-    for one in [*asked.MODELS.values(), *script.TREATMENTS.values()]:
+    for one in [*asked.MODELS.values(), *asked.VOLUMES.values(), *script.TREATMENTS.values()]:
         folder = script.RESULTS / one.study
         assert (folder / one.kept / "best.safetensors" if one.kept else folder / f"{one.row}-rates.json").is_file()
         assert one.kept or one.row in asked.STUDIES[one.study].rows
+
+
+@pytest.mark.slow
+def test_a_run_with_treatments_that_was_stopped_goes_on_and_its_record_is_read(
+    script, asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    treatment = replace(script.TREATMENTS["plain"], settings={"epochs": 1})
+    for name, value in {
+        "MODELS": {"STT": asked.MODELS["STT"]},
+        "TREATMENTS": {"plain": treatment},
+        "SEEDS": (0, 1),
+        "MakeFacesClips": lambda: MakeFacesClips("mini"),
+    }.items():
+        monkeypatch.setattr(script, name, value)
+    for module in (script, asked):
+        monkeypatch.setattr(module, "cache_dir", lambda: tmp_path)
+    trained, train = [], asked.train
+
+    def stops(*given, **settings):
+        if len(trained) == most:
+            raise KeyboardInterrupt
+        trained.append(given[0])
+        return train(*given, **settings)
+
+    monkeypatch.setattr(asked, "train", stops)
+    out, arguments = tmp_path / "record", ["--workers", "1", "--treatments", "--people"]
+    most = 1
+    with pytest.raises(KeyboardInterrupt):
+        script.main([*arguments, "1", "--out", str(out)])
+    assert len(trained) == 1 and not out.exists()
+    most = 2
+    script.main([*arguments, "1", "--out", str(out)])
+    assert len(trained) == 2, "one was there already"
+    (answers,) = (tmp_path / "one-thing-changed").glob("answers-*")
+    before, first = (answers / "0.npy").stat().st_mtime_ns, OneThing(out).answers("plain")[1].logits
+    script.main([*arguments, "2", "--out", str(out)])  # nothing is trained, and whoever was asked is not asked again
+    assert (answers / "0.npy").stat().st_mtime_ns == before and (answers / "1.npy").exists()
+    found = OneThing(out)
+    assert found.models == ("STT",) and found.treatments == ("plain",) and len(found.people) == 2
+    seeds = [answers.logits for answers in found.answers("plain")]
+    np.testing.assert_array_equal(seeds[1][:, :1], first)
+    assert len(seeds) == 2 and not np.array_equal(*seeds, equal_nan=True)
 
 
 def test_models_that_share_maps_say_what_they_say_alone(script) -> None:

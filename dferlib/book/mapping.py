@@ -31,6 +31,7 @@ class MapScores(AskedRecord):
     Attributes:
         people: a row for each of P people: number and label.
         models: names of the models.
+        volumes: those among them that convolve over time as well as space.
         kinds: of maps.
         controls: maps that ask no model.
         scores: names of the scores.
@@ -48,6 +49,7 @@ class MapScores(AskedRecord):
         )
         self._files = {one["name"]: one["file"] for one in self.about["models"]}
         self.models = tuple(self._files)
+        self.volumes = tuple(one["name"] for one in self.about["models"] if one.get("is_volume"))
         self._read = cache(self._load)
 
     def _load(self, model: str) -> dict[str, np.ndarray]:
