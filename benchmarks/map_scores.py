@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from benchmarks.asked import MODELS, RESULTS, VOLUMES, weights_of
+from benchmarks.asked import MODELS, RESULTS, VOLUMES, kept_answers, weights_of
 from dferlib.data.sampling import segment_indices
 from dferlib.data.transforms import prepare
 from dferlib.emotions import EMOTIONS
@@ -51,7 +51,7 @@ from dferlib.evidence.map_scores import (
 )
 from dferlib.evidence.results import versions
 from dferlib.evidence.studies import MakeFacesClips
-from dferlib.files import cache_dir, make_folder, written_whole
+from dferlib.files import written_whole
 from dferlib.makefaces.generator import source_hash
 from dferlib.makefaces.render import Actor
 from dferlib.models import ClipModel
@@ -64,6 +64,7 @@ DEAR = ("integrated gradients", "occlusion")
 CONTROLS = ("its own motion", "another expression's motion", "mean face", "Gaussian")
 EVERY = MODELS | VOLUMES
 MOST = tuple(name for name, one in EVERY.items() if one.kept or name in VOLUMES)  # who is asked for what is dear
+CODE = ("changed", "explain", "heat_maps", "rollout")  # that draws clips and maps; beside `dferlib.evidence.map_scores`
 SHOWN = [name for name in EMOTIONS if name != "neutral"]
 
 
@@ -248,19 +249,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=RECORDS, help="folder of the record")
     given = parser.parse_args(arguments)
     clips, people, about, models = MakeFacesClips(), numbers(given.people), list[dict[str, Any]](), {}
-    root = cache_dir() / "map-scores"
     for name, one in tqdm(EVERY.items(), "weights", unit="model"):
         path = weights_of(one, 0, clips)
         checksum = hashlib.sha256(path.read_bytes()).hexdigest()
-        kept = make_folder(root / f"{source_hash()}-{given.people}-{checksum[:12]}")
-        models[name] = (load_model(path), kept)
+        models[name] = (load_model(path), kept_answers("map_scores", CODE, given.people, checksum))
         about.append(
             {
                 **{"name": name, **asdict(one), "weights": checksum, "is_volume": name in VOLUMES},
                 "file": f"{name.lower().replace(' ', '_')}.npz",
             }
         )
-    work(models, people, given.minutes, make_folder(root / f"clips-{source_hash()}"))
+    work(models, people, given.minutes, kept_answers("map_scores", ("changed",), "clips"))
     given.out.mkdir(parents=True, exist_ok=True)
     for one in about:
         with written_whole(given.out / one["file"]) as temporary:

@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import json
+import re
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
@@ -223,6 +224,50 @@ def test_half_of_the_people_are_the_lighter_ones_or_any(asked) -> None:
     assert asked.learnt_from(source, "all") is source
 
 
+def test_answers_are_kept_apart_where_the_code_behind_them_is_another(
+    asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = ("benchmarks/some.py", "dferlib/evidence/maps.py", "dferlib/evidence/other.py", "dferlib/models/a/net.py")
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x = 1\n")
+    monkeypatch.setattr(asked, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(asked, "cache_dir", lambda: tmp_path / "cache")
+
+    def folder(*known: object) -> Path:
+        return asked.kept_answers("some", ("maps",), *known)
+
+    first = folder("weights")
+    assert first.is_dir() and folder("weights") == first != folder("other weights")
+    for name in files:
+        (tmp_path / name).write_text('"""What it is."""\n\nx = 1  # one\n')
+    (tmp_path / files[2]).write_text("x = 2\n")
+    assert folder("weights") == first, "a comment says nothing, nor does what has no part in it"
+    found = {first}
+    for name in (files[0], files[1], files[3]):
+        (tmp_path / name).write_text("x = 2\n")
+        found.add(folder("weights"))
+    monkeypatch.setattr(asked, "source_hash", lambda: "other clips")
+    assert len(found | {folder("weights")}) == 5
+
+
+@pytest.mark.parametrize("name", ["one_thing_changed", "map_scores", "using_time"])
+def test_the_code_that_a_benchmark_names_is_there_and_is_all_that_it_asks(script, asked, name: str) -> None:
+    """All of `dferlib.evidence` that is imported, also by what is imported; but for what runs studies and counts."""
+    there = {path.stem for folder in ("benchmarks", "dferlib/evidence") for path in (ROOT / folder).glob("*.py")}
+    code = importlib.import_module(f"benchmarks.{name}").CODE
+    todo, found = [name], set()
+    while todo:
+        stem = todo.pop()
+        found.add(stem)
+        for folder in ("benchmarks", "dferlib/evidence"):
+            path = ROOT / folder / f"{stem}.py"
+            text = path.read_text() if path.exists() else ""
+            asks = re.findall(r"from (?:benchmarks|dferlib\.evidence)\.(\w+) import", text)
+            todo += set(asks) - found - {"asked", "results", "studies", "flips", "statistics", "source"}
+    assert found == {name, *code} <= there
+
+
 def test_whoever_is_asked_has_weights_or_a_rate_that_was_chosen(script, asked) -> None:
     for one in [*asked.MODELS.values(), *asked.VOLUMES.values(), *script.TREATMENTS.values()]:
         folder = script.RESULTS / one.study
@@ -242,8 +287,7 @@ def test_a_run_with_treatments_that_was_stopped_goes_on_and_its_record_is_read(
         "MakeFacesClips": lambda: MakeFacesClips("mini"),
     }.items():
         monkeypatch.setattr(script, name, value)
-    for module in (script, asked):
-        monkeypatch.setattr(module, "cache_dir", lambda: tmp_path)
+    monkeypatch.setattr(asked, "cache_dir", lambda: tmp_path)
     trained, train = [], asked.train
 
     def stops(*given, **settings):
@@ -261,7 +305,7 @@ def test_a_run_with_treatments_that_was_stopped_goes_on_and_its_record_is_read(
     most = 2
     script.main([*arguments, "1", "--out", str(out)])
     assert len(trained) == 2, "one was there already"
-    (answers,) = (tmp_path / "one-thing-changed").glob("answers-*")
+    (answers,) = (tmp_path / "one-thing-changed").glob("found-*")
     before, first = (answers / "0.npy").stat().st_mtime_ns, OneThing(out).answers("plain")[1].logits
     script.main([*arguments, "2", "--out", str(out)])  # nothing is trained, and whoever was asked is not asked again
     assert (answers / "0.npy").stat().st_mtime_ns == before and (answers / "1.npy").exists()
