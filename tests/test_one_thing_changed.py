@@ -27,6 +27,7 @@ from dferlib.makefaces.assets import load_head
 from dferlib.makefaces.generator import source_hash
 from dferlib.makefaces.protocol import Version
 from dferlib.models.base import ClipModel
+from dferlib.training.checkpoints import save_model
 
 ROOT = Path(__file__).parents[1]
 RECORD = ROOT / "results" / "one_thing_changed"
@@ -279,32 +280,35 @@ def test_whoever_is_asked_has_weights_or_a_rate_that_was_chosen(script, asked) -
 def test_a_run_with_treatments_that_was_stopped_goes_on_and_its_record_is_read(
     script, asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    treatment = replace(script.TREATMENTS["plain"], settings={"epochs": 1})
-    for name, value in {
-        "MODELS": {"STT": asked.MODELS["STT"]},
-        "TREATMENTS": {"plain": treatment},
-        "SEEDS": (0, 1),
-        "MakeFacesClips": lambda: MakeFacesClips("mini"),
-    }.items():
-        monkeypatch.setattr(script, name, value)
-    monkeypatch.setattr(asked, "cache_dir", lambda: tmp_path)
-    trained, train = [], asked.train
+    def strewn(number, wanted):  # in place of rendered clips
+        rng = np.random.default_rng(number)
+        return [(edit, rng.integers(0, 256, (16, 3, 64, 64)).astype(np.uint8)) for edit in wanted]
 
-    def stops(*given, **settings):
-        if len(trained) == most:
+    def train(model, learnt, val, config, folder, progress, resume):  # in place of the real one, see test_resume
+        trained.append((config.seed, resume and (folder / "history.json").exists()))
+        save_model(model, folder / "best.safetensors")
+        epochs = config.epochs if len(trained) != 2 else 1  # the second one is stopped after its first epoch
+        (folder / "history.json").write_text(json.dumps({"epochs": epochs * [{}]}))
+        if epochs < config.epochs:
             raise KeyboardInterrupt
-        trained.append(given[0])
-        return train(*given, **settings)
 
-    monkeypatch.setattr(asked, "train", stops)
+    trained: list[tuple[int, bool]] = []
+    for module, name, value in (
+        (script, "render_edits", strewn),
+        (script, "MODELS", {"STT": asked.MODELS["STT"]}),
+        (script, "TREATMENTS", {"plain": replace(script.TREATMENTS["plain"], settings={"epochs": 3})}),
+        (script, "SEEDS", (0, 1)),
+        (script, "MakeFacesClips", lambda: MakeFacesClips("mini")),
+        (asked, "cache_dir", lambda: tmp_path),
+        (asked, "train", train),
+    ):
+        monkeypatch.setattr(module, name, value)
     out, arguments = tmp_path / "record", ["--workers", "1", "--treatments", "--people"]
-    most = 1
     with pytest.raises(KeyboardInterrupt):
         script.main([*arguments, "1", "--out", str(out)])
-    assert len(trained) == 1 and not out.exists()
-    most = 2
+    assert not out.exists()
     script.main([*arguments, "1", "--out", str(out)])
-    assert len(trained) == 2, "one was there already"
+    assert trained == [(0, False), (1, False), (1, True)], "the first was there, and the second goes on"
     (answers,) = (tmp_path / "one-thing-changed").glob("found-*")
     before, first = (answers / "0.npy").stat().st_mtime_ns, OneThing(out).answers("plain")[1].logits
     script.main([*arguments, "2", "--out", str(out)])  # nothing is trained, and whoever was asked is not asked again

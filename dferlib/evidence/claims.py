@@ -204,8 +204,8 @@ def _unjudged(claim: Claim, draws: dict[Key | None, Draws], waiting: set[str], r
     if claim.apart is not None:
         if claim.key in draws:
             return Judged(claim, waits=loss_distances.is_old(root / loss_distances.RECORD))
-        pair = " or ".join(claim.apart)
-        return Judged(claim, lacks=f"Features of {pair} are missing: `python -m benchmarks.features` makes them.")
+        losses = " or ".join(claim.apart)
+        return Judged(claim, lacks=f"Features of {losses} are missing: `python -m benchmarks.features` makes them.")
     if claim.ours is None:
         return Judged(claim, lacks=claim.lacks)
     study, *pair = claim.ours
