@@ -38,7 +38,7 @@ from dferlib.evidence.claims import (
     read_claims,
     verdict,
 )
-from dferlib.evidence.loss_distances import draw_distance_gain
+from dferlib.evidence.kept_gains import draw_distance_gain
 from dferlib.evidence.results import load_runs
 from dferlib.evidence.statistics import Interval, compare
 from dferlib.evidence.studies import STUDIES
@@ -116,14 +116,14 @@ def test_there_is_a_claim_for_all_that_was_asked_for() -> None:
 def test_a_claim_is_tested_by_rows_that_exist_or_says_why_not(claim: Claim) -> None:
     assert claim.needs and claim.settle and claim.where
     assert len(claim.says) <= 56, "it must fit beside a picture"
-    ways = (claim.ours, claim.counted, claim.apart)
+    ways = (claim.ours, claim.counted, claim.kept)
     assert sum(way is not None for way in ways) + bool(claim.lacks) == 1
     if claim.ours is not None:
         study, *pair = claim.ours
         row, base = (STUDIES[study].rows[name] for name in pair)
         assert row != base
         assert row.data == base.data, "both are tested on the same clips"
-    assert claim.metric in {"UAR", "WAR", "Acc", "GFLOPs", "ratio", *EMOTIONS}
+    assert claim.metric in {"UAR", "WAR", "Acc", "GFLOPs", "ratio", "place", "timing", *EMOTIONS}
 
 
 def test_no_number_is_typed_into_a_claim() -> None:
@@ -373,6 +373,37 @@ def test_the_interval_of_distances_is_over_people_and_over_seeds(tmp_path: Path)
         assert draws.mean() == pytest.approx(value, abs=0.05)
     assert spread["same"] == 0 and spread["mixed"] > 0.1
     assert draw_distance_gain(tmp_path / "same", "one", "a third") is None
+
+
+def save_maps(folder: Path, trained: np.ndarray, chance: np.ndarray, face: np.ndarray) -> None:
+    """A record of one model, whose Grad-CAM has these places and timings (P, 2)."""
+    folder.mkdir()
+    nothing = np.full_like(trained, np.nan)
+    maps = {name: np.stack([nothing, one], 1) for name, one in (("trained", trained), ("chance", chance))}
+    np.savez(folder / "stt.npz", **maps, controls=np.stack([9 + face, face], 1))
+    about = {"source": "old", "models": [{"name": "STT", "file": "stt.npz"}], "kinds": ["Layer-CAM", "Grad-CAM"]}
+    (folder / "about.json").write_text(
+        json.dumps(about | {"scores": ["place", "timing"], "controls": ["its own motion", "mean face"]})
+    )
+
+
+def test_a_claim_about_maps_is_judged_against_chance_weights_and_the_mean_face(
+    world: Callable[..., Judgement], tmp_path: Path
+) -> None:
+    where, when = "Grad-CAM lights up the parts of the face that tell", "Frames without the expression light up less"
+    assert "benchmarks.map_scores" in world().find(where).lacks
+    rng = np.random.default_rng(0)
+    trained, chance, face = (np.array(one) + 0.1 * rng.normal(size=(60, 2)) for one in ([1.5, 0.6], [0.9, 0], [1.6, 0]))
+    trained[0] = np.nan
+    save_maps(tmp_path / "map_scores", trained, chance, face)
+    judged = world()
+    assert judged.find(where).verdict == CONTRADICTED, "above chance weights, and below the mean face"
+    assert judged.find(when).verdict == HOLDS and judged.find(when).waits
+    found = judged.find(where).found
+    assert found is not None and found.value == pytest.approx(np.nanmean(trained[:, 0] - face[:, 0]))
+    spread = np.nanstd(trained[:, 0] - face[:, 0]) / 59**0.5
+    assert found.high - found.low == pytest.approx(2 * 1.96 * spread, rel=0.2)
+    assert f"{found.value:+.2f}".replace("-", "−") in claims_table(judged, "STT").html
 
 
 # --- what is shown
