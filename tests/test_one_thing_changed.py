@@ -270,7 +270,8 @@ def test_the_code_that_a_benchmark_names_is_there_and_is_all_that_it_asks(script
 
 
 def test_whoever_is_asked_has_weights_or_a_rate_that_was_chosen(script, asked) -> None:
-    for one in [*asked.MODELS.values(), *asked.VOLUMES.values(), *script.TREATMENTS.values()]:
+    losses = importlib.import_module("benchmarks.features").LOSSES
+    for one in [*asked.MODELS.values(), *asked.VOLUMES.values(), *script.TREATMENTS.values(), *losses.values()]:
         folder = script.RESULTS / one.study
         assert (folder / one.kept / "best.safetensors" if one.kept else folder / f"{one.row}-rates.json").is_file()
         assert one.kept or one.row in asked.STUDIES[one.study].rows
