@@ -1,7 +1,8 @@
-"""The models of the book that the benchmarks ask, and their weights: shipped ones, or trained here and kept."""
+"""The models that the benchmarks ask, their weights, shipped or trained here, and where answers are kept."""
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -12,8 +13,10 @@ import torch
 
 from dferlib.data.protocols import Part
 from dferlib.data.table import ClipSource
+from dferlib.evidence.source import digest_of
 from dferlib.evidence.studies import STUDIES, MakeFacesClips
-from dferlib.files import cache_dir
+from dferlib.files import cache_dir, make_folder
+from dferlib.makefaces.generator import source_hash
 from dferlib.models import create_model
 from dferlib.training.loop import train
 
@@ -52,6 +55,12 @@ MODELS = {
     "MSSTNet": Asked("msstnet_table1", "8-frames-1-blocks", "8-frames-1-blocks"),
     "STANER": Asked("staner_table1", "STANER", "STANER"),
 }
+VOLUMES = {  # that convolve over time, too; of those with records, the one that learns enough to be asked
+    "Inflated ResNet": Asked("initialisation", "inflated_resnet-makefaces"),
+}
+
+PLACES = ("benchmarks", "dferlib/evidence")
+LIBRARY = ("models/**/*.py", "data/sampling.py", "data/transforms.py")  # through what every answer goes
 
 
 @cache  # the maps of a frozen backbone are kept with the clips
@@ -68,6 +77,22 @@ def learnt_from(source: ClipSource, people: str) -> ClipSource:
     return Part(source, np.flatnonzero(rows["group"].isin(chosen)), "train")
 
 
+def kept_answers(script: str, code: Sequence[str], *known: Any) -> Path:
+    """The folder for what a script has found out: another one where code, clips or what is known are others.
+
+    Comments, docstrings and the layout of code do not count.
+
+    Args:
+        script: its name in `benchmarks`; what it says counts, too.
+        code: other scripts of `benchmarks` and modules of `dferlib.evidence` that decide what is found, by file name.
+        known: what else decides it, such as the checksums of weights.
+    """
+    patterns = [*(f"dferlib/{it}" for it in LIBRARY), *(f"{at}/{it}.py" for at in PLACES for it in (script, *code))]
+    told = [source_hash(), digest_of(patterns, RESULTS.parent), *known]
+    key = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
+    return make_folder(cache_dir() / script.replace("_", "-") / f"found-{key}")
+
+
 def weights_of(asked: Asked, seed: int, clips: MakeFacesClips) -> Path:
     """The weights of a model, trained if need be and kept in the cache folder."""
     if asked.kept:
@@ -82,7 +107,7 @@ def weights_of(asked: Asked, seed: int, clips: MakeFacesClips) -> Path:
     key = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:12]
     folder = cache_dir() / "one-thing-changed" / key
     history = folder / "history.json"  # which grows with every epoch
-    if not history.exists() or len(json.loads(history.read_text())["epochs"]) < epochs:
+    if not history.exists() or len(json.loads(history.read_text())["epochs"]) < config.epochs:
         torch.manual_seed(seed)
         model = create_model(row.model, **row.overrides)
         learnt = learnt_from(sources["train"], asked.people)

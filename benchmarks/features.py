@@ -2,13 +2,13 @@
 
 Features are those of the test clips of MakeFaces. Asked are models with the weights that come with the records, others
 that were trained for `benchmarks.one_thing_changed`, each beside itself before training, and the maps of the backbone.
-STTs trained with cross entropy and with the compact loss, three seeds each, say what the loss does to distances. What
-was trained is kept in the cache folder.
+STTs trained with cross entropy and with the compact loss, three seeds each, say what the loss does to distances, and so
+do LOGO-Formers with the same loss as their regulariser and without it. What was trained is kept in the cache folder.
 
 The record goes to results/features/: about.json says who was asked, probes.npz what was read of everybody, planes.npz
 holds the layouts, and features.npz the features, rounded.
 
-python -m benchmarks.features    (eight minutes on one core, five of them training)
+python -m benchmarks.features    (a quarter of an hour on one core, most of it training)
 """
 
 import argparse
@@ -22,7 +22,7 @@ import torch
 from sklearn.decomposition import PCA
 from tqdm import tqdm
 
-from benchmarks.asked import MODELS, RESULTS, weights_of
+from benchmarks.asked import MODELS, RESULTS, Asked, weights_of
 from benchmarks.one_thing_changed import SEEDS, TREATMENTS
 from dferlib.data.transforms import prepare
 from dferlib.evidence.explain import embed_in_plane
@@ -39,7 +39,12 @@ from dferlib.training.evaluation import evaluate
 
 RECORDS = RESULTS / "features"
 ASKED = ("Frame average", "ResNet-GRU", "Former-DFER", "STT", "LOGO-Former", "MSSTNet", "STANER")
-LOSSES = {"cross entropy": "plain", "compact loss": "compact loss"}  # and the treatments' names
+LOSSES = {  # and who is trained with them
+    "cross entropy": TREATMENTS["plain"],
+    "compact loss": TREATMENTS["compact loss"],
+    "LOGO-Former, cross entropy": Asked("logo_table2", "logo-former_wo_reg"),
+    "LOGO-Former, compact loss": Asked("logo_table2", "logo-former"),
+}
 PERPLEXITIES, LAYOUTS = (2, 10, 30, 100), 3  # seeds of each
 DRAWN_CLIPS = 504  # of half of the people: those in the pictures
 EACH_PLACE, MEAN_MAP = "backbone, each place", "backbone, mean"
@@ -136,9 +141,9 @@ def main(arguments: list[str] | None = None) -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     write(given.out, "probes", read_all(features, source))
     losses, about_losses = {}, []
-    for loss, treatment in LOSSES.items():
+    for loss, one in LOSSES.items():
         for seed in SEEDS:
-            path = weights_of(TREATMENTS[treatment], seed, clips)
+            path = weights_of(one, seed, clips)
             said = evaluate(load_model(path), source, features=True, device="cpu")
             assert said.features is not None
             losses[f"{loss}, {seed}"] = rounded(said.features)

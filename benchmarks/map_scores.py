@@ -1,12 +1,12 @@
 """Do the maps look where the face moves? Heat maps of every kind and model, scored against what is true of the clips.
 
 The people are in no data set; each shows one clip, and nobody is neutral, because a face at rest has nowhere to look.
-Asked are the models of `benchmarks.asked`. Each map explains the class that is shown. Beside the scores of a model
-stand those of the same model with weights drawn by chance, another draw for each person, and those of controls that ask
-no model. What a map does to the answer is always the trained model's answer. What is cheap comes first. Deletion,
-insertion and the steps on the way to chance weights are for fewer people, and so are occlusion and integrated
-gradients; all of these are for the models alone whose weights come with the records. Everything is kept in the cache
-folder: a run that was stopped goes on where it was.
+Asked are the models of `benchmarks.asked`, a volume model among them. Each map explains the class that is shown. Beside
+the scores of a model stand those of the same model with weights drawn by chance, another draw for each person, and
+those of controls that ask no model. What a map does to the answer is always the trained model's answer. What is cheap
+comes first. Deletion, insertion and the steps on the way to chance weights are for fewer people, and so are occlusion
+and integrated gradients; all of these are for the models alone whose weights come with the records, and for the volume
+model. Everything is kept in the cache folder: a run that was stopped goes on where it was.
 
 The record goes to results/map_scores/: about.json says who was seen and what was asked, and each model has its scores
 in a file of its own; nan where nobody was asked.
@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from benchmarks.asked import MODELS, RESULTS, weights_of
+from benchmarks.asked import MODELS, RESULTS, VOLUMES, kept_answers, weights_of
 from dferlib.data.sampling import segment_indices
 from dferlib.data.transforms import prepare
 from dferlib.emotions import EMOTIONS
@@ -51,7 +51,7 @@ from dferlib.evidence.map_scores import (
 )
 from dferlib.evidence.results import versions
 from dferlib.evidence.studies import MakeFacesClips
-from dferlib.files import cache_dir, make_folder, written_whole
+from dferlib.files import written_whole
 from dferlib.makefaces.generator import source_hash
 from dferlib.makefaces.render import Actor
 from dferlib.models import ClipModel
@@ -62,7 +62,9 @@ PEOPLE, FEW = 96, 18  # who is asked for what is cheap, and for what is dear; as
 OTHER = 1000  # seed of the draws for person 0: a head that began with seed 0 has hardly moved in its training
 DEAR = ("integrated gradients", "occlusion")
 CONTROLS = ("its own motion", "another expression's motion", "mean face", "Gaussian")
-SHIPPED = tuple(name for name, one in MODELS.items() if one.kept)
+EVERY = MODELS | VOLUMES
+MOST = tuple(name for name, one in EVERY.items() if one.kept or name in VOLUMES)  # who is asked for what is dear
+CODE = ("changed", "explain", "heat_maps", "rollout")  # that draws clips and maps; beside `dferlib.evidence.map_scores`
 SHOWN = [name for name in EMOTIONS if name != "neutral"]
 
 
@@ -159,9 +161,9 @@ class Stage:
 
 
 STAGES = {
-    "place": Stage(False, SCORES[:4], CASCADE[3:], PEOPLE, tuple(MODELS)),
-    "play": Stage(False, SCORES[4:], CASCADE[:3], FEW, SHIPPED),
-    "dear": Stage(True, SCORES, (CASCADE[0], CASCADE[3]), FEW, SHIPPED),
+    "place": Stage(False, SCORES[:4], CASCADE[3:], PEOPLE, tuple(EVERY)),
+    "play": Stage(False, SCORES[4:], CASCADE[:3], FEW, MOST),
+    "dear": Stage(True, SCORES, (CASCADE[0], CASCADE[3]), FEW, MOST),
 }
 
 
@@ -247,16 +249,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=RECORDS, help="folder of the record")
     given = parser.parse_args(arguments)
     clips, people, about, models = MakeFacesClips(), numbers(given.people), list[dict[str, Any]](), {}
-    root = cache_dir() / "map-scores"
-    for name, one in tqdm(MODELS.items(), "weights", unit="model"):
+    for name, one in tqdm(EVERY.items(), "weights", unit="model"):
         path = weights_of(one, 0, clips)
         checksum = hashlib.sha256(path.read_bytes()).hexdigest()
-        kept = make_folder(root / f"{source_hash()}-{given.people}-{checksum[:12]}")
-        models[name] = (load_model(path), kept)
+        models[name] = (load_model(path), kept_answers("map_scores", CODE, given.people, checksum))
         about.append(
-            {"name": name, **asdict(one), "weights": checksum, "file": f"{name.lower().replace(' ', '_')}.npz"}
+            {
+                **{"name": name, **asdict(one), "weights": checksum, "is_volume": name in VOLUMES},
+                "file": f"{name.lower().replace(' ', '_')}.npz",
+            }
         )
-    work(models, people, given.minutes, make_folder(root / f"clips-{source_hash()}"))
+    work(models, people, given.minutes, kept_answers("map_scores", ("changed",), "clips"))
     given.out.mkdir(parents=True, exist_ok=True)
     for one in about:
         with written_whole(given.out / one["file"]) as temporary:

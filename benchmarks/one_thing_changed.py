@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from benchmarks.asked import MODELS, RESULTS, Asked, weights_of
+from benchmarks.asked import MODELS, RESULTS, Asked, kept_answers, weights_of
 from dferlib.data.sampling import segment_indices
 from dferlib.data.transforms import prepare
 from dferlib.devices import do_jobs, start_workers
@@ -33,7 +33,7 @@ from dferlib.emotions import EMOTIONS
 from dferlib.evidence.changed import CHANGES, concerns, draw_take, edits, render_edits
 from dferlib.evidence.results import versions
 from dferlib.evidence.studies import MakeFacesClips
-from dferlib.files import cache_dir, make_folder, written_whole
+from dferlib.files import written_whole
 from dferlib.makefaces.generator import source_hash
 from dferlib.models import ClipModel
 from dferlib.models.base import Maps
@@ -42,6 +42,7 @@ from dferlib.training.checkpoints import load_model
 RECORDS = RESULTS / "one_thing_changed"
 PEOPLE = 252  # a multiple of seven: all classes are equally frequent
 SEEDS = (0, 1, 2)  # of the treatments
+CODE = ("changed",)  # of `dferlib.evidence`, by which clips are drawn
 _stt = partial(Asked, "stt_table1", "stt", "")
 TREATMENTS = {
     "plain": _stt(),
@@ -101,9 +102,7 @@ def examine(job: Job) -> np.ndarray:
 
 def ask_everybody(models: list[dict[str, Any]], paths: tuple[Path, ...], people: int, workers: int) -> np.ndarray:
     """Logits (M, E, P, C) of everybody's clips; whoever was asked about before is not asked again."""
-    known = [source_hash(), repr(edits()), [one["weights"] for one in models]]
-    key = hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]
-    folder = make_folder(cache_dir() / "one-thing-changed" / f"answers-{key}")
+    folder = kept_answers("one_thing_changed", CODE, repr(edits()), [one["weights"] for one in models])
     files = [folder / f"{number}.npy" for number in range(people)]
     todo = [Job(number, paths) for number in range(people) if not files[number].exists()]
     with start_workers(workers) as pool, tqdm(total=len(todo), unit="person") as bar:

@@ -24,7 +24,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from benchmarks.one_thing_changed import MODELS, RESULTS, about_people, ask_all, load_models, weights_of
+from benchmarks.asked import MODELS, RESULTS, kept_answers, weights_of
+from benchmarks.one_thing_changed import about_people, ask_all, load_models
 from dferlib.data.transforms import prepare
 from dferlib.emotions import EMOTIONS
 from dferlib.errors import InputError
@@ -33,7 +34,7 @@ from dferlib.evidence.results import versions
 from dferlib.evidence.studies import MakeFacesClips
 from dferlib.evidence.studies.declared import FROZEN
 from dferlib.evidence.using_time import FRAMES, PLAIN, names, show, show_task, task_names
-from dferlib.files import cache_dir, make_folder, written_whole
+from dferlib.files import cache_dir, written_whole
 from dferlib.makefaces import MakeFaces
 from dferlib.makefaces.generator import source_hash
 from dferlib.models import ClipModel, create_model
@@ -50,6 +51,7 @@ LEARNERS = {  # two that cannot know the order, and two that read frame by frame
     "ResNet-LSTM": "resnet18_lstm",
     "ResNet-GRU": "resnet18_gru",
 }
+CODE = ("one_thing_changed", "changed", "frame_readings")  # that decides what is shown, asked and read
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -103,8 +105,7 @@ def ask_everybody(
 ) -> dict[str, np.ndarray]:
     """What is said of everybody, people along the first axis; whoever was asked about before is not asked again."""
     weights = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
-    key = hashlib.sha256(json.dumps([source_hash(), what, weights]).encode()).hexdigest()[:12]
-    folder = make_folder(cache_dir() / "using-time" / f"answers-{key}")
+    folder = kept_answers("using_time", CODE, ask.__name__, what, weights)
     found = []
     for number in tqdm(range(people), ask.__name__, unit="person"):
         file = folder / f"{number}.npz"

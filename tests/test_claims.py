@@ -38,6 +38,7 @@ from dferlib.evidence.claims import (
     read_claims,
     verdict,
 )
+from dferlib.evidence.kept_gains import draw_distance_gain
 from dferlib.evidence.results import load_runs
 from dferlib.evidence.statistics import Interval, compare
 from dferlib.evidence.studies import STUDIES
@@ -115,13 +116,14 @@ def test_there_is_a_claim_for_all_that_was_asked_for() -> None:
 def test_a_claim_is_tested_by_rows_that_exist_or_says_why_not(claim: Claim) -> None:
     assert claim.needs and claim.settle and claim.where
     assert len(claim.says) <= 56, "it must fit beside a picture"
-    assert (claim.ours is not None) + (claim.counted is not None) + bool(claim.lacks) == 1
+    ways = (claim.ours, claim.counted, claim.kept)
+    assert sum(way is not None for way in ways) + bool(claim.lacks) == 1
     if claim.ours is not None:
         study, *pair = claim.ours
         row, base = (STUDIES[study].rows[name] for name in pair)
         assert row != base
         assert row.data == base.data, "both are tested on the same clips"
-    assert claim.metric in {"UAR", "WAR", "Acc", "GFLOPs", *EMOTIONS}
+    assert claim.metric in {"UAR", "WAR", "Acc", "GFLOPs", "ratio", "place", "timing", *EMOTIONS}
 
 
 def test_no_number_is_typed_into_a_claim() -> None:
@@ -311,6 +313,97 @@ def test_an_unknown_name_is_told(judged: Judgement, tmp_path: Path) -> None:
         judged.find("the moon")
     with pytest.raises(InputError, match=r"cannot read .*reported\.csv"):
         judge(tmp_path)
+
+
+DRAWN_TOGETHER = "The compact loss draws classes together and apart"
+
+
+def features_of(tight: float, seed: int, labels: np.ndarray) -> np.ndarray:
+    """Of each clip its class's place, and around it noise that is so wide."""
+    rng = np.random.default_rng(seed)
+    return np.round(20 * (np.eye(7)[labels] + tight * rng.normal(size=(len(labels), 7)))).astype(np.int8)
+
+
+@pytest.mark.parametrize(("compact", "plain", "said"), [(0.3, 0.9, HOLDS), (0.9, 0.3, CONTRADICTED)])
+def test_a_claim_about_distances_is_judged_by_the_features_that_are_kept(
+    world: Callable[..., Judgement], tmp_path: Path, compact: float, plain: float, said: str
+) -> None:
+    missing = world().find(DRAWN_TOGETHER)
+    assert missing.verdict == CANNOT_TELL and "benchmarks.features" in missing.lacks
+    labels, groups = np.arange(140) % 7, np.arange(140) // 7
+    folder = tmp_path / "features"
+    folder.mkdir()
+    arrays = {f"compact loss, {s}": features_of(compact, s, labels) for s in (0, 1, 2)}
+    arrays |= {f"cross entropy, {s}": features_of(plain, 5 + s, labels) for s in (0, 1)}
+    arrays |= {"STT, before": features_of(5, 9, labels), "LOGO-Former, compact loss, 0": features_of(5, 9, labels)}
+    np.savez(folder / "features.npz", **arrays)
+    about = {"source": "old", "labels": labels.tolist(), "groups": [str(who) for who in groups]}
+    (folder / "about.json").write_text(json.dumps(about))
+    judged = world()
+    found = judged.find(DRAWN_TOGETHER)
+    assert found.verdict == said and found.waits and not found.lacks
+    ratios = {}  # by loops over pairs of different people
+    for name, one in arrays.items():
+        far = [(np.linalg.norm(one[i] - 1.0 * one[j]), labels[i] == labels[j]) for i in range(140) for j in range(140)
+               if groups[i] != groups[j]]  # fmt: skip
+        ratios[name] = np.mean([d for d, same in far if not same]) / np.mean([d for d, same in far if same])
+    gains = [ratios[f"compact loss, {s}"] / ratios[f"cross entropy, {s}"] - 1 for s in (0, 1)]
+    assert found.found is not None and found.found.value == pytest.approx(np.mean(gains))
+    assert judged.tested == judged.decided == 1, "it counts among those that records test"
+    assert "features" in found.claim.tested_by and "compact loss" in found.claim.tested_by
+    table = claims_table(judged, "STT").html
+    assert found.claim.tested_by in table and f"{100 * found.found.value:+.1f}".replace("-", "−") in table
+    other = judged.find("The regulariser draws classes together and apart")
+    assert other.verdict == CANNOT_TELL and "LOGO-Former, cross entropy" in other.lacks
+
+
+def test_the_interval_of_distances_is_over_people_and_over_seeds(tmp_path: Path) -> None:
+    """Seeds that disagree make it wider than the people do."""
+    labels, groups = np.arange(140) % 7, np.arange(140) // 7
+    same = {f"{loss}, {s}": features_of(0.5, 0, labels) for loss in ("one", "other") for s in range(4)}
+    mixed = same | {f"one, {s}": features_of(0.2 if s < 2 else 1.0, s, labels) for s in range(4)}
+    spread = {}
+    for name, arrays in (("same", same), ("mixed", mixed)):
+        (tmp_path / name).mkdir()
+        np.savez(tmp_path / name / "features.npz", **arrays)
+        about = {"labels": labels.tolist(), "groups": [str(who) for who in groups]}
+        (tmp_path / name / "about.json").write_text(json.dumps(about))
+        value, draws = draw_distance_gain(tmp_path / name, "one", "other") or (0.0, np.zeros(0))
+        spread[name] = draws.std()
+        assert draws.mean() == pytest.approx(value, abs=0.05)
+    assert spread["same"] == 0 and spread["mixed"] > 0.1
+    assert draw_distance_gain(tmp_path / "same", "one", "a third") is None
+
+
+def save_maps(folder: Path, trained: np.ndarray, chance: np.ndarray, face: np.ndarray) -> None:
+    """A record of one model, whose Grad-CAM has these places and timings (P, 2)."""
+    folder.mkdir()
+    nothing = np.full_like(trained, np.nan)
+    maps = {name: np.stack([nothing, one], 1) for name, one in (("trained", trained), ("chance", chance))}
+    np.savez(folder / "stt.npz", **maps, controls=np.stack([9 + face, face], 1))
+    about = {"source": "old", "models": [{"name": "STT", "file": "stt.npz"}], "kinds": ["Layer-CAM", "Grad-CAM"]}
+    (folder / "about.json").write_text(
+        json.dumps(about | {"scores": ["place", "timing"], "controls": ["its own motion", "mean face"]})
+    )
+
+
+def test_a_claim_about_maps_is_judged_against_chance_weights_and_the_mean_face(
+    world: Callable[..., Judgement], tmp_path: Path
+) -> None:
+    where, when = "Grad-CAM lights up the parts of the face that tell", "Frames without the expression light up less"
+    assert "benchmarks.map_scores" in world().find(where).lacks
+    rng = np.random.default_rng(0)
+    trained, chance, face = (np.array(one) + 0.1 * rng.normal(size=(60, 2)) for one in ([1.5, 0.6], [0.9, 0], [1.6, 0]))
+    trained[0] = np.nan
+    save_maps(tmp_path / "map_scores", trained, chance, face)
+    judged = world()
+    assert judged.find(where).verdict == CONTRADICTED, "above chance weights, and below the mean face"
+    assert judged.find(when).verdict == HOLDS and judged.find(when).waits
+    found = judged.find(where).found
+    assert found is not None and found.value == pytest.approx(np.nanmean(trained[:, 0] - face[:, 0]))
+    spread = np.nanstd(trained[:, 0] - face[:, 0]) / 59**0.5
+    assert found.high - found.low == pytest.approx(2 * 1.96 * spread, rel=0.2)
+    assert f"{found.value:+.2f}".replace("-", "−") in claims_table(judged, "STT").html
 
 
 # --- what is shown

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from reader import Open, composed
 from test_player import Shown, shown  # noqa: F401
@@ -13,7 +14,7 @@ from test_site import browser  # noqa: F401
 from dferlib import create_model, list_models
 from dferlib.book.costing import cost_chart
 from dferlib.book.speeds import Speeds
-from dferlib.book.zoo import ALONG, COSTS, FROZEN, NAMES, NOTHING, RECORDS, Entry, zoo
+from dferlib.book.zoo import ALONG, COSTS, FROZEN, NAMES, NOTHING, PRINTED, RECORDS, Entry, printed, zoo
 from dferlib.errors import InputError
 from dferlib.evidence.complexity import complexity
 from dferlib.evidence.results import load_runs
@@ -35,6 +36,8 @@ def made_up(seed: int = 0) -> list[Entry]:
         start = (FROZEN, ALONG, NOTHING)[len(found) % 3]
         command = f"dferlib study some --again {model}-seed0"
         one = {"model": model, "uar": uar, "costs": costs, "start": start, "seeds": 5, "command": command}
+        one |= {"weights": f"results/some/{model}/best.safetensors" if len(found) % 4 == 0 else ""}
+        one |= {"printed": "UAR 54.58 on DFEW" if len(found) % 3 == 0 else ""}
         found.append(Entry(**one, record=f"results/some/{model}-seed0.json", is_waiting=len(found) % 2 == 1))
     return found
 
@@ -71,6 +74,13 @@ def test_the_zoo_has_the_numbers_of_records_and_counts() -> None:
         assert one.is_waiting == (study in late)
         train = runs[0].record["config"]["train"]
         assert one.start == (NOTHING if train["epochs"] == 32 else ALONG if train["backbone_lr_scale"] else FROZEN)
+        weights = ROOT / "results" / study / row / "best.safetensors"
+        assert one.weights == (weights.relative_to(ROOT).as_posix() if weights.is_file() else "")
+        work = 4.6e-9 * 1e6 * one.costs["macs"]  # millijoules; beside it 1.3 nJ for eight bytes
+        spec = create_model(model, **runs[0].model["overrides"]).input_spec
+        once = 4 * (1e6 * one.costs["parameters"] + spec.frames * 3 * spec.size**2)
+        assert one.costs["energy_least"] == pytest.approx(work + once / 8 * 1.3e-6)
+        assert one.costs["energy"] > one.costs["energy_least"]
         if model in ("stt", "msstnet", "c3d"):
             counted = complexity(create_model(model, **runs[0].model["overrides"]))
             assert one.costs["parameters"] == pytest.approx(counted.parameters / 1e6)
@@ -78,6 +88,24 @@ def test_the_zoo_has_the_numbers_of_records_and_counts() -> None:
     paper = complexity(create_model("stt", scale="paper"))
     assert entries["stt"].costs["paper_macs"] == pytest.approx(paper.gmac)
     assert entries["stt"].costs["paper_ms"] == pytest.approx(1000 * speeds.row("stt")["median"])  # type: ignore[index]
+
+
+def by_papers(method: str, metric: str, data: str) -> list[float]:
+    """What is printed, from the table itself."""
+    rows = pd.read_csv(ROOT / "results" / "reported.csv")
+    mine = rows[(rows["method"] == method) & (rows["metric"] == metric) & (rows["dataset"] == data)]
+    return sorted(mine["value"].astype(float))
+
+
+def test_what_is_printed_is_told_from_the_least_to_the_most() -> None:
+    lstm = by_papers("ResNet18+LSTM", "UAR", "DFEW")
+    assert lstm[0] < lstm[-1] and f"{lstm[0]:.2f} to {lstm[-1]:.2f} on DFEW" in printed("resnet18_lstm")
+    (stt,) = by_papers("STT", "UAR", "DFEW")
+    assert printed("stt").startswith(f"UAR {stt:.2f} on DFEW, ")
+    (staner, _) = by_papers("STANER", "Acc", "CK+")  # in two tables, the same
+    assert printed("staner").startswith(f"accuracy {staner:.2f} on CK+, ") and " to " not in printed("staner")
+    assert printed("single_frame") == printed("inflated_resnet") == ""
+    assert set(PRINTED) < set(RECORDS) and all(printed(model) for model in PRINTED)
 
 
 def test_what_does_not_fit_is_told() -> None:
@@ -171,12 +199,20 @@ def test_the_table_has_every_model_with_its_record_and_command(scripts: bool, sh
         row = rows.nth(k)
         star = "*" if entry.is_waiting else ""
         assert row.locator("th").inner_text().replace(" ", "") == f"{entry.name}{star}".replace(" ", "")
-        assert row.locator("code").all_inner_texts() == [entry.record, entry.command]
+        told = [entry.record, entry.weights, entry.command]
+        assert row.locator("code").all_inner_texts() == [one for one in told if one]
+        assert (
+            (f"Printed: {entry.printed}." in row.inner_text()) if entry.printed else "Printed" not in row.inner_text()
+        )
         cells = row.locator("tr").first.locator("td").all_inner_texts()
         ends = [100 * x for x in (entry.uar.value, entry.uar.low, entry.uar.high)]
         assert [float(x) for x in re.findall(r"[\d.]+", cells[0])] == pytest.approx(ends, abs=0.051)
-        for cell, cost in zip(cells[1:], entry.costs.values(), strict=True):
+        *known, energy = [entry.costs[key] for key in COSTS if not key.startswith(("paper", "energy_least"))]
+        least = entry.costs["energy_least"]
+        paper = [entry.costs[key] for key in COSTS if key.startswith("paper")]
+        for cell, cost in zip(cells[1:4] + cells[5:], known + paper, strict=True):
             assert (cell == "") if cost is None else float(cell) == pytest.approx(cost, rel=0.006)
+        assert [float(x) for x in cells[4].split(" from ")] == pytest.approx([energy, least], rel=0.006)
     assert "to be made again" in one.page.locator("details .fim-note").inner_text()
 
 

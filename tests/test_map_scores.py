@@ -186,6 +186,7 @@ def record(tmp_path: Path) -> Path:
         controls, area = rng.random((6, 2, len(SCORES))), rng.random((6, 1))
         np.savez(folder / f"{name}.npz", trained=trained, chance=chance, alike=alike, controls=controls, area=area)
         models.append({"name": name, "file": f"{name}.npz", "study": "a", "kept": "", "weights": ""})
+    models[1]["is_volume"] = True
     about = {"source": "old", "kinds": KINDS, "scores": SCORES, "cascade": CASCADE, "controls": ["x", "y"]}
     about |= {"models": models, "people": [{"number": n, "label": n} for n in range(6)]}
     (folder / "about.json").write_text(json.dumps(about))
@@ -195,6 +196,7 @@ def record(tmp_path: Path) -> Path:
 def test_a_record_is_averaged_over_models_that_have_the_map_and_people_who_were_asked(record: Path) -> None:
     found = MapScores(record)
     arrays = {name: dict(np.load(record / f"{name}.npz")) for name in ("A", "B")}
+    assert found.volumes == ("B",)
     assert found.having("attention rollout") == ("A",) and found.having("Grad-CAM") == ("A", "B")
     k, s = KINDS.index("Grad-CAM"), SCORES.index("timing")
     expected = (arrays["A"]["trained"][:, k, s] + arrays["B"]["trained"][:, k, s]) / 2
@@ -248,10 +250,11 @@ def script():
 @pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_where_it_was(script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(script, "STAGES", {"place": script.STAGES["place"]})  # the cheap part alone
-    kept = tmp_path / "kept"
-    kept.mkdir()
+    kept, volume = tmp_path / "kept", tmp_path / "volume"
+    kept.mkdir(), volume.mkdir()
     torch.manual_seed(0)
     models = {"Frame average": (create_model("frame_average").eval(), kept)}
+    models["Inflated ResNet"] = (create_model("inflated_resnet").eval(), volume)
     people = script.numbers(2)
     assert [EMOTIONS[n % 7] for n in script.numbers(6)] == script.SHOWN
     script.work(models, people, 0, tmp_path)
@@ -260,6 +263,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(script, tmp_path: Path, mon
     found = script.gather(kept, people)
     assert found["trained"].shape == (2, len(KINDS), len(SCORES)) and found["controls"].shape == (2, 4, len(SCORES))
     assert np.isfinite(found["trained"][:, 0, :4]).all() and np.isnan(found["trained"][:, -1]).all()
+    assert np.isfinite(script.gather(volume, people)["trained"][:, 0, :4]).all(), "volume models have maps, too"
     (kept / f"{people[0]}-place.npz").unlink()
     monkeypatch.setattr(script, "examine", lambda *_: {"trained": np.zeros((len(KINDS), len(SCORES)))})
     script.work(models, people, 1, tmp_path)

@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import json
+import re
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
@@ -20,11 +21,13 @@ from dferlib.errors import InputError
 from dferlib.evidence import changed
 from dferlib.evidence.changed import AS_DRAWN, CHANGES, Edit, concerns, draw_take, edits, render_edits, render_take
 from dferlib.evidence.flips import Answers, between_groups, over_people
+from dferlib.evidence.studies import MakeFacesClips
 from dferlib.makefaces import UNITS
 from dferlib.makefaces.assets import load_head
 from dferlib.makefaces.generator import source_hash
 from dferlib.makefaces.protocol import Version
 from dferlib.models.base import ClipModel
+from dferlib.training.checkpoints import save_model
 
 ROOT = Path(__file__).parents[1]
 RECORD = ROOT / "results" / "one_thing_changed"
@@ -222,11 +225,100 @@ def test_half_of_the_people_are_the_lighter_ones_or_any(asked) -> None:
     assert asked.learnt_from(source, "all") is source
 
 
+def test_answers_are_kept_apart_where_the_code_behind_them_is_another(
+    asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = ("benchmarks/some.py", "dferlib/evidence/maps.py", "dferlib/evidence/other.py", "dferlib/models/a/net.py")
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x = 1\n")
+    monkeypatch.setattr(asked, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(asked, "cache_dir", lambda: tmp_path / "cache")
+
+    def folder(*known: object) -> Path:
+        return asked.kept_answers("some", ("maps",), *known)
+
+    first = folder("weights")
+    assert first.is_dir() and folder("weights") == first != folder("other weights")
+    for name in files:
+        (tmp_path / name).write_text('"""What it is."""\n\nx = 1  # one\n')
+    (tmp_path / files[2]).write_text("x = 2\n")
+    assert folder("weights") == first, "a comment says nothing, nor does what has no part in it"
+    found = {first}
+    for name in (files[0], files[1], files[3]):
+        (tmp_path / name).write_text("x = 2\n")
+        found.add(folder("weights"))
+    monkeypatch.setattr(asked, "source_hash", lambda: "other clips")
+    assert len(found | {folder("weights")}) == 5
+
+
+@pytest.mark.parametrize("name", ["one_thing_changed", "map_scores", "using_time"])
+def test_the_code_that_a_benchmark_names_is_there_and_is_all_that_it_asks(script, asked, name: str) -> None:
+    """All of `dferlib.evidence` that is imported, also by what is imported; but for what runs studies and counts."""
+    there = {path.stem for folder in ("benchmarks", "dferlib/evidence") for path in (ROOT / folder).glob("*.py")}
+    code = importlib.import_module(f"benchmarks.{name}").CODE
+    todo, found = [name], set()
+    while todo:
+        stem = todo.pop()
+        found.add(stem)
+        for folder in ("benchmarks", "dferlib/evidence"):
+            path = ROOT / folder / f"{stem}.py"
+            text = path.read_text() if path.exists() else ""
+            asks = re.findall(r"from (?:benchmarks|dferlib\.evidence)\.(\w+) import", text)
+            todo += set(asks) - found - {"asked", "results", "studies", "flips", "statistics", "source"}
+    assert found == {name, *code} <= there
+
+
 def test_whoever_is_asked_has_weights_or_a_rate_that_was_chosen(script, asked) -> None:
-    for one in [*asked.MODELS.values(), *script.TREATMENTS.values()]:
+    losses = importlib.import_module("benchmarks.features").LOSSES
+    for one in [*asked.MODELS.values(), *asked.VOLUMES.values(), *script.TREATMENTS.values(), *losses.values()]:
         folder = script.RESULTS / one.study
         assert (folder / one.kept / "best.safetensors" if one.kept else folder / f"{one.row}-rates.json").is_file()
         assert one.kept or one.row in asked.STUDIES[one.study].rows
+
+
+@pytest.mark.slow
+def test_a_run_with_treatments_that_was_stopped_goes_on_and_its_record_is_read(
+    script, asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def strewn(number, wanted):  # in place of rendered clips
+        rng = np.random.default_rng(number)
+        return [(edit, rng.integers(0, 256, (16, 3, 64, 64)).astype(np.uint8)) for edit in wanted]
+
+    def train(model, learnt, val, config, folder, progress, resume):  # in place of the real one, see test_resume
+        trained.append((config.seed, resume and (folder / "history.json").exists()))
+        save_model(model, folder / "best.safetensors")
+        epochs = config.epochs if len(trained) != 2 else 1  # the second one is stopped after its first epoch
+        (folder / "history.json").write_text(json.dumps({"epochs": epochs * [{}]}))
+        if epochs < config.epochs:
+            raise KeyboardInterrupt
+
+    trained: list[tuple[int, bool]] = []
+    for module, name, value in (
+        (script, "render_edits", strewn),
+        (script, "MODELS", {"STT": asked.MODELS["STT"]}),
+        (script, "TREATMENTS", {"plain": replace(script.TREATMENTS["plain"], settings={"epochs": 3})}),
+        (script, "SEEDS", (0, 1)),
+        (script, "MakeFacesClips", lambda: MakeFacesClips("mini")),
+        (asked, "cache_dir", lambda: tmp_path),
+        (asked, "train", train),
+    ):
+        monkeypatch.setattr(module, name, value)
+    out, arguments = tmp_path / "record", ["--workers", "1", "--treatments", "--people"]
+    with pytest.raises(KeyboardInterrupt):
+        script.main([*arguments, "1", "--out", str(out)])
+    assert not out.exists()
+    script.main([*arguments, "1", "--out", str(out)])
+    assert trained == [(0, False), (1, False), (1, True)], "the first was there, and the second goes on"
+    (answers,) = (tmp_path / "one-thing-changed").glob("found-*")
+    before, first = (answers / "0.npy").stat().st_mtime_ns, OneThing(out).answers("plain")[1].logits
+    script.main([*arguments, "2", "--out", str(out)])  # nothing is trained, and whoever was asked is not asked again
+    assert (answers / "0.npy").stat().st_mtime_ns == before and (answers / "1.npy").exists()
+    found = OneThing(out)
+    assert found.models == ("STT",) and found.treatments == ("plain",) and len(found.people) == 2
+    seeds = [answers.logits for answers in found.answers("plain")]
+    np.testing.assert_array_equal(seeds[1][:, :1], first)
+    assert len(seeds) == 2 and not np.array_equal(*seeds, equal_nan=True)
 
 
 def test_models_that_share_maps_say_what_they_say_alone(script) -> None:

@@ -144,6 +144,15 @@ def test_passes_cost_what_their_products_cost():
     assert net[0].weight.grad is None and type(net[0].weight) is nn.Parameter
 
 
+def test_bytes_are_those_that_operations_read_and_write():
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Dropout(0.5), nn.Flatten(), nn.Linear(8 * 36, 5))  # 8 x 8 px
+    clips, maps, said = 2 * 3 * 64, 2 * 8 * 36, 2 * 5
+    convolution = clips + 8 * 27 + 8 + maps
+    product = maps + 8 * 36 * 5 + 5 + said
+    assert pass_cost(net, (2, 3, 8, 8)).moved == 4 * (convolution + 2 * maps + product)  # to flatten moves nothing
+    assert net.training and net[2].training
+
+
 @pytest.mark.parametrize(
     "kind",
     [

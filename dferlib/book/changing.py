@@ -1,7 +1,5 @@
 """The record of `benchmarks.one_thing_changed`, as the sentences and figures of a chapter ask for it."""
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -10,24 +8,23 @@ import numpy as np
 import pandas as pd
 import torch
 
+from dferlib.book.asked import AskedRecord
 from dferlib.book.explorers import Interactive
-from dferlib.book.folders import project_folder
 from dferlib.book.panels import Bars
 from dferlib.book.playing import player
 from dferlib.data.sampling import segment_indices
 from dferlib.data.transforms import prepare
 from dferlib.emotions import EMOTIONS
-from dferlib.errors import InputError, choose
+from dferlib.errors import choose
 from dferlib.evidence.changed import CHANGES, draw_take, render_take
 from dferlib.evidence.flips import Answers, over_people
 from dferlib.evidence.statistics import Interval
-from dferlib.makefaces.generator import source_hash
 from dferlib.models.base import ClipModel
 
 Asked = Callable[[Answers], np.ndarray]  # from what a model says, a number for each of P people
 
 
-class OneThing:
+class OneThing(AskedRecord):
     """What every model says of everybody's clip, as it is drawn and with one thing changed.
 
     Args:
@@ -43,13 +40,7 @@ class OneThing:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder or project_folder("results") / "one_thing_changed"
-        try:
-            self.about = json.loads((self.folder / "about.json").read_text())
-        except FileNotFoundError as error:
-            raise InputError(
-                f"no record is in {self.folder}: `python -m benchmarks.one_thing_changed` makes it"
-            ) from error
+        super().__init__("one_thing_changed", folder)
         self.people = pd.DataFrame(self.about["people"])
         self._files: dict[str, list[str]] = {}
         for one in self.about["models"]:
@@ -58,28 +49,12 @@ class OneThing:
         self.treatments = tuple(dict.fromkeys(one["name"] for one in self.about["models"] if one["treatment"]))
         self.answers = cache(self._read)
 
-    @property
-    def is_current(self) -> bool:
-        """Whether today's clips, and the kept weights that were asked, are those of the record."""
-        root = self.folder.parent
-        kept = {
-            root / one["study"] / one["kept"] / "best.safetensors": one["weights"]
-            for one in self.about["models"]
-            if one["kept"]
-        }
-        return self.about["source"] == source_hash() and all(
-            hashlib.sha256(path.read_bytes()).hexdigest() == checksum for path, checksum in kept.items()
-        )
-
     def _read(self, name: str) -> list[Answers]:
         """What a model says, one for each seed."""
-        found = []
-        for file in self._files[choose("model", name, self._files)]:
-            with np.load(self.folder / file, allow_pickle=False) as data:
-                logits = data["logits"].astype(np.float64)
-            pairs = {change: tuple(pair) for change, pair in self.about["pairs"].items()}
-            found.append(Answers(logits, self.people["label"].to_numpy(), pairs, tuple(self.about["classes"])))
-        return found
+        pairs = {change: tuple(pair) for change, pair in self.about["pairs"].items()}
+        labels, classes = self.people["label"].to_numpy(), tuple(self.about["classes"])
+        files = self._files[choose("model", name, self._files)]
+        return [Answers(self.load(file)["logits"], labels, pairs, classes) for file in files]
 
     def each(self, what: Asked, *names: str) -> np.ndarray:
         """A number for each person, (P,), the mean over models and seeds: of all `models` if none is named."""

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from dferlib.book.explorers import Interactive
 from dferlib.book.formats import written
 from dferlib.book.plots.gains import LOOKS, Gain, gains
-from dferlib.evidence.claims import COST, VERDICTS, Judged, Judgement
+from dferlib.evidence.claims import COST, OF_MAPS, RATIO, VERDICTS, Judged, Judgement
 
 WAITS = "from records that wait to be made again"
 STYLE = """
@@ -27,7 +27,8 @@ STYLE = """
 def claims_figure(judgement: Judgement, paper: str) -> Figure:
     """The printed gains of a paper against ours, a row for each claim that records test.
 
-    Claims without records have no row, and neither have costs, which are counted and have no interval.
+    Claims without records have no row, and neither have costs, which are counted and have no interval, nor distances
+    and scores of maps.
     """
     rows = [
         Gain(
@@ -52,9 +53,9 @@ def claims_table(judgement: Judgement, paper: str) -> Interactive:
         rows += [_row(one) for one in some]
     star = f" * {WAITS}." if any(one.waits for one in chosen) else ""
     caption = (
-        f"The claims of {paper}. Gains are points of the metric, of a cost percent of it. “Here” is our gain with "
-        f"its interval of {written(judgement.level, '%')}. Unfold a claim to see the control that it needs, and what "
-        f"would settle it.{star}"
+        f"The claims of {paper}. Gains are points of the metric, of a cost or of a ratio of distances percent of it; "
+        f"scores of maps stand as they are. “Here” is our gain with its interval of {written(judgement.level, '%')}. "
+        f"Unfold a claim to see the control that it needs, and what would settle it.{star}"
     )
     head = "".join(f'<th scope="col">{name}</th>' for name in ("Claim", "Printed", "Here", "Verdict"))
     body = f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
@@ -63,8 +64,8 @@ def claims_table(judgement: Judgement, paper: str) -> Interactive:
 
 
 def _row(one: Judged) -> str:
-    claim, unit = one.claim, "%" if one.claim.metric == COST else "points"
-    tested = " minus ".join(claim.ours[1:]) + f" in {claim.ours[0]}" if claim.ours and one.found else ""
+    claim, unit = one.claim, "%" if one.claim.metric in (COST, RATIO) else "points"
+    tested = claim.tested_by if one.found else ""
     notes = {
         "What it needs.": claim.needs,
         "Tested by:": tested,
@@ -88,4 +89,6 @@ def _found(one: Judged, unit: str) -> str:
         return "no record"
     if one.claim.counted is not None:
         return f"{written(one.found.value, '+%')} (counted)"
+    if one.claim.metric in OF_MAPS:
+        return written(one.found, "+.2f") + (" *" if one.waits else "")
     return written(one.found, f"+{unit}").replace(f" {unit}", "") + (" *" if one.waits else "")

@@ -13,6 +13,7 @@ HEADS = {  # above the columns of the table
     "macs": "million MACs",
     "parameters": "million parameters",
     "memory": "MiB",
+    "energy": "mJ, estimated",
     "paper_macs": "billion MACs",
     "paper_ms": "ms",
     "paper_memory": "MiB",
@@ -45,6 +46,7 @@ def cost_chart(entries: Sequence[Entry], cost: str = "macs", *, classes: int = 7
             {
                 **{"name": one.name, "uar": [one.uar.value, one.uar.low, one.uar.high], "costs": one.costs},
                 **{"start": one.start, "seeds": one.seeds, "waiting": one.is_waiting},
+                "printed": one.printed,
             }
             for one in entries
         ],
@@ -73,8 +75,8 @@ def _table(entries: Sequence[Entry]) -> str:
     heads = "".join(f'<th scope="col"{_hidden(key)}>{text}</th>' for key, text in HEADS.items())
     note = "* The record is of faces as the library rendered them before; it is to be made again."
     return (
-        "<details open><summary>What each model reaches and costs, its record, and the command that makes it again"
-        f"</summary><table>"
+        "<details open><summary>What each model reaches and costs; its record, its weights where they are kept, the "
+        "command that makes it again, and what the papers print of it on real clips</summary><table>"
         f'<thead><tr>{top}</tr><tr><th scope="col">model</th><th scope="col">UAR in %</th>{heads}</tr></thead>'
         f"{''.join(map(_rows, entries))}</table>"
         f'<p class="fim-note">{note if any(one.is_waiting for one in entries) else ""}</p></details>'
@@ -85,19 +87,26 @@ def _rows(entry: Entry) -> str:
     """One model's lines in the table."""
     mark = "*" if entry.is_waiting else ""
     low, high = (f"{100 * end:.1f}" for end in (entry.uar.low, entry.uar.high))
-    cells = "".join(f"<td{_hidden(key)}>{_short(entry.costs[key])}</td>" for key in HEADS)
+    cells = "".join(f"<td{_hidden(key)}>{_cost(entry, key)}</td>" for key in HEADS)
+    codes = " ".join(f"<code>{html.escape(it)}</code>" for it in (entry.record, entry.weights, entry.command) if it)
+    told = f" Printed: {html.escape(entry.printed)}." if entry.printed else ""
     return (
         f'<tbody data-model="{html.escape(entry.name)}"><tr><th scope="row"><button type="button" class="fim-name">'
         f"{html.escape(entry.name)}</button>{mark}</th>"
         f"<td>{100 * entry.uar.value:.1f} <small>{low} to {high}</small></td>{cells}</tr>"
-        f'<tr class="fim-source"><td colspan="{2 + len(HEADS)}"><code>{html.escape(entry.record)}</code> '
-        f"<code>{html.escape(entry.command)}</code></td></tr></tbody>"
+        f'<tr class="fim-source"><td colspan="{2 + len(HEADS)}">{codes}<small>{told}</small></td></tr></tbody>'
     )
 
 
 def _hidden(key: str) -> str:
     """Narrow pages leave the costs at paper scale to the sentence about a model."""
     return ' class="fim-wide"' if key.startswith(PAPER) else ""
+
+
+def _cost(entry: Entry, key: str) -> str:
+    """One cost; of the estimated energy both ends."""
+    least = entry.costs["energy_least"] if key == "energy" else None
+    return _short(entry.costs[key]) + ("" if least is None else f" <small>from {_short(least)}</small>")
 
 
 def _short(value: float | None) -> str:

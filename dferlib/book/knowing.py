@@ -1,31 +1,28 @@
 """The record of `benchmarks.features`, as sentences and figures of a chapter ask for it, and layouts to choose from."""
 
-import hashlib
 import html
-import json
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from dferlib.book.asked import AskedRecord
 from dferlib.book.controls import choice, said
 from dferlib.book.explorers import Interactive, explorer
-from dferlib.book.folders import project_folder
 from dferlib.emotions import COLOURS, EMOTIONS
-from dferlib.errors import InputError, choose
+from dferlib.errors import choose
 from dferlib.evidence.class_distances import class_ratio, silhouette
 from dferlib.evidence.drawn import Drawn, mean_of
 from dferlib.evidence.linear_probes import explained
 from dferlib.evidence.planes import clumping, same_class, shared_neighbours
 from dferlib.evidence.statistics import Interval
 from dferlib.evidence.time_scores import mean_over_people
-from dferlib.makefaces.generator import source_hash
 
 MEASURES = {"ratio": class_ratio, "silhouette": silhouette}
 BEFORE, SHUFFLED = ", before", ", shuffled"
 
 
-class KnownFeatures:
+class KnownFeatures(AskedRecord):
     """What features know of the test clips of MakeFaces.
 
     Args:
@@ -43,32 +40,14 @@ class KnownFeatures:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder or project_folder("results") / "features"
-        try:
-            self.about = json.loads((self.folder / "about.json").read_text())
-        except FileNotFoundError as error:
-            raise InputError(f"no record is in {self.folder}: `python -m benchmarks.features` makes it") from error
+        super().__init__("features", folder)
         self.labels, self.groups = np.array(self.about["labels"]), np.array(self.about["groups"])
         self.traits: dict[str, list[str]] = self.about["traits"]
         self._names = [name for names in self.traits.values() for name in names]
         self.models = tuple(one["name"] for one in self.about["models"])
         self.seeds = tuple(sorted({one["seed"] for one in self.about["losses"]}))
-        self._errors, self._spaces, self._planes = (self._load(it) for it in ("probes", "features", "planes"))
+        self._errors, self._spaces, self._planes = (self.load(f"{it}.npz") for it in ("probes", "features", "planes"))
         self.apart, self.kept = cache(self._apart), cache(self._kept)
-
-    def _load(self, file: str) -> dict[str, np.ndarray]:
-        with np.load(self.folder / f"{file}.npz", allow_pickle=False) as data:
-            return {name: values.astype(np.float64) for name, values in data.items()}
-
-    @property
-    def is_current(self) -> bool:
-        """Whether today's clips, and the kept weights that were asked, are those of the record."""
-        root = self.folder.parent
-        shipped = [one for one in self.about["models"] if one["kept"]]
-        kept = {root / one["study"] / one["kept"] / "best.safetensors": one["weights"] for one in shipped}
-        return self.about["source"] == source_hash() and all(
-            hashlib.sha256(path.read_bytes()).hexdigest() == checksum for path, checksum in kept.items()
-        )
 
     def known(self, name: str, *traits: str) -> Drawn:
         """How much of the variance of a trait, or the mean of several, is read from features, see `explained`.

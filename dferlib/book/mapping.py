@@ -1,7 +1,5 @@
 """The record of `benchmarks.map_scores`, and clips under their heat maps, as a chapter asks for them."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -10,22 +8,21 @@ import numpy as np
 import pandas as pd
 import torch
 
+from dferlib.book.asked import AskedRecord
 from dferlib.book.explorers import Interactive
-from dferlib.book.folders import project_folder
 from dferlib.book.playing import Heat, player
 from dferlib.data.sampling import segment_indices
 from dferlib.data.transforms import center_crop, prepare, resize, stored_size
-from dferlib.errors import InputError, choose
+from dferlib.errors import choose
 from dferlib.evidence.changed import draw_take, render_motion, render_take
 from dferlib.evidence.flips import over_people
 from dferlib.evidence.map_scores import as_seen
 from dferlib.evidence.statistics import Interval
-from dferlib.makefaces.generator import source_hash
 from dferlib.makefaces.render import Actor
 from dferlib.models.base import ClipModel
 
 
-class MapScores:
+class MapScores(AskedRecord):
     """The scores of every kind of map, for every model and P people, and those of the controls.
 
     Args:
@@ -34,6 +31,7 @@ class MapScores:
     Attributes:
         people: a row for each of P people: number and label.
         models: names of the models.
+        volumes: those among them that convolve over time as well as space.
         kinds: of maps.
         controls: maps that ask no model.
         scores: names of the scores.
@@ -44,33 +42,18 @@ class MapScores:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder or project_folder("results") / "map_scores"
-        try:
-            self.about = json.loads((self.folder / "about.json").read_text())
-        except FileNotFoundError as error:
-            raise InputError(f"no record is in {self.folder}: `python -m benchmarks.map_scores` makes it") from error
+        super().__init__("map_scores", folder)
         self.people = pd.DataFrame(self.about["people"])
         self.kinds, self.controls, self.scores, self.cascade = (
             tuple(self.about[name]) for name in ("kinds", "controls", "scores", "cascade")
         )
         self._files = {one["name"]: one["file"] for one in self.about["models"]}
         self.models = tuple(self._files)
+        self.volumes = tuple(one["name"] for one in self.about["models"] if one.get("is_volume"))
         self._read = cache(self._load)
 
-    @property
-    def is_current(self) -> bool:
-        """Whether today's clips, and the kept weights that were asked, are those of the record."""
-        root = self.folder.parent
-        return self.about["source"] == source_hash() and all(
-            one["weights"]
-            == hashlib.sha256((root / one["study"] / one["kept"] / "best.safetensors").read_bytes()).hexdigest()
-            for one in self.about["models"]
-            if one["kept"]
-        )
-
     def _load(self, model: str) -> dict[str, np.ndarray]:
-        with np.load(self.folder / self._files[choose("model", model, self._files)], allow_pickle=False) as data:
-            return {name: value.astype(np.float64) for name, value in data.items()}
+        return self.load(self._files[choose("model", model, self._files)])
 
     def having(self, kind: str, score: str = "energy") -> tuple[str, ...]:
         """The models for which a kind of map, or a control, has a score."""

@@ -1,7 +1,5 @@
 """The record of `benchmarks.using_time`, as sentences and figures of a chapter ask for it, and its clips to play."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -9,23 +7,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dferlib.book.asked import AskedRecord
 from dferlib.book.changing import so_far
 from dferlib.book.explorers import Interactive
-from dferlib.book.folders import project_folder
 from dferlib.book.panels import Bars, Curves
 from dferlib.book.playing import player
 from dferlib.emotions import EMOTIONS
-from dferlib.errors import InputError, choose
+from dferlib.errors import choose
 from dferlib.evidence.flips import Answers
 from dferlib.evidence.frame_readings import rank_agreement
 from dferlib.evidence.statistics import Interval
 from dferlib.evidence.time_scores import mean_over_people, order_score, uar, uar_lost
 from dferlib.evidence.using_time import FLOOR_OF_PAIRS, PAIRS, PLAIN
-from dferlib.makefaces.generator import SECONDS, source_hash
+from dferlib.makefaces.generator import SECONDS
 from dferlib.models.base import ClipModel
 
 
-class UsingTime:
+class UsingTime(AskedRecord):
     """What every model says of everybody's clip, as it is and shown otherwise in time.
 
     Args:
@@ -43,14 +41,10 @@ class UsingTime:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder or project_folder("results") / "using_time"
-        try:
-            self.about = json.loads((self.folder / "about.json").read_text())
-        except FileNotFoundError as error:
-            raise InputError(f"no record is in {self.folder}: `python -m benchmarks.using_time` makes it") from error
-        clips = self._load("clips.npz")
+        super().__init__("using_time", folder)
+        clips = self.load("clips.npz")
         self.people = pd.DataFrame(self.about["people"]).assign(two=clips["two"])
-        self.level = clips["level"].astype(np.float64)
+        self.level = clips["level"]
         self._models = {one["name"]: one for one in self.about["models"]}
         self._learners = {one["name"]: one for one in self.about["task_models"]}
         self.models, self.learners = tuple(self._models), tuple(self._learners)
@@ -61,23 +55,9 @@ class UsingTime:
         """The class of each person's clip, (P,)."""
         return self.people["label"].to_numpy()
 
-    @property
-    def is_current(self) -> bool:
-        """Whether today's clips, and the kept weights that were asked, are those of the record."""
-        root = self.folder.parent
-        shipped = [one for one in self._models.values() if one["kept"]]
-        kept = {root / one["study"] / one["kept"] / "best.safetensors": one["weights"] for one in shipped}
-        return self.about["source"] == source_hash() and all(
-            hashlib.sha256(path.read_bytes()).hexdigest() == checksum for path, checksum in kept.items()
-        )
-
-    def _load(self, file: str) -> dict[str, np.ndarray]:
-        with np.load(self.folder / file, allow_pickle=False) as data:
-            return dict(data)
-
     def _answers(self, name: str) -> Answers:
         """What a model says. A change is the name of what is shown in place of the clip as it is, or one of `PAIRS`."""
-        logits = self._load(self._models[choose("model", name, self._models)]["file"])["logits"].astype(np.float64)
+        logits = self.load(self._models[choose("model", name, self._models)]["file"])["logits"]
         names = self.about["names"]
         pairs = {shown: (names.index(PLAIN), k) for k, shown in enumerate(names)}
         pairs |= {pair: (names.index(one), names.index(other)) for pair, (one, other) in PAIRS.items()}
@@ -118,13 +98,13 @@ class UsingTime:
         Raises:
             InputError: the model has no such reading.
         """
-        found = self._load(self._models[choose("model", name, self._models)]["file"])
+        found = self.load(self._models[choose("model", name, self._models)]["file"])
         ways = [key for key in found if key != "logits"]
-        return found[choose(f"way in which {name} reads", way, ways)].astype(np.float64)
+        return found[choose(f"way in which {name} reads", way, ways)]
 
     def reads(self, name: str) -> tuple[str, ...]:
         """The ways in which it is known what a model reads."""
-        found = self._load(self._models[choose("model", name, self._models)]["file"])
+        found = self.load(self._models[choose("model", name, self._models)]["file"])
         return tuple(key for key in found if key != "logits")
 
     def agreement(self, name: str, way: str) -> dict[str, Interval]:
@@ -139,7 +119,7 @@ class UsingTime:
 
     def task_right(self, name: str, *shown: str) -> np.ndarray:
         """(P, 2) 1 where a learner is right about the clips of both labels; the mean of several ways."""
-        logits = self._load(self._learners[choose("learner", name, self._learners)]["file"])["logits"]
+        logits = self.load(self._learners[choose("learner", name, self._learners)]["file"])["logits"]
         edits = [self.about["task_names"].index(one) for one in shown or (PLAIN,)]
         said = logits[edits].argmax(-1)  # (ways, P, 2)
         return (said == np.arange(2)).mean(0)

@@ -1,5 +1,6 @@
 """Every model that has records: what it reaches, what it costs, and how to make that again."""
 
+import csv
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from dferlib.book.folders import project_folder
 from dferlib.book.records import Rows
 from dferlib.book.speeds import MIB, Speeds
 from dferlib.evidence.complexity import pass_cost
+from dferlib.evidence.energy import joules
 from dferlib.evidence.results import Run
 from dferlib.evidence.statistics import Interval
 from dferlib.models import create_model
@@ -15,6 +17,8 @@ COSTS = {  # of one clip: by key the name, and the unit as it stands behind a nu
     "macs": ("multiply-accumulates", "million"),
     "parameters": ("parameters", "million"),
     "memory": ("memory of a forward and a backward pass", "MiB"),
+    "energy_least": ("energy estimate, if all stays near", "mJ"),
+    "energy": ("energy estimate, if nothing stays near", "mJ"),
     "paper_macs": ("multiply-accumulates, paper scale", "billion"),
     "paper_ms": ("milliseconds of a forward pass, paper scale", "ms"),
     "paper_memory": ("memory of both passes, paper scale", "MiB"),
@@ -64,6 +68,25 @@ RECORDS = {  # of each model the study and the row whose records stand for it
     "inflated_resnet": ("initialisation", "inflated_resnet-makefaces"),
     **{name: ("comparison", name) for name in FROM_NOTHING},
 }
+PRINTED = {  # how the papers call, in `reported.csv`, the models that they print results of
+    "resnet18_lstm": "ResNet18+LSTM",
+    "resnet18_gru": "ResNet18+GRU",
+    "former_dfer": "Former-DFER",
+    "nr_dfernet": "NR-DFERNet",
+    "stt": "STT",
+    "logo_former": "LOGO-Former",
+    "msstnet": "MSSTNet (T=8)",
+    "sgaer": "C3: SGAER only",
+    "tler": "C2: TLER only",
+    "staner": "STANER",
+    "vgg11_lstm": "VGG11+LSTM",
+    "vgg13_lstm": "VGG13+LSTM",
+    "c3d": "C3D",
+    "p3d": "P3D",
+    "i3d": "I3D-RGB",
+    "r3d18": "3D ResNet18",
+    "r2plus1d18": "R(2+1)D18",
+}
 
 
 @dataclass(frozen=True)
@@ -77,7 +100,9 @@ class Entry:
         start: what its training began from, a key of `STARTS`.
         seeds: how many runs there are.
         record: the first of them, from the project's folder.
+        weights: of the first run, from the project's folder; nothing where none are kept.
         command: what makes that run again.
+        printed: what the papers print for this model on real clips, in words; nothing where none does.
         is_waiting: whether the study is still to be made again, on the faces that the library renders now.
     """
 
@@ -87,7 +112,9 @@ class Entry:
     start: str
     seeds: int
     record: str
+    weights: str
     command: str
+    printed: str
     is_waiting: bool
 
     @property
@@ -117,10 +144,11 @@ def zoo(speeds: Speeds, root: Path | None = None) -> list[Entry]:
     Raises:
         InputError: a study or one of the rows is not there, or a record's metrics do not follow from its logits.
     """
+    root = root or project_folder("results")
     rows = {study: Rows(study, root=root) for study in dict(RECORDS.values())}
-    late = waiting(root)
-    found = []
+    late, found = waiting(root), []
     for model, (study, row) in RECORDS.items():
+        kept = root / study / row / "best.safetensors"
         uar, runs = rows[study].uar(row), rows[study].runs[row]
         first = runs[min(runs)]
         found.append(
@@ -131,11 +159,35 @@ def zoo(speeds: Speeds, root: Path | None = None) -> list[Entry]:
                 start=_start(first),
                 seeds=len(runs),
                 record=f"results/{study}/{first.path.name}",
+                weights=f"results/{study}/{row}/{kept.name}" if kept.is_file() else "",
                 command=f"dferlib study {study} --again {first.name}",
+                printed=printed(model, root),
                 is_waiting=study in late,
             )
         )
     return sorted(found, key=lambda entry: -entry.uar.value)
+
+
+def printed(model: str, root: Path | None = None) -> str:
+    """What the papers print for a model: its UAR, or accuracy where that is all they print, on each data set.
+
+    Where a set has several values, of several papers or ways to take frames, it is told from the least to the most.
+
+    Args:
+        model: as `create_model` knows it.
+        root: the folder with `reported.csv`; `results` of the project if not given.
+    """
+    found: dict[str, dict[str, set[str]]] = {"UAR": {}, "Acc": {}}
+    with ((root or project_folder("results")) / "reported.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if row["method"] == PRINTED.get(model) and row["metric"] in found:
+                found[row["metric"]].setdefault(row["dataset"], set()).add(row["value"])
+    name, sets = ("UAR", found["UAR"]) if found["UAR"] else ("accuracy", found["Acc"])
+    told = []
+    for data, values in sets.items():
+        ends = sorted(values, key=float)
+        told.append(f"{' to '.join(dict.fromkeys((ends[0], ends[-1])))} on {data}")
+    return f"{name} {', '.join(told)}" if told else ""
 
 
 def _costs(run: Run, speeds: Speeds) -> dict[str, float | None]:
@@ -144,11 +196,14 @@ def _costs(run: Run, speeds: Speeds) -> dict[str, float | None]:
     model = create_model(name, scale=run.model["scale"], **run.model["overrides"])
     spec = model.input_spec
     passes = pass_cost(model, (1, spec.frames, 3, spec.size, spec.size))
+    once = sum(p.nbytes for p in model.parameters()) + 4 * spec.frames * 3 * spec.size**2
     measured = speeds.row(name)
     return {
         "macs": passes.forward / 2e6,
         "parameters": sum(p.numel() for p in model.parameters()) / 1e6,
         "memory": passes.peak / MIB,
+        "energy_least": 1000 * joules(passes.forward / 2, once),
+        "energy": 1000 * joules(passes.forward / 2, passes.moved),
         "paper_macs": measured["operations"] / 2e9 if measured else None,
         "paper_ms": 1000 * measured["median"] if measured else None,
         "paper_memory": measured["peak"] / MIB if measured else None,

@@ -235,8 +235,9 @@ def claims(
 ) -> None:
     """List what the four papers claim: the printed gain, ours with its interval, and a verdict by one rule.
 
-    Gains are points of the metric, for a cost percent of it; several printed ones are of several data sets. A star
-    marks records that wait to be made again. `dferlib.evidence.claims` has the rule.
+    Gains are points of the metric, for a cost or a ratio of distances percent of it, for a score of maps hundredths;
+    several printed ones are of several data sets. A star marks records that wait to be made again.
+    `dferlib.evidence.claims` has the rule.
     """
     from dferlib.book.folders import project_folder
     from dferlib.evidence.claims import VERDICTS, judge

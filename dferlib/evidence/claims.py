@@ -1,8 +1,8 @@
 """The claims of the four papers, one by one: what is printed, what our records say of it, and a verdict by one rule.
 
 `claims.toml` has every claim in our own words, with the rows of `results/reported.csv` that it is printed in and the
-rows of a study that test it. No verdict is written down anywhere. It follows from the interval of our gain (over people
-and seeds, see `statistics`) and from the printed gains, by `verdict`:
+rows of a study, or the other record, that test it. No verdict is written down anywhere. It follows from the
+interval of our gain (over people and seeds, see `statistics`) and from the printed gains, by `verdict`:
 
 - *holds here*: the interval lies above 0.
 - *contradicted*: it lies below 0.
@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from dferlib.errors import InputError, choose
+from dferlib.evidence.kept_gains import GAINS, is_old
 from dferlib.evidence.results import load_runs
 from dferlib.evidence.statistics import Interval, draw_gaps, interval_of
 from dferlib.evidence.studies.declared import SCRATCH, STUDIES
@@ -39,7 +40,7 @@ VERDICTS = (HOLDS, NOT_SEEN, CANNOT_TELL, CONTRADICTED)
 PAPERS = ("STT", "LOGO-Former", "MSSTNet", "STANER")
 DECLARED = Path(__file__).with_name("claims.toml")
 WRONG = 0.05  # the part of the decided verdicts that may be wrong by chance
-COST = "GFLOPs"
+COST, RATIO, OF_MAPS = "GFLOPs", "ratio", ("place", "timing")
 UNEQUAL = "The rival begins from nothing here, and this model from a backbone that knows faces."
 
 Key = tuple[str, str, str, str]  # study, row, base and metric
@@ -56,11 +57,14 @@ class Claim:
         says: the claim, in a few words of our own.
         needs: the control without which the printed gain does not show what is claimed.
         settle: what would settle it on real data.
-        metric: what is printed: "UAR", "WAR", "Acc" (our WAR), a class (its recall), or "GFLOPs".
+        metric: what is printed: "UAR", "WAR", "Acc" (our WAR), a class (its recall), "GFLOPs", "ratio": of the
+            distances between classes by those within, or a score of maps.
         printed: the gain by data set, in parts of 1; of a cost the part that is saved. Nothing where none is printed.
         ours: the study, its row, and the base that the row should be above; None if no record tests the claim.
         counted: instead of records, two models at paper scale, the cheaper one first: `model` and its overrides.
-        lacks: why neither is there.
+        kept: instead, a record of `kept_gains.GAINS` and what of it is asked: two losses of whose features the first
+            should have the classes farther apart, or whose maps and which score of them.
+        lacks: why none of these is there.
     """
 
     paper: str
@@ -72,12 +76,22 @@ class Claim:
     printed: dict[str, float]
     ours: tuple[str, str, str] | None = None
     counted: tuple[dict[str, Any], dict[str, Any]] | None = None
+    kept: tuple[str, str, str] | None = None
     lacks: str = ""
 
     @property
     def key(self) -> Key | None:
         """What tests it. Claims with the same key have the same interval."""
-        return None if self.ours is None else (*self.ours, self.metric)
+        tests = self.ours or self.kept
+        return None if tests is None else (*tests, self.metric)
+
+    @property
+    def tested_by(self) -> str:
+        """The records that test it, in words; nothing if none do."""
+        if self.kept is not None:
+            record, what, other = self.kept
+            return f"{what} against {other}, in {record}" if self.metric == RATIO else f"{other} of {what}, in {record}"
+        return "" if self.ours is None else " minus ".join(self.ours[1:]) + f" in {self.ours[0]}"
 
 
 @dataclass(frozen=True)
@@ -175,7 +189,7 @@ def judge(root: Path, level: float | None = None) -> Judgement:
     claims = read_claims(root)
     draws = _draws(root, {claim.key for claim in claims if claim.key is not None})
     waiting = set(_read(root / "waiting.txt").split())
-    judged = [_unjudged(claim, draws, waiting) for claim in claims]
+    judged = [_unjudged(claim, draws, waiting, root) for claim in claims]
     tested = [(one, draws[one.claim.key]) for one in judged if one.claim.key in draws]
     if level is None:
         level = 1 - WRONG * max(_decided(tested), 1) / max(len(tested), 1)
@@ -184,10 +198,15 @@ def judge(root: Path, level: float | None = None) -> Judgement:
     return Judgement(tuple(there.get(id(one), one) for one in judged), level, len(tested), decided)
 
 
-def _unjudged(claim: Claim, draws: dict[Key | None, Draws], waiting: set[str]) -> Judged:
+def _unjudged(claim: Claim, draws: dict[Key | None, Draws], waiting: set[str], root: Path) -> Judged:
     """A claim without the interval that only all of them together can have."""
     if claim.counted is not None:
         return Judged(claim, _saved(*claim.counted))
+    if claim.kept is not None:
+        record = claim.kept[0]
+        if claim.key in draws:
+            return Judged(claim, waits=is_old(root / record))
+        return Judged(claim, lacks=f"Not kept: {claim.tested_by}. `python -m benchmarks.{record}` makes it.")
     if claim.ours is None:
         return Judged(claim, lacks=claim.lacks)
     study, *pair = claim.ours
@@ -241,6 +260,7 @@ def _claim(told: dict[str, Any], rows: list[dict[str, str]]) -> Claim:
         printed=printed,
         ours=tuple(told["ours"]) if "ours" in told else None,
         counted=tuple(told["counted"]) if "counted" in told else None,
+        kept=tuple(told["kept"]) if "kept" in told else None,
         lacks=told.get("lacks", ""),
     )
 
@@ -261,11 +281,15 @@ def _printed(rows: list[dict[str, str]], place: str, method: str, sampling: str)
 def _draws(root: Path, keys: set[Key]) -> dict[Key | None, Draws]:
     """The gains of all comparisons that have records; of seeds that both rows have."""
     told: dict[tuple[str, str], dict[int, Predictions]] = {}
-    for study in sorted({key[0] for key in keys}):
+    for study in sorted({key[0] for key in keys} - GAINS.keys()):
         for run in load_runs(root / study) if (root / study).is_dir() else ():
             told.setdefault((study, run.name.rsplit("-seed", 1)[0]), {})[run.record["seed"]] = run.predictions()
     found: dict[Key | None, Draws] = {}
     for study, row, base, metric in sorted(keys):
+        if study in GAINS:
+            if gain := GAINS[study](root / study, row, base):
+                found[study, row, base, metric] = gain
+            continue
         first, second = told.get((study, row), {}), told.get((study, base), {})
         if seeds := sorted(first.keys() & second.keys()):
             one, other = ([_of_class(some[seed], metric) for seed in seeds] for some in (first, second))

@@ -30,7 +30,8 @@ const words = (one, data, cost, best) => {
     best.includes(one) ? "It is on the front: nothing that costs as little reaches as much." :
     `${cheaper.at(-1).name} costs less and reaches ${percent(cheaper.at(-1).uar[0])} %.`;
   const late = one.waiting ? " Its record is of the faces as they were rendered before, and waits to be made again." : "";
-  return `${one.name}: UAR ${value} % (${low} to ${high}), ${one.seeds} seeds; it ${data.starts[one.start]}.${late} ${place} A clip: ${told.join("; ")}.`;
+  const printed = one.printed ? ` Printed: ${one.printed}.` : "";
+  return `${one.name}: UAR ${value} % (${low} to ${high}), ${one.seeds} seeds; it ${data.starts[one.start]}.${late} ${place} A clip: ${told.join("; ")}.${printed}`;
 };
 
 const start = (root, data) => {
