@@ -2,12 +2,14 @@
 
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from loops import attention_by_loops, gelu, layer_norm, make, make_clips
 from torch import Tensor, nn
 
-from dferlib import InputError, attention_maps, create_model, feature_maps, list_models
+from dferlib import InputError, attention_maps, create_model, feature_maps, list_models, load_model, save_model
+from dferlib.data.transforms import normalise
 from dferlib.evidence.complexity import complexity
 from dferlib.models import ClipModel
 from dferlib.models.attention import SpatialAttention, TemporalAttention
@@ -186,14 +188,32 @@ def learns_by_heart(name, scale, lr):
         (lambda x: x[:, :-1], "shape"),
         (lambda x: x.to(torch.uint8), "torch.uint8: give float"),
         (lambda x: x.masked_fill(x > 3, float("nan")), "nan or infinite"),
+        (lambda x: x.sigmoid() * 255, "not normalised"),
+        (lambda x: x[:0], "no clips"),
+        (lambda x: x.double(), "give clips.to"),
+        (lambda x: x.numpy(), "are ndarray: this model takes a tensor"),
     ],
-    ids=["rank", "channels", "size", "frames", "integers", "nan"],
+    ids=["rank", "channels", "size", "frames", "integers", "nan", "bytes", "empty", "double", "numpy"],
 )
 def test_wrong_clips_are_refused_in_one_line(name, spoil, message):
     model = make(name).eval()
     with pytest.raises(InputError, match=message) as caught:
         model(spoil(make_clips(model)))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_clips_that_were_not_normalised_are_told_of(training):
+    model = make("frame_average").train(training)
+    clips = make_clips(model).sigmoid()  # from 0 to 1, as frames are before
+    with pytest.warns(UserWarning, match="from 0 to 1"):
+        model(clips)
+    with pytest.raises(InputError, match="so they were not normalised"):
+        model(255 * clips)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model(normalise(clips, model.input_spec.mean, model.input_spec.std))
+        model(torch.zeros_like(clips))  # the mean of all frames, everywhere
 
 
 @pytest.mark.parametrize(
@@ -203,6 +223,16 @@ def test_wrong_clips_are_refused_in_one_line(name, spoil, message):
         ({"name": "stt", "scale": "huge"}, "unknown scale 'huge': choose one of book, paper"),
         ({"name": "stt", "depth": 3}, "unknown argument of stt 'depth': choose one of .*layers"),
         ({"name": "stt", "num_classes": 1}, "at least 2"),
+        ({"name": "stt", "num_classes": "7"}, "num_classes is '7': give a whole number from 1 on"),
+        ({"name": "stt", "frames": 8.5}, "frames is 8.5: give a whole number from 1 on"),
+        ({"name": "stt", "layers": -1}, "layers is -1: give a whole number from 1 on"),
+        ({"name": "stt", "dim": 0}, "dim is 0: give a whole number from 1 on"),
+        ({"name": "c3d", "hidden": 0}, "hidden is 0: give a whole number from 1 on"),
+        ({"name": "r3d18", "blocks": True}, "blocks is True: give a whole number from 1 on"),
+        ({"name": "stt", "mlp_ratio": 0}, "mlp_ratio is 0: give a number above 0"),
+        ({"name": "stt", "dropout": 2}, "dropout is 2: give a number from 0 to 1"),
+        ({"name": "stt", "spatial": 1}, "spatial is 1: give True or False"),
+        ({"name": "logo_former", "window": 2}, "window is 2: give numbers in brackets"),
         ({"name": "stt", "heads": 3}, "do not divide into 3 heads"),
         ({"name": "stt", "frames": 0}, "at least .* 1 frame"),
         ({"name": "stt", "size": 8}, "at least 16 px"),
@@ -217,6 +247,11 @@ def test_wrong_clips_are_refused_in_one_line(name, spoil, message):
 def test_wrong_names_list_the_valid_ones(arguments, message):
     with pytest.raises(InputError, match=message):
         create_model(**arguments)
+
+
+def test_numbers_of_numpy_go_into_a_checkpoint_as_those_of_python(tmp_path):
+    save_model(create_model("frame_average", np.int64(3), frames=np.int64(4)), tmp_path / "a", ["x", "y", "z"])
+    assert load_model(tmp_path / "a").input_spec.frames == 4
 
 
 def test_no_download_fails_in_one_line(monkeypatch, tmp_path):

@@ -6,6 +6,9 @@ It may know the ground. How clips are made and how a model is trained is none of
 """
 
 import inspect
+import math
+from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import torch
@@ -29,6 +32,7 @@ from dferlib.models.volumes import C3D, R3D18, InflatedResNet, R2Plus1D18, Volum
 __all__ = ["SCALES", "ClipModel", "InputSpec", "attention_maps", "create_model", "feature_maps", "list_models"]
 
 SCALES = ("book", "paper")
+_CHECKED = ("num_classes", "frames", "size", "heads")  # whose values are checked where it is known why
 _BOOK: dict[str, Any] = {"frames": 8, "size": 56, "backbone": "slim", "weights": "makefaces"}
 # name: the class and what it is given at book scale; the defaults of the class are the paper's
 _MODELS: dict[str, tuple[type[ClipModel], dict[str, Any]]] = {
@@ -78,15 +82,20 @@ def create_model(name: str, num_classes: int = 7, scale: str = "book", **overrid
         overrides: any argument of the model's class, such as `frames=12` or `weights=None`.
 
     Raises:
-        InputError: an unknown name, scale or argument, or fewer than two classes; the message lists what is valid.
+        InputError: an unknown name, scale or argument, a value that an argument cannot have, or fewer than two classes;
+            the message says what is valid.
     """
     kind, book = _MODELS[choose("model", name, _MODELS)]
-    settings = {**(book if choose("scale", scale, SCALES) == "book" else {}), **overrides}
-    if num_classes < 2:
-        raise InputError(f"num_classes is {num_classes}: a classifier needs at least 2")
-    arguments = [p for p in inspect.signature(kind).parameters if p != "num_classes"]
+    choose("scale", scale, SCALES)
+    defaults = {key: parameter.default for key, parameter in inspect.signature(kind).parameters.items()}
+    arguments = [key for key in defaults if key != "num_classes"]
     for key in overrides:
         choose(f"argument of {name}", key, arguments)
+    num_classes = _fitting("num_classes", num_classes, defaults["num_classes"])
+    if num_classes < 2:
+        raise InputError(f"num_classes is {num_classes}: a classifier needs at least 2")
+    overrides = {key: _fitting(key, value, defaults[key]) for key, value in overrides.items()}
+    settings = {**(book if scale == "book" else {}), **overrides}
     model = kind(num_classes=num_classes, **settings)
     part = model if isinstance(model, VolumeModel) else model.backbone
     part.to(memory_format=torch.channels_last)  # about twice as fast on a CPU
@@ -94,6 +103,32 @@ def create_model(name: str, num_classes: int = 7, scale: str = "book", **overrid
         overrides["weights"] = None  # whoever builds it again has weights to fill in, and must not download any
     model.config = {"name": name, "num_classes": num_classes, "scale": scale, "overrides": overrides}
     return model
+
+
+def _fitting(key: str, value: Any, default: Any) -> Any:
+    """A value of an argument, in Python's own types, which a checkpoint can hold.
+
+    Raises:
+        InputError: it is not of the default's kind, or would leave nothing of a network where the network says no more.
+    """
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    whole = number and isinstance(value, Integral)
+    if isinstance(default, bool):
+        fits, wanted = isinstance(value, bool), "True or False"
+    elif isinstance(default, int):
+        fits, wanted = whole and (value >= 1 or key in _CHECKED), "a whole number from 1 on"
+    elif isinstance(default, float):
+        low, high, wanted = (
+            (1e-6, math.inf, "a number above 0") if key == "mlp_ratio" else (0, 1, "a number from 0 to 1")
+        )
+        fits = number and low <= value <= high
+    elif isinstance(default, tuple):
+        fits, wanted = isinstance(value, Sequence) and not isinstance(value, str), "numbers in brackets"
+    else:
+        return value  # names, which whoever reads them checks
+    if not fits:
+        raise InputError(f"{key} is {value!r}: give {wanted}")
+    return int(value) if whole else value
 
 
 @torch.no_grad()

@@ -3,6 +3,8 @@
 The arguments that the models share are described once, at `ClipModel`; each class describes its own.
 """
 
+import math
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dferlib.errors import InputError
+
+FARTHEST = 20.0  # from 0: normalised values are from -3 to 3, noise has hardly any beyond 6, and bytes go to 255
 
 Maps = Any  # of a backbone: a tensor (B, F, C, h, w), or, where it looks at several things, a named tuple of tensors
 
@@ -128,7 +132,8 @@ class ClipModel(nn.Module):
             (B, F, C, h, w).
 
         Raises:
-            InputError: the clips have another shape or type, or hold nan.
+            InputError: the clips have another shape or type, or hold nan or values that were not normalised. Values
+                that all lie from 0 to 1 are warned of. On a GPU no values are looked at while a model learns.
         """
         self._check(clips)
         return self.backbone(rearrange(clips, "b f c h w -> (b f) c h w")).unflatten(0, clips.shape[:2])
@@ -165,12 +170,38 @@ class ClipModel(nn.Module):
     def _check(self, clips: Tensor) -> None:
         spec = self.input_spec
         wanted = f"(batch, {spec.frames}, 3, {spec.size}, {spec.size})"
+        if not isinstance(clips, Tensor):
+            raise InputError(f"clips are {type(clips).__name__}: this model takes a tensor {wanted}")
         if clips.dim() != 5 or clips.shape[1:] != (spec.frames, 3, spec.size, spec.size):
             raise InputError(f"clips have shape {tuple(clips.shape)}: this model takes {wanted}")
         if not clips.is_floating_point():
-            raise InputError(f"clips are {clips.dtype}: give float, normalised with input_spec.mean and input_spec.std")
-        # in training the loss shows a nan anyway, and under compilation a check would break the graph
-        # one sum tells in a tenth of the time that no value needs to be looked at
-        unsure = not self.training and not torch.compiler.is_compiling() and not torch.isfinite(clips.sum())
-        if unsure and not torch.isfinite(clips).all():
+            raise InputError(f"clips are {clips.dtype}: give float, as dferlib.data.transforms.prepare does")
+        if torch.compiler.is_compiling():  # what follows would break the graph
+            return
+        if not len(clips):
+            raise InputError(f"there are no clips in a batch of shape {tuple(clips.shape)}: leave it out")
+        own = next(self.parameters()).dtype
+        if clips.dtype != own and not torch.is_autocast_enabled(clips.device.type):
+            raise InputError(f"clips are {clips.dtype}, the weights {own}: give clips.to({own})")
+        # a GPU that learns would have to wait for each look; other kinds of tensors may have no values (fake ones)
+        if type(clips) is Tensor and (not self.training or clips.device.type == "cpu"):
+            self._check_values(clips.detach())
+
+    def _check_values(self, clips: Tensor) -> None:
+        """Refuse numbers that no normalised clip has; a model would answer, and the answer would mean nothing."""
+        low, high = float(clips.amin()), float(clips.amax())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            if self.training:
+                return  # the loss shows it anyway
             raise InputError("clips hold nan or infinite values: check how they were decoded and normalised")
+        if max(-low, high) > FARTHEST:
+            raise InputError(
+                f"clips hold values from {low:.4g} to {high:.4g}, so they were not normalised: "
+                "let dferlib.data.transforms.prepare do it, from bytes"
+            )
+        if 0 <= low < high <= 1:
+            warnings.warn(
+                "all values of the clips are from 0 to 1, as they are before they are normalised: "
+                "let dferlib.data.transforms.prepare do it, from bytes",
+                stacklevel=2,
+            )
