@@ -1,6 +1,9 @@
 """The one exception that is meant for people."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from math import isfinite
+from numbers import Integral, Real
+from typing import Any
 
 
 class InputError(ValueError):
@@ -26,3 +29,33 @@ def choose(kind: str, name: str, valid: Iterable[str]) -> str:
     if name not in names:
         raise InputError(f"unknown {kind} {name!r}: choose one of {', '.join(names)}")
     return name
+
+
+def of_kind(key: str, value: Any, default: Any) -> Any:
+    """Return `value` in Python's own types, which a file can hold, if it is of the same kind as a default.
+
+    Args:
+        key: what the value is of, for the message.
+        value: what the caller gave.
+        default: True or False, a whole number, a number, or several; any other kind is not looked at.
+
+    Raises:
+        InputError: `value` is of another kind, or a number that is not finite.
+    """
+    number = isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+    whole = number and isinstance(value, Integral)
+    several = isinstance(value, Sequence) and not isinstance(value, str)
+    kinds: tuple[tuple[type, bool, str], ...] = (
+        (bool, isinstance(value, bool), "True or False"),  # before int, of which it is one
+        (int, whole, "a whole number"),
+        (float, number, "a number"),
+        (tuple, several, "numbers in brackets"),
+    )
+    for kind, fits, wanted in kinds:
+        if isinstance(default, kind):
+            if not fits:
+                raise InputError(f"{key} is {value!r}: give {wanted}")
+            break
+    if whole:
+        return int(value)
+    return float(value) if number and isinstance(default, float) else value

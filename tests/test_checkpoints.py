@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 import dferlib
-from dferlib import EMOTIONS, InputError
+from dferlib import EMOTIONS, InputError, create_model
 from dferlib.training.checkpoints import change_metadata, load_model, read_metadata, save_model
 
 
@@ -70,6 +71,36 @@ def test_own_classes_are_kept_and_counted(tiny_model, tiny_in_models, tmp_path):
     assert load_model(path).classes == ("yes", "no", "maybe")
     with pytest.raises(InputError, match="7 class names for a model of 3"):
         save_model(tiny_model(num_classes=3), path)
+
+
+def test_a_model_that_no_file_could_build_again_is_not_saved(tiny_model, tmp_path):
+    model = create_model("frame_average", 3)
+    path, names = tmp_path / "model.safetensors", ("yes", "no", "maybe")
+    with pytest.raises(InputError, match="one class is named twice: yes, no, yes"):
+        save_model(model, path, ("yes", "no", "yes"))
+    with pytest.raises(InputError, match="1 class names for a model of 3"):
+        save_model(model, path, "yes")
+    with pytest.raises(InputError, match="a Linear cannot be saved"):
+        save_model(nn.Linear(2, 2), path)
+    model.head = nn.Linear(model.head[-1].in_features, 5)
+    with pytest.raises(InputError, match=r"not as create_model made it, from the weight 'head\."):
+        save_model(model, path, names)
+    assert not path.exists()
+
+
+def test_a_compiled_model_is_saved_as_what_it_was(tmp_path):
+    model = create_model("frame_average", 3)
+    save_model(torch.compile(model), tmp_path / "model.safetensors", ("yes", "no", "maybe"))
+    kept = load_model(tmp_path / "model.safetensors", "auto").state_dict()
+    assert all(torch.equal(kept[key].cpu(), value) for key, value in model.state_dict().items())
+
+
+def test_a_device_that_is_not_there_is_told(saved, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="this machine has no cuda device"):
+        load_model(saved[1], "cuda")
+    with pytest.raises(InputError, match="unknown device 'gpu': choose one of auto, cpu"):
+        load_model(saved[1], "gpu")
 
 
 def bad_files(good: bytes):

@@ -254,6 +254,42 @@ def test_train_evaluate_and_results_work_together(tiny_world, tmp_path, capsys):
     assert "run/run" in shown and f"{100 * record['metrics']['uar']:.1f}" in shown and "current" in shown
 
 
+def test_a_training_that_is_begun_anew_says_so(tiny_world, tmp_path, capsys):
+    run = ["train", "tiny", "--out", tmp_path, "--device", "cpu", "--epochs", 1]
+    told = []
+    for more in ([], ["--resume"], []):
+        assert call(*run, *more) == 0
+        told.append("begins anew" in capsys.readouterr().err)
+    assert told == [False, False, True]
+    assert call(*run, "--resume", "--out", tmp_path / "mistyped") == 0
+    assert f"{tmp_path / 'mistyped'} has no training to go on with: it begins anew" in capsys.readouterr().err
+
+
+def test_options_of_other_data_are_refused(tiny_world, tmp_path, capsys):
+    for option in (["--size", "mini"], ["--data-seed", 3]):
+        words = ["--size and --data-seed are of MakeFaces, and the data is DFEW"]
+        fails(capsys, "train", "tiny", "--data", "DFEW", "--root", tmp_path, "--out", tmp_path, *option, words=words)
+    assert call("makefaces", "--seed", "-1") == 2 and "greater than or equal to 0" in capsys.readouterr().err
+
+
+def test_a_test_in_another_fold_is_told_of(tiny_world, tiny_source, tmp_path, capsys, monkeypatch):
+    def splits(name, root, fold, size, layout, links):
+        sources = {split: makefaces.MakeFaces(split) for split in ("train", "val", "test")}
+        sources["train"] = tiny_source(28, "train", seed=fold)
+        sources["test"].about = {"size": 8 * fold}
+        return sources
+
+    monkeypatch.setattr("dferlib.data.protocols.public_splits", splits)
+    where = ["--data", "DFEW", "--root", tmp_path, "--device", "cpu", "--fold"]
+    assert call("train", "tiny", "--epochs", 1, "--out", tmp_path, *where, 2) == 0
+    assert "enlarged" not in capsys.readouterr().err  # 16 px, from which 14 are cut
+    for fold, careful, enlarged in ((2, False, False), (1, True, True)):
+        assert call("evaluate", tmp_path / "best.safetensors", *where, fold) == 0
+        shown = capsys.readouterr().err
+        assert ("CAREFUL: the model has learnt from other clips" in shown) == careful
+        assert ("holds frames of 8 px, and the model takes them from 16 px" in shown) == enlarged
+
+
 def test_training_is_over_before_a_test_clip_is_read(tiny_world, tmp_path, monkeypatch):
     make, read = makefaces.MakeFaces, []
 

@@ -79,6 +79,13 @@ def test_numbers_that_are_none_are_told():
         grad_cam(model, clip_of(model))
 
 
+@pytest.mark.parametrize("label", [7, -1, 1.7, "fear"])
+def test_a_class_that_is_not_there_is_told(label):
+    model = create_model("frame_average")
+    with pytest.raises(InputError, match=f"there is no class {label!r}: this model has the classes 0 to 6"):
+        grad_cam(model, clip_of(model), label)
+
+
 class Volume(torch.nn.Module):
     """A model as the package grad-cam wants it, with the time behind the channels."""
 

@@ -95,6 +95,14 @@ def test_occlusion_is_what_the_logit_loses_with_a_square() -> None:
     np.testing.assert_allclose(heat, expected / expected.max(), atol=1e-3)
 
 
+def test_a_single_frame_is_occluded_too() -> None:
+    pytest.importorskip("captum", reason="captum is not installed")
+    torch.manual_seed(0)
+    model = create_model("frame_average", frames=1, weights=None)
+    heat, _ = heat_map(model, clip_of(model), 0, "occlusion")
+    assert heat.shape == (1, 56, 56) and heat.max() == 1
+
+
 def whole(sizes: tuple[int, ...], pairs) -> np.ndarray:
     """A matrix over all tokens, from (query, key, weight)."""
     N = int(np.prod(sizes))

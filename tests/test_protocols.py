@@ -45,6 +45,11 @@ def test_a_part_reads_the_clips_that_its_table_names():
         assert np.array_equal(part.read(index, frames), source.read(where, frames))
     prints = {Part(source, np.array(which), "val").fingerprint for which in ([1, 2], [2, 1], [1, 3])}
     assert len(prints) == 3 and part.fingerprint != source.fingerprint
+    mask = np.isin(np.arange(21), [3, 7])
+    assert Part(source, mask, "val").table.ids.tolist() == source.table.ids[[3, 7]].tolist()
+    for wrong in (mask[:2], np.array([21]), np.array([-1])):
+        with pytest.raises(InputError, match="there are 21 clips"):
+            Part(source, wrong, "val")
 
 
 def test_joined_clips_are_read_from_where_they_came():

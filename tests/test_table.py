@@ -44,6 +44,10 @@ def test_select_of_an_unknown_split_lists_those_that_exist():
     ("changes", "message"),
     [
         ({"id": ["a", "b", "a"]}, "'a' occurs twice"),
+        ({"id": [1, "b", "1"]}, "'1' occurs twice"),
+        ({"id": ["a", None, "c"]}, "row 1 .* has no id"),
+        ({"group": [7, 7, float("nan")]}, "row 2 .* has no group: give who is seen, or the clip's own id"),
+        ({"group": [7, "", "who"]}, "row 1 .* has no group"),
         ({"label": [0, 7, 1]}, "'b' has label 7.*0 to 6"),
         ({"label": [0, -1, 1]}, "'b' has label -1"),
         ({"label": [0.0, 1.5, 2.0]}, "'label'.*integers"),
@@ -53,6 +57,14 @@ def test_select_of_an_unknown_split_lists_those_that_exist():
 def test_a_bad_table_is_refused(changes, message):
     with pytest.raises(InputError, match=message):
         ClipTable(rows(**changes), EMOTIONS)
+
+
+def test_classes_are_names_each_once():
+    assert ClipTable(rows(), list(EMOTIONS)).classes == EMOTIONS
+    with pytest.raises(InputError, match="a class twice: happy, sad, happy"):
+        ClipTable(rows(label=[0, 1, 2]), ("happy", "sad", "happy"))
+    with pytest.raises(InputError, match="are the text 'abc': give a list of names"):
+        ClipTable(rows(label=[0, 1, 2]), "abc")
 
 
 def test_a_table_without_a_column_is_refused():
@@ -92,3 +104,7 @@ def test_an_array_source_refuses_clips_that_do_not_fit_the_table():
         ArraySource(table, [*clips()[:2], np.zeros((9, 3, 4, 4), np.float32)])
     with pytest.raises(InputError, match="clip 'b' is uint8"):
         ArraySource(table, [clips()[0], clips()[0], clips()[2]])
+    with pytest.raises(InputError, match=r"clip 'a' is uint8 \(1, 4, 4, 3\): it must be uint8 \(1, 3, height, width\)"):
+        ArraySource(table, [clip.transpose(0, 2, 3, 1) for clip in clips()])
+    with pytest.raises(InputError, match="clip 'a' is list: it must be a NumPy array"):
+        ArraySource(table, [list(clip) for clip in clips()])

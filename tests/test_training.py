@@ -10,7 +10,7 @@ from loops import make
 from safetensors.torch import load_file
 
 from dferlib import InputError, list_models
-from dferlib.data.table import ArraySource
+from dferlib.data.table import ArraySource, ClipTable
 from dferlib.data.transforms import prepare
 from dferlib.training import loop as training_module
 from dferlib.training.checkpoints import read_metadata
@@ -228,6 +228,9 @@ def test_data_and_model_must_fit(tiny_model, tiny_source):
         train(tiny_model(num_classes=5), clips, clips, quick(), progress=False)
     with pytest.raises(InputError, match=r"takes 4 frames.*3 per segment"):
         evaluate(tiny_model(), clips, device="cpu", per_segment=3)
+    for number in ({"per_segment": 0}, {"batch_size": 0}, {"batch_size": -1}):
+        with pytest.raises(InputError, match="per segment" if "per_segment" in number else "batch_size is"):
+            evaluate(tiny_model(), clips, device="cpu", **number)
     empty = ArraySource(clips.table.select(np.array([], dtype=int)), [])
     with pytest.raises(InputError, match="no clips"):
         evaluate(tiny_model(), empty, device="cpu")
@@ -244,6 +247,16 @@ def test_data_and_model_must_fit(tiny_model, tiny_source):
         ({"weight_decay": -1.0}, "weight_decay is -1"),
         ({"clip_norm": -1.0}, "clip_norm is -1"),
         ({"ema": 1.5}, "ema is 1.5"),
+        ({"ema": 1}, "nothing is ever learnt"),
+        ({"epochs": 2.5}, "epochs is 2.5: give a whole number"),
+        ({"batch_size": True}, "batch_size is True: give a whole number"),
+        ({"lr": float("inf")}, "lr is inf: give a number"),
+        ({"lr": "1e-3"}, "lr is '1e-3': give a number"),
+        ({"compile": "no"}, "compile is 'no': give True or False"),
+        ({"warmup": 2}, "warmup is 2: it must be between 0 and 1"),
+        ({"saturation": 5}, "saturation is 5: it must be between 0 and 1"),
+        ({"schedule": "steps", "milestones": 5}, "milestones is 5: give numbers in brackets"),
+        ({"schedule": "steps", "milestones": (40, 20)}, r"milestones are \[40, 20\]: give epochs that rise"),
         ({"erase": -0.1}, "erase is -0.1"),
         ({"optimizer": "adam"}, "adamw, sgd"),
         ({"schedule": "poly"}, "cosine, steps"),
@@ -257,6 +270,42 @@ def test_data_and_model_must_fit(tiny_model, tiny_source):
 def test_impossible_settings_are_refused(change, message):
     with pytest.raises(InputError, match=message):
         TrainConfig(**change)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda x: x.transpose(0, 2, 3, 1), r"must be uint8 \(., 3, height, width\)"),
+        (lambda x: x / np.float32(255), "is float32"),
+        (lambda x: list(x), "is list: it must be a NumPy array"),
+        (lambda x: x[:1], r"is uint8 \(1, 3, 16, 16\): it must be uint8 \([^1]"),
+        (lambda x: None, "is NoneType"),
+    ],
+    ids=["channels last", "float", "list", "too few", "nothing"],
+)
+def test_what_a_source_of_ones_own_gives_is_looked_at(tiny_model, tiny_source, monkeypatch, spoil, message):
+    source, read = tiny_source(7), ArraySource.read
+    monkeypatch.setattr(ArraySource, "read", lambda self, index, frames: spoil(read(self, index, frames)))
+    with pytest.raises(InputError, match=message):
+        evaluate(tiny_model(), source, device="cpu")
+
+
+def test_a_model_in_half_precision_is_tested_in_it(tiny_model, tiny_source):
+    source = tiny_source(14)
+    whole, half = (evaluate(model, source, device="cpu").logits for model in (tiny_model(), tiny_model().bfloat16()))
+    assert np.abs(whole - half).max() < 0.05 * np.abs(whole).max() + 0.02
+
+
+def test_people_who_are_learnt_from_and_chosen_by_are_told_of(tiny_model, tiny_source, caplog):
+    def told(val):
+        caplog.clear()
+        train(tiny_model(), tiny_source(14), val, quick(epochs=1), progress=False)
+        return caplog.text
+
+    assert "2 people, by their groups, are in the training and in the validation clips" in told(tiny_source(14))
+    others = tiny_source(14)
+    table = ClipTable(others.table.rows.assign(group=["somebody else"] * 14), others.classes)
+    assert not told(ArraySource(table, others.clips))
 
 
 def test_a_config_comes_back_from_json_as_it_was():

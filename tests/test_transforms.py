@@ -168,5 +168,17 @@ def test_frames_lie_channels_last_in_memory_once_they_are_floats():
 
 @pytest.mark.parametrize("bad", [torch.zeros(2, 3, 3, 16, 16), torch.zeros(3, 3, 16, 16, dtype=torch.uint8)])
 def test_what_is_no_batch_of_stored_clips_is_refused(bad):
-    with pytest.raises(InputError, match=r"uint8 \(B, F, C, H, W\)"):
+    with pytest.raises(InputError, match=r"uint8 \(B, F, 3, H, W\)"):
         augment(bad)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 16, 16, 3), (2, 3, 1, 16, 16), (2, 3, 4, 16, 16)])
+def test_frames_that_are_not_of_three_colours_are_refused(shape):
+    clips, spec = torch.zeros(shape, dtype=torch.uint8), SimpleNamespace(size=14, mean=(0.5,) * 3, std=(0.25,) * 3)
+    for use in (lambda: prepare(clips, spec), lambda: Augment(14)(clips)):
+        with pytest.raises(InputError, match=r"give uint8 \(B, F, 3, H, W\)"):
+            use()
+    with pytest.raises(InputError, match=r"give float \(\.\.\., 3, H, W\)"):
+        normalise(clips.movedim(-1, 2), spec.mean, spec.std)
+    with pytest.raises(InputError, match="clips are ndarray"):
+        prepare(clips.numpy(), spec)

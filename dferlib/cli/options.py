@@ -10,7 +10,7 @@ SPLITS = ("train", "val", "test")
 Size = Annotated[str, typer.Option(help="How much data: mini (seconds to make), book or paper.")]
 Difficulty = Annotated[str, typer.Option(help="How hard the clips are: easy, standard or hard.")]
 Scale = Annotated[str, typer.Option(help="book (a laptop trains it in minutes) or paper (as published).")]
-DataSeed = Annotated[int, typer.Option(help="Seed of the clips.")]
+DataSeed = Annotated[int, typer.Option(min=0, help="Seed of the clips.")]
 Root = Annotated[Path | None, typer.Option(help="Folder of the clips; the user's cache folder if not given.")]
 Data = Annotated[
     str, typer.Option(help="MakeFaces; with --root a public data set, such as DFEW; or a folder that `pack` wrote.")

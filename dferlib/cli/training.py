@@ -1,5 +1,6 @@
 """Commands that train a model and test it."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,9 +65,9 @@ def train(
     from dferlib.evidence.studies import Row, train_and_record
     from dferlib.files import make_folder
     from dferlib.models import create_model
-    from dferlib.training.processes import make_fabric
+    from dferlib.training.processes import is_first, make_fabric
     from dferlib.training.recipes import apply_settings, recipe
-    from dferlib.training.run_folder import CHECKPOINT
+    from dferlib.training.run_folder import CHECKPOINT, STATE
 
     given = {"epochs": epochs, "loss": loss, "lr": lr, "backbone_lr_scale": backbone_lr_scale}.items()
     chosen = {name: value for name, value in given if value is not None}
@@ -77,10 +78,18 @@ def train(
         sources = _splits(data, fold, size, data_seed, root, side, layout=layout, links=follow_links)
     about = {} if data == "MakeFaces" and fold is None else {"name": data, "fold": fold or 1}
     row = Row(model, _start(weights), config, about | ({} if layout is None else {"layout": layout}))
+    if (folder / STATE).exists() != resume and is_first():
+        _print_begun_anew(folder, resume)
     run = train_and_record(folder, "run", row, sources, scale, folder, True, resume, tensorboard)
     if run is not None:  # another process of torchrun has it
         _print_run(run, sources, config)
         print(f"checkpoint {folder / CHECKPOINT}, record {run.path}, {run.record['seconds']:.0f} s")
+
+
+def _print_begun_anew(folder: Path, resume: bool) -> None:
+    """Say that a training begins at the beginning, where somebody may think that it goes on."""
+    where = f"{folder} has no training to go on with" if resume else f"{folder} has a training, which is written over"
+    print(f"{where}: it begins anew" + ("" if resume else "; --resume would go on"), file=sys.stderr, flush=True)
 
 
 def _print_run(run: "Run", sources: dict[str, "ClipSource"], config: "TrainConfig") -> None:
@@ -134,21 +143,34 @@ def evaluate(
     from dferlib.training.recipes import apply_settings, recipe
 
     model = load_model(checkpoint)
-    per_segment = read_metadata(checkpoint)["metadata"].get("train", {}).get("per_segment", 1)
+    about = read_metadata(checkpoint)["metadata"]
+    per_segment = about.get("train", {}).get("per_segment", 1)
     choose("split", split, SPLITS)
     shares = _shares(fine_tune, split, settings)
     given = {"device": device, "per_segment": per_segment}
     config = apply_settings(recipe(model.config["name"], model.config["scale"]), settings or [], **given)
-    side, wanted = model.input_spec.size, (split,) if fine_tune is None else SPLITS
+    side, wanted = model.input_spec.size, (split,) if fine_tune is None and fold is None else SPLITS
     found = _splits(data, fold, size, data_seed, root, side, wanted, layout=layout, links=follow_links)
     sources = {name: match_classes(source, model.classes, _names(map or [])) for name, source in found.items()}
     _print_lacks(sources)
     _print_classes(found[split], sources[split], _names(map or []))
+    _print_other_clips(about, found, split)
     before = test(model, sources[split], device=device, per_segment=per_segment, progress=True)
     _print_metrics(before, split)
     if shares:
-        about = {"name": data, "fold": fold or 1}
-        _print_fine_tuned(checkpoint, sources, out, before, config=config, shares=shares, about=about)
+        told = {"name": data, "fold": fold or 1}
+        _print_fine_tuned(checkpoint, sources, out, before, config=config, shares=shares, about=told)
+
+
+def _print_other_clips(about: dict[str, Any], found: dict[str, "ClipSource"], split: str) -> None:
+    """Say that a model may be tested on what it knows: in another fold, the test clips are others."""
+    from dferlib.data.table import name_of
+
+    if split == "train" or "train" not in found or about.get("known", {}).get("name") != name_of(found["train"]):
+        return
+    if about.get("data", {}).get("train") != found["train"].fingerprint:
+        told = "CAREFUL: the model has learnt from other clips of this data set than the training clips of this fold"
+        print(f"{told}; where it knows the {split} clips, the numbers are too high", file=sys.stderr, flush=True)
 
 
 def _shares(text: str | None, split: str, settings: list[str] | None) -> list[float]:
@@ -210,6 +232,8 @@ def _splits(
     """The clips of each wanted split, for a model that takes frames of a side."""
     if (root is None or data == "MakeFaces") and (layout is not None or links):
         raise InputError("--layout and --follow-links are for the folder of a public data set, given as --root")
+    if data != "MakeFaces" and (size != "book" or seed):
+        raise InputError(f"--size and --data-seed are of MakeFaces, and the data is {data}: leave them out")
     if data != "MakeFaces":
         from dferlib.data.packed import is_packed
         from dferlib.data.protocols import public_splits
@@ -217,13 +241,23 @@ def _splits(
 
         if root is None and not is_packed(data):
             raise InputError(f"where is {data}? Give its folder as --root, or one that `dferlib pack` wrote as --data")
-        return public_splits(data, root, fold or 1, stored_size(side), layout, links or ())
+        splits = public_splits(data, root, fold or 1, stored_size(side), layout, links or ())
+        _print_enlarged(data, splits["test"], stored_size(side))
+        return splits
     from dferlib.makefaces import MakeFaces
 
     clips = {split: MakeFaces(split, size, seed, fold=fold, root=root) for split in wanted}
     for source in clips.values():
         source.verify()  # before hours are spent on clips that a disk has spoilt
     return {**clips}
+
+
+def _print_enlarged(data: str, clips: "ClipSource", side: int) -> None:
+    """Say that clips were packed smaller than the model takes them: nothing is seen in them that was not kept."""
+    packed = int(getattr(clips, "about", {}).get("size", side))
+    if packed < side:
+        told = f"{data} holds frames of {packed} px, and the model takes them from {side} px: they are enlarged"
+        print(f"{told}; pack with --size {side} to keep what there is", file=sys.stderr, flush=True)
 
 
 def _names(settings: list[str]) -> dict[str, str | None]:

@@ -23,12 +23,22 @@ class Part:
 
     Args:
         source: all of them.
-        which: their positions, int64 `(N,)`, in the wanted order.
+        which: a boolean mask over them, or their positions, int64 `(N,)`, in the wanted order.
         split: what this part is for: "train", "val" or "test".
+
+    Raises:
+        InputError: a position is not there, or the mask is of another length.
     """
 
     def __init__(self, source: ClipSource, which: np.ndarray, split: str) -> None:
-        self.source, self.which = source, np.asarray(which, dtype=np.int64)
+        which = np.asarray(which)
+        if which.dtype == bool and len(which) == len(source):
+            which = np.flatnonzero(which)
+        if which.dtype == bool or np.any((which < 0) | (which >= len(source))):
+            raise InputError(
+                f"there are {len(source)} clips: give a mask over these, or positions from 0 on below that"
+            )
+        self.source, self.which = source, which.astype(np.int64)
         rows = source.table.rows.iloc[self.which].assign(split=split)
         self.table = ClipTable(rows, source.classes)
 

@@ -23,7 +23,8 @@ class ClipTable:
         classes: names of the classes, in the order of the labels.
 
     Raises:
-        InputError: a column is missing, an id occurs twice, a label is out of range, or a clip has no frames.
+        InputError: a column is missing, an id occurs twice or is not there, a clip says not who is seen, a label is out
+            of range, a clip has no frames, or a class is there twice.
     """
 
     rows: pd.DataFrame
@@ -32,13 +33,22 @@ class ClipTable:
     def __post_init__(self) -> None:
         rows = self.rows.reset_index(drop=True)
         object.__setattr__(self, "rows", rows)
+        if isinstance(self.classes, str):
+            raise InputError(f"the classes of the clip table are the text {self.classes!r}: give a list of names")
+        object.__setattr__(self, "classes", tuple(self.classes))
+        if len(set(self.classes)) < len(self.classes):
+            raise InputError(f"the clip table has a class twice: {', '.join(map(str, self.classes))}")
         if missing := [name for name in COLUMNS if name not in rows.columns]:
             raise InputError(f"the clip table lacks the column {missing[0]!r}: it needs {', '.join(COLUMNS)}")
         for name in ("label", "frames"):
             if len(rows) and not pd.api.types.is_integer_dtype(rows[name]):
                 raise InputError(f"the column {name!r} of the clip table holds {rows[name].dtype}: it needs integers")
-        if (twice := rows["id"].duplicated()).any():
-            raise InputError(f"the clip id {rows['id'][twice].iloc[0]!r} occurs twice: ids must be unique")
+        for name, what in (("id", "an id of its own"), ("group", "who is seen, or the clip's own id")):
+            # what is not there would become a name: one person with all clips of which nobody knows who is in them
+            if (gone := rows[name].isna() | (rows[name].astype(str) == "")).any():
+                raise InputError(f"row {int(gone.to_numpy().argmax())} of the clip table has no {name}: give {what}")
+        if (twice := rows["id"].astype(str).duplicated()).any():
+            raise InputError(f"the clip id {str(rows['id'][twice].iloc[0])!r} occurs twice: ids must be unique")
         for name, low, high in (("label", 0, len(self.classes) - 1), ("frames", 1, np.inf)):
             if (bad := (rows[name] < low) | (rows[name] > high)).any():
                 first = rows[bad].iloc[0]
@@ -124,6 +134,19 @@ def name_of(source: ClipSource) -> str:
     return str(getattr(source, "name", type(source).__name__))
 
 
+def check_frames(name: str, clip: object, count: int) -> None:
+    """Refuse what are no frames of a clip as every source gives them.
+
+    Raises:
+        InputError: they are no array uint8 `(count, 3, H, W)`.
+    """
+    wanted = f"uint8 ({count}, 3, height, width)"
+    if not isinstance(clip, np.ndarray):
+        raise InputError(f"clip {name!r} is {type(clip).__name__}: it must be a NumPy array, {wanted}")
+    if clip.dtype != np.uint8 or clip.ndim != 4 or clip.shape[:2] != (count, 3):
+        raise InputError(f"clip {name!r} is {clip.dtype} {clip.shape}: it must be {wanted}")
+
+
 class ArraySource:
     """Clips that are in memory already: your own arrays, or a small data set read once.
 
@@ -140,10 +163,7 @@ class ArraySource:
         if len(clips) != len(table):
             raise InputError(f"{len(clips)} clips for a table of {len(table)} rows: give one clip for each row")
         for name, frames, clip in zip(table.ids.tolist(), table.frames, clips, strict=True):
-            if clip.dtype != np.uint8 or clip.ndim != 4 or len(clip) != frames:
-                raise InputError(
-                    f"clip {name!r} is {clip.dtype} {clip.shape}: it must be uint8 ({frames}, channels, height, width)"
-                )
+            check_frames(name, clip, int(frames))
         self.table = table
         self.clips = clips
         self.fingerprint = fingerprint or self._hash()

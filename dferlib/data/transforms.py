@@ -40,8 +40,10 @@ def stored_size(size: int) -> int:
 
 def resize(clips: Tensor, size: int) -> Tensor:
     """Resize uint8 clips `(B, F, C, H, W)` to `(B, F, C, size, size)`; nothing happens if they have that size."""
-    if clips.dim() != 5 or clips.dtype != torch.uint8:
-        raise InputError(f"clips are {clips.dtype} {tuple(clips.shape)}: give uint8 (B, F, C, H, W)")
+    if not isinstance(clips, Tensor):
+        raise InputError(f"clips are {type(clips).__name__}: give a tensor, uint8 (B, F, 3, H, W)")
+    if clips.dim() != 5 or clips.dtype != torch.uint8 or clips.shape[2] != len(LUMA):
+        raise InputError(f"clips are {clips.dtype} {tuple(clips.shape)}: give uint8 (B, F, 3, H, W)")
     if clips.shape[-2:] == (size, size):
         return clips
     flat = clips.flatten(0, 1).float()
@@ -66,6 +68,10 @@ def to_float(clips: Tensor) -> Tensor:
 
 def normalise(clips: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Subtract the mean and divide by the standard deviation of each channel: float clips `(..., C, H, W)`."""
+    if not clips.is_floating_point() or clips.shape[-3] != len(mean):
+        raise InputError(
+            f"clips are {clips.dtype} {tuple(clips.shape)}: give float (..., {len(mean)}, H, W) from 0 to 1"
+        )
     width = clips.shape[-1]
     rows = clips.movedim(-3, -1).flatten(-2)  # (..., H, W C): by whole rows it takes a quarter of the time
     rows = (rows - _like(clips, mean).repeat(width)).div_(_like(clips, std).repeat(width))

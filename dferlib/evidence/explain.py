@@ -1,6 +1,7 @@
 """Looking inside a trained model: where in a clip the evidence lies, and how clips lie in feature space."""
 
 from collections.abc import Callable
+from numbers import Integral
 from typing import Literal
 
 import numpy as np
@@ -65,8 +66,8 @@ def pick_class(logits: Tensor, label: int | None) -> int:
         raise InputError(f"the model gives nan or infinity in {logits.dtype}: explain it in float32, or train it again")
     if label is None:
         return int(logits.argmax())
-    if not 0 <= label < len(logits):
-        raise InputError(f"there is no class {label}: this model has the classes 0 to {len(logits) - 1}")
+    if not isinstance(label, Integral) or not 0 <= label < len(logits):
+        raise InputError(f"there is no class {label!r}: this model has the classes 0 to {len(logits) - 1}")
     return int(label)
 
 

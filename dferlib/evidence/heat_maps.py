@@ -70,14 +70,14 @@ def _rollout(model: ClipModel, clips: Tensor, label: int) -> Tensor:
 
 def _occlusion(model: ClipModel, clips: Tensor, label: int) -> Tensor:
     """How much the logit falls where two frames are blurred in a square."""
-    side = clips.shape[-1] // PATCHES
+    side, together = clips.shape[-1] // PATCHES, min(FRAMES_AT_ONCE, clips.shape[1])
     found = (
         _captum()
         .Occlusion(model)
         .attribute(
             clips,
-            sliding_window_shapes=(FRAMES_AT_ONCE, 3, side, side),
-            strides=(FRAMES_AT_ONCE, 3, side, side),
+            sliding_window_shapes=(together, 3, side, side),
+            strides=(together, 3, side, side),
             baselines=blurred(clips[0])[None],
             target=label,
             perturbations_per_eval=TOGETHER,

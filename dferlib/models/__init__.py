@@ -6,15 +6,12 @@ It may know the ground. How clips are made and how a model is trained is none of
 """
 
 import inspect
-import math
-from collections.abc import Sequence
-from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from dferlib.errors import InputError, choose
+from dferlib.errors import InputError, choose, of_kind
 from dferlib.models.attention import Attention
 from dferlib.models.base import Block, ClipModel, InputSpec, keep_modes
 from dferlib.models.former_dfer import FormerDFER
@@ -101,34 +98,26 @@ def create_model(name: str, num_classes: int = 7, scale: str = "book", **overrid
     part.to(memory_format=torch.channels_last)  # about twice as fast on a CPU
     if "weights" in arguments:
         overrides["weights"] = None  # whoever builds it again has weights to fill in, and must not download any
+    model.shapes = {key: value.shape for key, value in model.state_dict().items()}
     model.config = {"name": name, "num_classes": num_classes, "scale": scale, "overrides": overrides}
     return model
 
 
 def _fitting(key: str, value: Any, default: Any) -> Any:
-    """A value of an argument, in Python's own types, which a checkpoint can hold.
+    """A value of an argument, as a checkpoint can hold it.
 
     Raises:
         InputError: it is not of the default's kind, or would leave nothing of a network where the network says no more.
     """
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    whole = number and isinstance(value, Integral)
-    if isinstance(default, bool):
-        fits, wanted = isinstance(value, bool), "True or False"
-    elif isinstance(default, int):
-        fits, wanted = whole and (value >= 1 or key in _CHECKED), "a whole number from 1 on"
-    elif isinstance(default, float):
-        low, high, wanted = (
-            (1e-6, math.inf, "a number above 0") if key == "mlp_ratio" else (0, 1, "a number from 0 to 1")
-        )
-        fits = number and low <= value <= high
-    elif isinstance(default, tuple):
-        fits, wanted = isinstance(value, Sequence) and not isinstance(value, str), "numbers in brackets"
-    else:
-        return value  # names, which whoever reads them checks
-    if not fits:
-        raise InputError(f"{key} is {value!r}: give {wanted}")
-    return int(value) if whole else value
+    value = of_kind(key, value, default)
+    if type(default) is int and key not in _CHECKED and value < 1:
+        raise InputError(f"{key} is {value}: it must be 1 or more")
+    if key == "mlp_ratio":
+        if not value > 0:
+            raise InputError(f"{key} is {value}: it must be above 0")
+    elif isinstance(default, float) and not 0 <= value <= 1:
+        raise InputError(f"{key} is {value}: it must be between 0 and 1")
+    return value
 
 
 @torch.no_grad()

@@ -115,6 +115,7 @@ class ClipModel(nn.Module):
     head: nn.Module
     input_spec: InputSpec
     config: dict[str, Any]  # what `create_model` needs to build it again
+    shapes: dict[str, torch.Size]  # of all that it holds, as `create_model` made it
     classes: tuple[str, ...]  # their names, once it was trained or loaded
 
     @property

@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from dferlib.devices import pick_device
 from dferlib.emotions import EMOTIONS
 from dferlib.errors import InputError
 from dferlib.files import written_whole
@@ -32,19 +33,26 @@ def save_model(
     """Write a model as a safetensors file, whole or not at all.
 
     Args:
-        model: made by `create_model`; its `config` goes into the file.
+        model: made by `create_model`, compiled or not; its `config` goes into the file.
         path: where to; its folder is made if need be.
         classes: names of the classes; the model's own `classes` if it has them, otherwise the seven of `EMOTIONS`.
         weights: those to write, if not the ones that the model has now.
         metadata: what else to remember, as JSON can hold it (the epoch, say).
 
     Raises:
-        InputError: the classes are not as many as the model's outputs, or the file cannot be written.
+        InputError: the classes are not as many as the model's outputs, or one is there twice; the model is not as
+            `create_model` made it, so that no file could build it again; or the file cannot be written.
     """
+    model = getattr(model, "_orig_mod", model)  # what torch.compile has wrapped
+    if not isinstance(model, ClipModel):
+        raise InputError(f"a {type(model).__name__} cannot be saved: give a model that create_model made")
     given = getattr(model, "classes", EMOTIONS) if classes is None else classes
-    names, wanted = tuple(given), model.config["num_classes"]
+    names, wanted = (given,) if isinstance(given, str) else tuple(given), model.config["num_classes"]
     if len(names) != wanted:
         raise InputError(f"{len(names)} class names for a model of {wanted} classes: pass classes=...")
+    if len(set(names)) < wanted:
+        raise InputError(f"one class is named twice: {', '.join(names)}")
+    _refuse_changed(model)
     about = {"version": version("dferlib"), "config": model.config, "classes": names, "metadata": metadata}
     # clone: safetensors wants plain memory, and channels-last or shared tensors are not
     tensors = {
@@ -52,6 +60,19 @@ def save_model(
         for key, value in (model.state_dict() if weights is None else weights).items()
     }
     _write(Path(path), about, tensors)
+
+
+def _refuse_changed(model: ClipModel) -> None:
+    """Refuse a model that was given other layers since it was made: its file could never be loaded."""
+    made = getattr(model, "shapes", None)
+    if made is None:  # somebody's own class
+        return
+    now = {key: value.shape for key, value in model.state_dict().items()}
+    if changed := sorted(key for key in made.keys() | now.keys() if made.get(key) != now.get(key)):
+        raise InputError(
+            f"the model is not as create_model made it, from the weight {changed[0]!r} on, and no file could build it "
+            "again: say what is other when it is made, such as num_classes"
+        )
 
 
 def change_metadata(path: Path | str, **metadata: Any) -> None:
@@ -98,15 +119,17 @@ def load_model(path: Path | str, device: str | torch.device = "cpu", expect: str
 
     Args:
         path: a file that `save_model` wrote.
-        device: where to put the model.
+        device: where to put the model; "auto" is a GPU where there is one.
         expect: the name of the model that it must be.
 
     Returns:
         The model in evaluation mode, with the names of its classes as `model.classes`.
 
     Raises:
-        InputError: the file is missing, damaged, not a checkpoint of this library, or of another model.
+        InputError: the file is missing, damaged, not a checkpoint of this library, or of another model; or there is no
+            such device.
     """
+    device = device if isinstance(device, torch.device) or ":" in device else pick_device(device)
     about, tensors = _read(Path(path), _is_weight)
     config = about["config"]
     if expect is not None and config["name"] != expect:

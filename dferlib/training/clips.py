@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dferlib.data.sampling import segment_indices
-from dferlib.data.table import ArraySource, ClipSource
+from dferlib.data.table import ArraySource, ClipSource, check_frames
 from dferlib.devices import to_device
 from dferlib.errors import InputError
 from dferlib.models.base import InputSpec
@@ -104,12 +104,14 @@ def _bytes(source: ClipSource) -> int:
 
 def _read(source: ClipSource, index: int, frames: np.ndarray) -> np.ndarray:
     try:
-        return source.read(index, frames)
+        clip = source.read(index, frames)
     except InputError:
         raise
     except (OSError, ValueError, EOFError, IndexError) as error:
         name = str(source.table.ids[index])
         raise InputError(f"cannot read the clip {name!r} ({error}): is its file whole?") from error
+    check_frames(str(source.table.ids[index]), clip, len(frames))
+    return clip
 
 
 def _unequal(source: ClipSource, index: int) -> InputError:

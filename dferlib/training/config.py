@@ -1,10 +1,12 @@
 """How to train: every setting, its default, and what it may be."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from pathlib import Path
 
 from dferlib.devices import DEVICES
-from dferlib.errors import InputError, choose
+from dferlib.errors import InputError, choose, of_kind
 from dferlib.training.objective import LOSSES, WEIGHABLE
 
 OPTIMIZERS = ("adamw", "sgd")
@@ -77,6 +79,10 @@ class TrainConfig:
     select: str = "val"
 
     def __post_init__(self) -> None:
+        if isinstance(self.start, Path):
+            object.__setattr__(self, "start", str(self.start))
+        for field in fields(self):
+            object.__setattr__(self, field.name, of_kind(field.name, getattr(self, field.name), field.default))
         object.__setattr__(self, "milestones", list(self.milestones))  # as JSON will give it back
         choose("loss", self.loss, LOSSES)
         choose("device", self.device, DEVICES)
@@ -90,12 +96,16 @@ class TrainConfig:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be 1 or more")
         if not self.lr > 0:
             raise InputError(f"lr is {self.lr}: it must be above 0")
-        for name in ("backbone_lr_scale", "weight_decay", "warmup", "clip_norm", "sam", "saturation", "seed"):
+        for name in ("backbone_lr_scale", "weight_decay", "clip_norm", "sam", "seed"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} is {getattr(self, name)}: it must not be negative")
-        for name in ("ema", "erase"):
+        for name in ("ema", "erase", "warmup", "saturation"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be between 0 and 1")
+        if self.ema == 1:
+            raise InputError("ema is 1: then nothing is ever learnt; give a number below, such as 0.99")
+        if any(later <= earlier for earlier, later in pairwise([0, *self.milestones])):
+            raise InputError(f"milestones are {self.milestones}: give epochs that rise, the first 1 or more")
         self._check_pairs()
 
     def _check_pairs(self) -> None:

@@ -82,8 +82,10 @@ def evaluate(
         In the order of the model's classes, whose names those of the clips must have, see `dferlib.match_classes`.
 
     Raises:
-        InputError: the classes or the number of frames do not fit, or a logit is nan or infinite.
+        InputError: the classes or the number of frames do not fit, a number is below 1, or a logit is nan or infinite.
     """
+    if batch_size is not None and batch_size < 1:
+        raise InputError(f"batch_size is {batch_size}: it must be 1 or more")
     check_fits(model, source, per_segment)
     source = match_classes(source, getattr(model, "classes", source.classes))
     frames = middle_frames(source, model.input_spec, per_segment)
@@ -116,13 +118,14 @@ def _run(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Logits and embeddings of each batch of clips; the model stays on the device, in evaluation mode."""
     clips, found = Clips(source, device, on_device=False), []
+    precision = next(model.parameters()).dtype
     model.to(device).eval()
 
     def prepare_batch(number: int) -> Maps:
         which = batches[number]
         if maps is not None:
             return each_map(lambda kept: to_device(kept[torch.from_numpy(which)], device), maps)
-        return prepare(clips.take(which, frames[which]), model.input_spec)
+        return prepare(clips.take(which, frames[which]), model.input_spec).to(precision)
 
     with tqdm(total=sum(map(len, batches)), unit="clip", disable=not progress, delay=2) as bar:
         for inputs in prefetch(prepare_batch, range(len(batches)), device):
@@ -161,5 +164,5 @@ def check_fits(model: ClipModel, source: ClipSource, per_segment: int) -> None:
         raise InputError("the data set holds no clips: there is nothing to train or evaluate on")
     if not hasattr(model, "classes") and len(source.classes) != outputs:
         raise InputError(f"the data has {len(source.classes)} classes, the model {outputs}: they must be the same")
-    if frames % per_segment:
+    if per_segment < 1 or frames % per_segment:
         raise InputError(f"the model takes {frames} frames, which {per_segment} per segment does not divide")

@@ -4,6 +4,7 @@ What it calls stands beside it: `loader` makes the batches, `objective` says wha
 steps, `sharpness` and `averaging` change a step, `evaluation` judges, `state` changes and `run_folder` keeps it.
 """
 
+import logging
 import math
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -41,6 +42,7 @@ from dferlib.training.tally import Tally
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
+log = logging.getLogger("dferlib")
 SAVE_STEPS = 500  # the state is written at the end of each epoch, and in a long one after so many steps
 READ_STEPS = {"cpu": 1, "cuda": 50, "mps": 50}  # how often losses are looked at: each look makes a GPU finish its work
 
@@ -111,6 +113,9 @@ def _fit(
         )
     train_source, val_source = match_classes(train_source, known), match_classes(val_source, known)
     check_fits(model, val_source, config.per_segment)
+    if both := len(np.intersect1d(train_source.table.groups, val_source.table.groups)):
+        what = "so that the validation tells little of new people: choose by the clips of others"
+        log.warning("%d people, by their groups, are in the training and in the validation clips, %s", both, what)
     return train_source, val_source
 
 
