@@ -20,7 +20,7 @@ from dferlib.cli.options import (
     Settings,
     Size,
 )
-from dferlib.errors import InputError
+from dferlib.errors import InputError, choose
 
 if TYPE_CHECKING:
     from dferlib.data.table import ClipSource
@@ -65,9 +65,8 @@ def train(
     from dferlib.evidence.studies import Row, train_and_record
     from dferlib.files import make_folder
     from dferlib.models import create_model
-    from dferlib.training.processes import is_first, make_fabric
+    from dferlib.training.processes import make_fabric
     from dferlib.training.recipes import apply_settings, recipe
-    from dferlib.training.run_folder import CHECKPOINT, STATE
 
     given = {"epochs": epochs, "loss": loss, "lr": lr, "backbone_lr_scale": backbone_lr_scale}.items()
     chosen = {name: value for name, value in given if value is not None}
@@ -78,24 +77,30 @@ def train(
         sources = _splits(data, fold, size, data_seed, root, side, layout=layout, links=follow_links)
     about = {} if data == "MakeFaces" and fold is None else {"name": data, "fold": fold or 1}
     row = Row(model, _start(weights), config, about | ({} if layout is None else {"layout": layout}))
-    if (folder / STATE).exists() != resume and is_first():
-        _print_begun_anew(folder, resume)
+    _print_begun_anew(folder, resume)
     run = train_and_record(folder, "run", row, sources, scale, folder, True, resume, tensorboard)
     if run is not None:  # another process of torchrun has it
-        _print_run(run, sources, config)
-        print(f"checkpoint {folder / CHECKPOINT}, record {run.path}, {run.record['seconds']:.0f} s")
+        _print_run(run, sources, config, folder)
 
 
 def _print_begun_anew(folder: Path, resume: bool) -> None:
     """Say that a training begins at the beginning, where somebody may think that it goes on."""
+    from dferlib.training.processes import is_first
+    from dferlib.training.run_folder import STATE
+
+    if (folder / STATE).exists() == resume or not is_first():
+        return
     where = f"{folder} has no training to go on with" if resume else f"{folder} has a training, which is written over"
     print(f"{where}: it begins anew" + ("" if resume else "; --resume would go on"), file=sys.stderr, flush=True)
 
 
-def _print_run(run: "Run", sources: dict[str, "ClipSource"], config: "TrainConfig") -> None:
+def _print_run(run: "Run", sources: dict[str, "ClipSource"], config: "TrainConfig", folder: Path) -> None:
+    from dferlib.training.run_folder import CHECKPOINT
+
     _print_chosen_epoch(run.record["history"], config)
     _print_lacks(sources)
     _print_metrics(run.predictions(), "test")
+    print(f"checkpoint {folder / CHECKPOINT}, record {run.path}, {run.record['seconds']:.0f} s")
 
 
 def _start(weights: str | None) -> dict[str, Any]:
@@ -137,7 +142,6 @@ def evaluate(
     goes on where it stopped.
     """
     from dferlib.data.classes import match_classes
-    from dferlib.errors import choose
     from dferlib.training.checkpoints import load_model, read_metadata
     from dferlib.training.evaluation import evaluate as test
     from dferlib.training.recipes import apply_settings, recipe

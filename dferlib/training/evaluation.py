@@ -84,8 +84,6 @@ def evaluate(
     Raises:
         InputError: the classes or the number of frames do not fit, a number is below 1, or a logit is nan or infinite.
     """
-    if batch_size is not None and batch_size < 1:
-        raise InputError(f"batch_size is {batch_size}: it must be 1 or more")
     check_fits(model, source, per_segment)
     source = match_classes(source, getattr(model, "classes", source.classes))
     frames = middle_frames(source, model.input_spec, per_segment)
@@ -94,8 +92,7 @@ def evaluate(
     rank, processes = rank_and_world_size()
     mine = np.array_split(np.arange(len(source)), processes)[rank]
     home, away = next(model.parameters()).device, pick_device(device)
-    batch_size = batch_size or BATCH_SIZES[away.type]
-    batches = [mine[start : start + batch_size] for start in range(0, len(mine), batch_size)]
+    batches = _batches(mine, BATCH_SIZES[away.type] if batch_size is None else batch_size)
     try:
         with keep_modes(model):
             found = _run(model, source, batches, frames=frames, maps=maps, device=away, progress=progress)
@@ -103,6 +100,12 @@ def evaluate(
         model.to(home)
     logits, embeddings = (np.concatenate(part) for part in zip(*all_gather(found), strict=True))
     return _predictions(source, logits, embeddings if features else None)
+
+
+def _batches(which: np.ndarray, size: int) -> list[np.ndarray]:
+    if size < 1:
+        raise InputError(f"batch_size is {size}: it must be 1 or more")
+    return [which[start : start + size] for start in range(0, len(which), size)]
 
 
 @torch.inference_mode()
