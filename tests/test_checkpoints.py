@@ -88,6 +88,17 @@ def test_a_model_that_no_file_could_build_again_is_not_saved(tiny_model, tmp_pat
     assert not path.exists()
 
 
+def test_names_that_nobody_gave_are_told(tiny_model, tmp_path, caplog):
+    model = tiny_model()
+    save_model(model, tmp_path / "model.safetensors")
+    assert "no classes were given, so its outputs are named, in this order, happiness, sadness" in caplog.text
+    caplog.clear()
+    save_model(model, tmp_path / "model.safetensors", EMOTIONS)
+    model.classes = EMOTIONS
+    save_model(model, tmp_path / "model.safetensors")
+    assert not caplog.text
+
+
 def test_a_compiled_model_is_saved_as_what_it_was(tmp_path):
     model = create_model("frame_average", 3)
     save_model(torch.compile(model), tmp_path / "model.safetensors", ("yes", "no", "maybe"))

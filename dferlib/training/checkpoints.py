@@ -1,6 +1,7 @@
 """Trained models as files: the weights, and with them everything that is needed to build the model again."""
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from io import BytesIO
@@ -18,6 +19,7 @@ from dferlib.errors import InputError
 from dferlib.files import written_whole
 from dferlib.models import ClipModel, create_model
 
+log = logging.getLogger("dferlib")
 KEY = "dferlib"  # the one entry of the file's metadata that this library writes and reads
 STATE_FORMAT = "dferlib-state-1"
 BESIDE = "beside."  # begins the names of tensors that are no weights
@@ -35,7 +37,8 @@ def save_model(
     Args:
         model: made by `create_model`, compiled or not; its `config` goes into the file.
         path: where to; its folder is made if need be.
-        classes: names of the classes; the model's own `classes` if it has them, otherwise the seven of `EMOTIONS`.
+        classes: names of the classes; the model's own `classes` if it has them. Otherwise they are the seven of
+            `EMOTIONS`, and a line of the log says so.
         weights: those to write, if not the ones that the model has now.
         metadata: what else to remember, as JSON can hold it (the epoch, say).
 
@@ -53,6 +56,8 @@ def save_model(
     if len(set(names)) < wanted:
         raise InputError(f"one class is named twice: {', '.join(names)}")
     _refuse_changed(model)
+    if classes is None and not hasattr(model, "classes"):
+        log.warning("%s: no classes were given, so its outputs are named, in this order, %s", path, ", ".join(names))
     about = {"version": version("dferlib"), "config": model.config, "classes": names, "metadata": metadata}
     # clone: safetensors wants plain memory, and channels-last or shared tensors are not
     tensors = {
