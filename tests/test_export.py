@@ -86,6 +86,17 @@ def test_the_command_writes_the_file(checkpoint: Path, tmp_path: Path, capsys: p
     assert (tmp_path / "stt.onnx").stat().st_size > 10**6
 
 
+def test_a_place_where_nothing_can_be_written_is_told_before_tracing(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(export, "find_spec", lambda name: True)
+    monkeypatch.setattr(export.torch.onnx, "export", lambda *_, **__: pytest.fail("it was traced"))
+    (tmp_path / "file").write_text("")
+    for place, words in ((tmp_path, "is a folder"), (tmp_path / "file" / "stt.onnx", "cannot create the folder")):
+        assert call("export", checkpoint, "--onnx", place) == 1
+        assert words in capsys.readouterr().err
+
+
 def test_what_is_missing_is_named(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

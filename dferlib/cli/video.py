@@ -1,7 +1,6 @@
 """Commands that put a trained model to use: on a video, or where there is no torch."""
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -53,6 +52,5 @@ def export(
     """
     from dferlib.inference.export import export_onnx
 
-    print(f"tracing {checkpoint}: this takes about half a minute", file=sys.stderr, flush=True)
-    difference = export_onnx(checkpoint, onnx)
+    difference = export_onnx(checkpoint, onnx, progress=True)
     print(f"{onnx}: its logits are {difference:.0e} of the largest away from torch's, or less")

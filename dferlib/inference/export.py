@@ -1,6 +1,7 @@
 """A trained model as an ONNX file, which runs where there is no torch and no dferlib."""
 
 import json
+import sys
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dferlib.errors import InputError
-from dferlib.files import written_whole
+from dferlib.files import make_folder, written_whole
 from dferlib.models import ClipModel, InputSpec
 from dferlib.training.checkpoints import load_model
 
@@ -18,7 +19,7 @@ TOLERANCE = 1e-4  # over the largest logit, or over 1 if all are smaller
 TRACED, TRIED = 2, (1, 5)  # clips at a time
 
 
-def export_onnx(checkpoint: Path | str, path: Path | str) -> float:
+def export_onnx(checkpoint: Path | str, path: Path | str, *, progress: bool = False) -> float:
     """Write the model of a checkpoint as an ONNX file, once it is known to say the same.
 
     Its input `clips` is float32 (B, F, 3, H, W) for any B, normalised as the model's `input_spec` says, its output
@@ -27,6 +28,7 @@ def export_onnx(checkpoint: Path | str, path: Path | str) -> float:
     Args:
         checkpoint: a file that `save_model` or `dferlib train` wrote.
         path: the file to write; one that is there is replaced.
+        progress: say that it takes a while.
 
     Returns:
         How far the logits of onnxruntime are from those of torch at most, over the largest logit or over 1.
@@ -38,6 +40,11 @@ def export_onnx(checkpoint: Path | str, path: Path | str) -> float:
     if lacking := [name for name in NEEDED if find_spec(name) is None]:
         raise InputError(f'exporting needs {" and ".join(lacking)}, not installed: pip install "dferlib[onnx]"')
     model, path = load_model(checkpoint), Path(path)
+    if path.is_dir():  # told before the minute that tracing takes
+        raise InputError(f"{path} is a folder: give the file to write")
+    make_folder(path.parent)
+    if progress:
+        print(f"tracing {checkpoint}: this takes half a minute", file=sys.stderr, flush=True)
     spec = model.input_spec
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what torch says of its own code and of recurrent layers
