@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from chapters import ROOT
 from pages import build
 from playwright.sync_api import Browser, Page, Route, sync_playwright
@@ -19,6 +20,8 @@ pytestmark = pytest.mark.site
 SOURCES = re.findall(r"^(?:root:| +- file:) (\S+)$", (ROOT / "_toc.yml").read_text(), re.MULTILINE)
 CODE = "_modules/"  # the source of each module, all alike: one of them stands for all
 PAGES = ["index", "genindex", "search", f"{CODE}dferlib/models/stt", *SOURCES]
+PROSE, CHAPTER = 2e6, 6e6  # bytes that a page and all that it loads may have
+FEW = ("book/preface", "book/references", "notebooks/13_data_sets")  # the others are looked at before a release
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
     "--headless",
@@ -45,11 +48,12 @@ PROBE = r"""async () => {
         text: text.join(" "),
         formulas: document.querySelectorAll(".math, .tex2jax_process mjx-container").length,
         untypeset: [...document.querySelectorAll(".math")]
-            .filter(node => !node.querySelector("mjx-container svg")).map(node => node.textContent),
-        mistyped: within("mjx-merror, mjx-container [data-mml-node='merror'], mjx-container [fill='red']"),
+            .filter(node => !node.querySelector("mjx-container mjx-math")).map(node => node.textContent),
+        mistyped: within("mjx-merror"),
         broken: [...document.images].filter(image => !image.naturalWidth).map(image => image.src),
         nameless: [...document.images].filter(image => !image.alt.trim()).map(image => image.src),
         width: document.documentElement.scrollWidth,
+        weight: performance.getEntries().reduce((sum, entry) => sum + (entry.decodedBodySize ?? 0), 0),
         theme: document.documentElement.dataset.theme,
     };
 }"""
@@ -79,11 +83,11 @@ def browser() -> Iterator[Browser]:
 
 
 class Visit:
-    """A page opened at 1200 pixels with no network but the book's own server, and everything that went wrong."""
+    """A page opened with no network but the book's own server, and everything that went wrong."""
 
-    def __init__(self, browser: Browser, address: str, scheme: str = "light") -> None:
+    def __init__(self, browser: Browser, address: str, scheme: str = "light", width: int = 1200) -> None:
         self.address, self.wrong = address, list[str]()
-        context = browser.new_context(viewport={"width": 1200, "height": 900}, color_scheme=scheme)
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         context.route("**/*", self._answer)
         self.page: Page = context.new_page()
         self.page.on("console", lambda message: message.type == "error" and self.wrong.append(message.text))
@@ -120,6 +124,31 @@ def test_page_is_whole(name: str, browser: Browser, address: str) -> None:
     raw = re.findall(r"\\[()\[\]]|\$\$|\\[a-zA-Z]{2,}\{?", seen["text"])
     assert not raw, "raw TeX in the text"
     assert seen["width"] <= 1200, "the page scrolls sideways"
+    assert 3e5 < seen["weight"] < (CHAPTER if name.startswith("notebooks/") else PROSE), "the page is heavy"
+
+
+VIEWS = ((1280, "light"), (390, "dark"), (1280, "dark"), (390, "light"))
+
+
+@pytest.mark.parametrize(
+    "name, width, scheme",
+    [
+        pytest.param(name, *view, marks=() if name in FEW and view in VIEWS[:2] else pytest.mark.thorough)
+        for name in PAGES
+        if name != "index"  # it only sends on to the preface
+        for view in VIEWS
+    ],
+)
+def test_page_suits_screen_readers_keyboards_and_weak_eyes(
+    name: str, width: int, scheme: str, browser: Browser, address: str
+) -> None:
+    visit = Visit(browser, address, scheme, width)
+    visit.open(name)
+    visit.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    found = Axe().run(visit.page).response["violations"]
+    visit.page.context.close()
+    grave = [one for one in found if one["impact"] in ("serious", "critical")]
+    assert not {one["id"]: [node["html"] for node in one["nodes"]] for one in grave}
 
 
 def test_every_page_was_opened(html: Path) -> None:
