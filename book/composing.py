@@ -8,6 +8,7 @@ need.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ ROLES = {  # HTML as Sphinx and MyST-NB write it, and as screen readers understa
     '<span class="sig-paren">(</span>\n\n<dl>': '<span class="sig-paren">(</span>\n\n<dl role="presentation">',
     '<summary aria-label="Toggle hidden content">': "<summary>",  # it has words of its own
     '<div role="list" class="citation-list">': '<div class="citation-list">',  # not of what a list is made of
+    ' role="doc-biblioentry">': ">",  # not allowed any more
 }
+BELOW = re.compile(r"</li>\n(<ul><li>(?:(?!<ul>).)*?</ul>)", re.DOTALL)  # a list that follows what it belongs to
 
 
 def open_with_faces(app: Sphinx, doctree: nodes.document) -> None:
@@ -135,6 +138,8 @@ def name_controls(app: Sphinx, page: str, template: str, context: dict[str, Any]
         )  # none without pages below
     for old, new in ROLES.items():
         context["body"] = context.get("body", "").replace(old, new)
+    if page == "_modules/index":
+        context["body"] = BELOW.sub(r"\n\1</li>\n", context["body"])
 
 
 def spare_mathjax(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document) -> None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -110,6 +111,15 @@ def test_controls_have_names(composing) -> None:
     composing.name_controls(None, "page", "page.html", context, None)
     assert context["generate_toctree_html"]("sidebar").startswith('<ul>sidebar<summary aria-label="')
     assert context["body"].startswith("<summary>Show") and context["body"].endswith('<dl role="presentation">')
+
+
+def test_a_list_below_stands_in_what_it_belongs_to(composing) -> None:
+    inner = "<ul><li>a.b</li>\n<li>a.c</li>\n</ul>"
+    context = {"body": f"<ul><li>a</li>\n{inner}<li>d</li>\n<li>e</li>\n{inner}</ul>"}
+    composing.name_controls(None, "_modules/index", "page.html", context, None)
+    outer = ElementTree.fromstring(context["body"])
+    assert [[below.tag for below in item] for item in outer] == [["ul"], [], ["ul"]]
+    assert {item.tag for item in outer} == {"li"}
 
 
 @pytest.mark.parametrize("body, loaded", [("Words.", 1), ('<span class="math notranslate">x</span>', 2)])
