@@ -57,6 +57,9 @@ LOOKS = """() => {
         letters: Math.min(...seen(":is(p, span, b, small, code, th, td, text, button, select)").map(size)),
         small: seen(":is(button, select, input)").filter(one => touched(one) < 24).map(one => one.outerHTML),
         outside: seen("*").filter(one => !inside(one)).map(one => one.outerHTML.slice(0, 90)),
+        over: seen(":is(span, b, label, legend)")
+            .filter(one => one.clientWidth && one.scrollWidth > one.clientWidth + 1 && !one.closest(".fim-screen"))
+            .map(one => one.outerHTML.slice(0, 90)),
         nameless: seen(":is(input, select)").filter(one => !one.labels.length).length,
         ink: getComputedStyle(document.querySelector(".fim-said")).color,
     };
@@ -70,6 +73,7 @@ def composed(one: Shown, width: int, scheme: str) -> None:
     assert found["letters"] >= 9.5
     assert not found["small"], "what a finger misses"
     assert not found["outside"]
+    assert not found["over"], "words that run into what stands beside them"
     assert not found["nameless"]
     ink = sum(map(int, re.findall(r"\d+", found["ink"])[:3])) / 3
     assert ink > 200 if scheme == "dark" else ink < 60

@@ -12,6 +12,7 @@ from test_site import browser  # noqa: F401
 
 from dferlib import EMOTIONS
 from dferlib.book.logits import NAMES, four_losses, logits_and_losses, pushes
+from dferlib.book.powering import power_explorer
 from dferlib.errors import InputError
 from dferlib.models.losses import CompactLoss
 from dferlib.training.objective import SMOOTHING
@@ -175,3 +176,15 @@ def test_without_scripts_all_four_gradients_stand_in_a_table(shown: Open) -> Non
     seen = np.array([[number(x) for x in rows.nth(c).locator("td").all_inner_texts()] for c in range(C)])
     expected = np.stack([by_torch(name, np.array(BEGIN), 0, 0.2)[1] for name in NAMES], axis=1)
     assert seen == pytest.approx(np.column_stack([BEGIN, expected]), abs=0.00051)
+
+
+@site
+def test_another_figure_on_the_page_does_not_change_its_look(shown: Open) -> None:  # noqa: F811
+    """Both bring the style of all figures with them, and the later one stands behind what is this one's own."""
+    own = logits_and_losses(BEGIN, 0, alt="Logits").html
+    widths = "all => all.map(one => one.getBoundingClientRect().width)"
+    alone, followed = (
+        shown(own, *others).page.locator(".fim-logits :is(span, select, i)").evaluate_all(widths)
+        for others in ([], [power_explorer(1.0, 1.0, 5, alt="Power").html])
+    )
+    assert alone == followed

@@ -205,6 +205,8 @@ def test_light_and_dark_wide_and_narrow(scheme: str, width: int, shown: Callable
                 .filter(one => one.left < box.left - 1 || one.right > box.right + 1).length; }"""
     )
     assert not outside
+    over = "all => all.filter(one => one.scrollWidth > one.clientWidth).map(one => one.textContent)"
+    assert not one.page.locator(".fim-which").evaluate_all(over), "words that run into the numbers beside them"
     plain = shown(sampling_explorer(scene()).html, scripts=False, scheme=scheme, width=width)
     assert plain.page.locator("img.fim-sheet").is_visible() and plain.page.locator("table").is_visible()
     assert not plain.page.locator(".fim-ways").is_visible()

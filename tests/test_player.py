@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -439,3 +440,27 @@ def test_the_theme_of_the_book_leaves_it_as_it_is(browser: Browser, tmp_path: Pa
     assert found["plain"] and not found["dimmed"]
     assert found["wide"] == pytest.approx(4, rel=0.02)
     assert min(map(int, re.findall(r"\d+", found["ink"])[:3])) > 150
+
+
+@pytest.mark.site
+@pytest.mark.parametrize("count, width, rows", [(5, 1280, [5]), (3, 390, [2, 1]), (4, 390, [2, 2])])
+def test_clips_stand_in_rows_and_none_at_the_edge_alone(
+    shown: Callable[..., Shown], count: int, width: int, rows: list[int]
+) -> None:
+    clips = {f"clip {k}": np.zeros((F, 3, S, S)) for k in range(count)}
+    one = shown(player(clips, alt="All", arrange="side").html, width=width)
+    boxes = [screen.bounding_box() for screen in one.page.locator(".fim-screen").all()]
+    tops = Counter(round(box["y"]) for box in boxes if box)
+    assert list(tops.values()) == rows
+    last = boxes[-1]
+    assert last and boxes[0] and last["width"] == pytest.approx(boxes[0]["width"], abs=1)
+    if rows[-1] == 1:
+        assert last["x"] + last["width"] / 2 == pytest.approx(width / 2, abs=1)
+
+
+@pytest.mark.site
+def test_one_clip_alone_stands_in_the_middle(shown: Callable[..., Shown]) -> None:
+    one = shown(player(np.zeros((F, 3, S, S)), alt="One").html)
+    screen, whole = (one.page.locator(name).bounding_box() for name in (".fim-screen", ".fim-bar"))
+    assert screen and whole and screen["width"] < 270
+    assert screen["x"] + screen["width"] / 2 == pytest.approx(whole["x"] + whole["width"] / 2, abs=1)
