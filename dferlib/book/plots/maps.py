@@ -31,12 +31,10 @@ def interval_cells(
 
     found = pd.DataFrame(cells).T
     values = found.map(lambda it: np.nan if it is None else it.value).astype(float)
-    said = found.map(
-        lambda it: "" if it is None else f"{it.value:.{digits}f}\n{it.low:.{digits}f} to {it.high:.{digits}f}"
-    )
+    said = found.map(lambda it: "" if it is None else _stacked(it, digits))
     rows, columns = found.shape
     longest = max(len(str(name)) for name in found.index)
-    figure, axes = new_figure(0.78 * columns + 0.075 * longest + 1.2, 0.42 * rows + 1.2)
+    figure, axes = new_figure(0.52 * columns + 0.075 * longest + 1.2, 0.5 * rows + 1.2)
     panel = axes[0, 0]
     sns.heatmap(
         values, annot=said, fmt="", annot_kws={"size": 7}, cbar_kws={"label": words, "pad": 0.01}, ax=panel, **how
@@ -44,3 +42,9 @@ def interval_cells(
     panel.hlines(lines, 0, columns, color=INK)
     panel.set_xticks(panel.get_xticks(), found.columns, rotation=35, ha="right")
     return figure
+
+
+def _stacked(it: Ranged, digits: int) -> str:
+    """A value over the ends of its interval, in three short lines, so that a page has room for many columns."""
+    value, low, high = (f"{round(end, digits) + 0.0:.{digits}f}" for end in (it.value, it.low, it.high))
+    return f"{value}\n{low} to\n{high}"
