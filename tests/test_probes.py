@@ -1,5 +1,6 @@
 """Records are current as long as the library does the same, however it is written."""
 
+import functools
 import json
 import os
 import re
@@ -175,6 +176,7 @@ def linear(step, config, per_epoch):
 def without_norm(patch):
     real = stt.STT.__init__
 
+    @functools.wraps(real)  # create_model reads what arguments there are
     def begin(self, *args, **kwargs):
         real(self, *args, **kwargs)
         self.norm = nn.Identity()

@@ -14,7 +14,7 @@ import pytest
 from av.stream import Disposition
 from av.video.reformatter import ColorPrimaries, ColorTrc
 from PIL import Image, ImageOps
-from videos import corner, dolby, encode, grey, heic, joined
+from videos import ALONE, corner, dolby, encode, grey, heic, joined
 
 from dferlib.data.sets.files import image_size, read_image
 from dferlib.errors import InputError
@@ -27,7 +27,7 @@ from dferlib.video.faces.tracking import track_faces, track_middle
 from dferlib.video.hdr import to_screen
 from dferlib.video.reading import SampledVideo, probe, read_video
 
-QUIET = {"x265-params": "log-level=none"}
+QUIET = {"x265-params": f"log-level=none:{ALONE}"}
 RAMP = range(30, 230, 10)  # greys of twenty frames
 
 
@@ -421,7 +421,7 @@ def test_hdr_is_shown_as_an_ordinary_screen_shows_it(
     lights = [1, 10, 50, 100, 200, 600]  # cd/m2; white paper has 203
     path = tmp_path / "phone.mp4"
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx265", rate=25, options={"x265-params": "log-level=none:crf=4"})
+        stream = container.add_stream("libx265", rate=25, options={"x265-params": f"log-level=none:{ALONE}:crf=4"})
         stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p10le"
         stream.codec_context.color_trc, stream.codec_context.color_range = number, 1
         if tagged:

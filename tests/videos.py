@@ -9,6 +9,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+ALONE = "pools=none:frame-threads=1"  # on a busy machine the threads of x265 have waited for each other for ever
+
 
 def encode(
     path: Path,
@@ -60,7 +62,8 @@ def corner(size: tuple[int, int] = (48, 64)) -> np.ndarray:
 
 def dolby(path: Path, frames: Sequence[np.ndarray], profile: int, full_range: int) -> Path:
     """Write HEVC frames that each end in data of Dolby Vision (RPU); 0 and 1 make it profile 5, 1 and 0 profile 8."""
-    options = {"x265-params": f"log-level=none:bframes=0:range={'full' if full_range else 'limited'}"}
+    shades = "full" if full_range else "limited"
+    options = {"x265-params": f"log-level=none:{ALONE}:bframes=0:range={shades}"}
     plain = encode(path.with_suffix(".plain.mkv"), frames, "libx265", "yuv420p10le", options=options)
     unit = b"\x7c\1" + re.sub(b"\0\0(?=[\0-\3])", b"\0\0\3", _rpu(profile, full_range))
     with av.open(str(plain)) as source, av.open(str(path), "w") as container:
@@ -140,7 +143,7 @@ def heic(path: Path, images: Sequence[np.ndarray], tiles: bool = False) -> Path:
 
 def _intra(image: np.ndarray, scratch: Path) -> list[bytes]:
     """The units of an HEVC stream of one frame."""
-    encode(scratch, [image], "libx265", options={"x265-params": "log-level=none"})
+    encode(scratch, [image], "libx265", options={"x265-params": f"log-level=none:{ALONE}"})
     return [unit for unit in re.split(b"\0\0\0?\1", scratch.read_bytes()) if unit]
 
 
