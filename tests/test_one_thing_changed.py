@@ -402,9 +402,6 @@ def test_a_record_is_read_and_seeds_are_averaged_person_by_person(record: Path) 
     np.testing.assert_allclose(one.each(lambda a: a.moved("one"), "T"), expected)
     assert one.mean(lambda a: a.moved("one"), "T").value == pytest.approx(expected.mean())
     assert one.mean(lambda a: a.flips("one")) == over_people(one.answers("A")[0].flips("one"))
-    more = one.effect(lambda a: a.moved("one"), "T", "A")
-    assert more == over_people(expected - one.answers("A")[0].moved("one"))
-    assert more.value == -one.effect(lambda a: a.moved("one"), "A", "T").value
     with pytest.raises(InputError, match="B"):
         one.answers("B")
 

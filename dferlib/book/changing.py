@@ -64,10 +64,6 @@ class OneThing(AskedRecord):
         """The mean over people, with its interval over people; of all `models` if none is named."""
         return over_people(self.each(what, *names))
 
-    def effect(self, what: Asked, name: str, control: str) -> Interval:
-        """How much larger the number is of one model than of another, person by person, the mean over their seeds."""
-        return over_people(self.each(what, name) - self.each(what, control))
-
 
 @torch.inference_mode()
 def so_far(model: ClipModel, clip: np.ndarray) -> np.ndarray:
