@@ -188,6 +188,9 @@ def test_cells_show_values_with_the_ends_of_their_intervals() -> None:
     panel = plots.interval_cells(cells, "what", digits=1, lines=(1,), cmap="Blues").axes[0]
     shown = panel.collections[0].get_array()
     assert np.ma.filled(shown.astype(float), np.nan).tolist()[0][0] == 1.5 and np.ma.getmaskarray(shown)[0, 1]
-    assert [text.get_text() for text in panel.texts] == ["1.5\n1.2 to\n1.8", "0.0\n-1.0 to\n1.0", "2.0\n2.0 to\n3.0"]
+    assert [text.get_text() for text in panel.texts] == ["1.5\n1.2 to\n1.8", "0.0\n−1.0 to\n1.0", "2.0\n2.0 to\n3.0"]
     assert [label.get_text() for label in panel.get_xticklabels()] == ["a", "b"]
     assert [label.get_text() for label in panel.get_yticklabels()] == ["one", "two"]
+    percent = plots.interval_cells({"one": {"a": Interval(0.123, -0.1, 0.2)}}, "what", digits=0, times=100).axes[0]
+    assert [text.get_text() for text in percent.texts] == ["12\n−10 to\n20"]
+    np.testing.assert_allclose(percent.collections[0].get_array(), [[12.3]])

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dferlib.book.formats import Ranged
+from dferlib.book.formats import Ranged, written
 from dferlib.book.plots.style import INK, new_figure
 
 
@@ -16,6 +16,7 @@ def interval_cells(
     words: str,
     digits: int = 2,
     lines: tuple[int, ...] = (),
+    times: float = 1,
     **how: Any,
 ) -> Figure:
     """A cell for each row and column, with a value and the ends of its interval in it.
@@ -25,13 +26,14 @@ def interval_cells(
         words: what they are.
         digits: after the point.
         lines: rows above which a line is drawn.
+        times: what they are multiplied by: 100 gives percent.
         how: goes to seaborn's heat map, such as `cmap`, `center`.
     """
     import seaborn as sns
 
     found = pd.DataFrame(cells).T
-    values = found.map(lambda it: np.nan if it is None else it.value).astype(float)
-    said = found.map(lambda it: "" if it is None else _stacked(it, digits))
+    values = found.map(lambda it: np.nan if it is None else times * it.value).astype(float)
+    said = found.map(lambda it: "" if it is None else _stacked(it, digits, times))
     rows, columns = found.shape
     longest = max(len(str(name)) for name in found.index)
     figure, axes = new_figure(0.52 * columns + 0.075 * longest + 1.2, 0.5 * rows + 1.2)
@@ -44,7 +46,7 @@ def interval_cells(
     return figure
 
 
-def _stacked(it: Ranged, digits: int) -> str:
+def _stacked(it: Ranged, digits: int, times: float) -> str:
     """A value over the ends of its interval, in three short lines, so that a page has room for many columns."""
-    value, low, high = (f"{round(end, digits) + 0.0:.{digits}f}" for end in (it.value, it.low, it.high))
+    value, low, high = (written(round(times * end, digits) + 0.0, f".{digits}f") for end in (it.value, it.low, it.high))
     return f"{value}\n{low} to\n{high}"
