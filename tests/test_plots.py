@@ -1,13 +1,23 @@
 """The book's pictures show what they are given."""
 
 import io
+from collections.abc import Iterator
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import pytest
+from matplotlib.colors import to_rgb
 from PIL import Image
 
 from dferlib.book import plots
 from dferlib.evidence.statistics import Interval
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    yield
+    plt.close("all")
 
 
 def test_png_holds_the_pixels() -> None:
@@ -183,6 +193,17 @@ def test_courses_have_their_best_and_last_epochs() -> None:
     assert panel.get_ylim()[0] == 59
 
 
+def contrast(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    """As WCAG 2 defines it."""
+
+    def luminance(colour: tuple[float, ...]) -> float:
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
 def test_cells_show_values_with_the_ends_of_their_intervals() -> None:
     cells = {"one": {"a": Interval(1.5, 1.2, 1.8), "b": None}, "two": {"a": Interval(0, -1, 1), "b": Interval(2, 2, 3)}}
     panel = plots.interval_cells(cells, "what", digits=1, lines=(1,), cmap="Blues").axes[0]
@@ -191,6 +212,11 @@ def test_cells_show_values_with_the_ends_of_their_intervals() -> None:
     assert [text.get_text() for text in panel.texts] == ["1.5\n1.2 to\n1.8", "0.0\n−1.0 to\n1.0", "2.0\n2.0 to\n3.0"]
     assert [label.get_text() for label in panel.get_xticklabels()] == ["a", "b"]
     assert [label.get_text() for label in panel.get_yticklabels()] == ["one", "two"]
+    shades = plots.interval_cells(
+        {"one": {str(k): Interval(k / 20, 0, 1) for k in range(21)}}, "what", cmap="Blues"
+    ).axes[0]
+    for text, colour in zip(shades.texts, shades.collections[0].get_facecolors(), strict=True):
+        assert contrast(to_rgb(text.get_color()), to_rgb(colour)) > 3.5
     percent = plots.interval_cells({"one": {"a": Interval(0.123, -0.1, 0.2)}}, "what", digits=0, times=100).axes[0]
     assert [text.get_text() for text in percent.texts] == ["12\n−10 to\n20"]
     np.testing.assert_allclose(percent.collections[0].get_array(), [[12.3]])

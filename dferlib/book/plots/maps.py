@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from dferlib.book.formats import Ranged, written
 from dferlib.book.plots.style import INK, new_figure
 
+HALFWAY = 0.245  # relative luminance from which INK is read better than white: (L + .05)^2 = (.033 + .05) * 1.05
+
 
 def interval_cells(
     cells: Mapping[str, Mapping[str, Ranged | None]],
@@ -41,6 +43,9 @@ def interval_cells(
     sns.heatmap(
         values, annot=said, fmt="", annot_kws={"size": 7}, cbar_kws={"label": words, "pad": 0.01}, ax=panel, **how
     )
+    painted = panel.collections[0].get_facecolors()[values.notna().to_numpy().ravel()]
+    for text, colour in zip(panel.texts, painted, strict=True):  # seaborn turns to white too soon
+        text.set_color(INK if sns.utils.relative_luminance(colour) > HALFWAY else "white")
     panel.hlines(lines, 0, columns, color=INK)
     panel.set_xticks(panel.get_xticks(), found.columns, rotation=35, ha="right")
     return figure
