@@ -561,3 +561,19 @@ def test_frame_average_does_not_see_order():
     model = make("frame_average").eval()
     clips = make_clips(model)
     torch.testing.assert_close(model(clips.flip(1)), model(clips))
+
+
+@pytest.mark.parametrize("name", ["stt", "r3d18", "staner"])
+def test_a_backbone_that_is_frozen_stays_as_it_is_in_a_loop_of_ones_own(name):
+    model = create_model(name)
+    before = {key: value.clone() for key, value in model.backbone.state_dict().items()}
+    clips = make_clips(model)
+
+    def moved() -> bool:
+        model.train()(clips)
+        return any(not torch.equal(value, before[key]) for key, value in model.backbone.state_dict().items())
+
+    model.backbone.requires_grad_(False)
+    assert not moved() and model.head.training and not model.backbone.training
+    model.backbone.requires_grad_(True)
+    assert moved(), "one that learns follows the clips"

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from einops import rearrange
@@ -117,6 +117,16 @@ class ClipModel(nn.Module):
     config: dict[str, Any]  # what `create_model` needs to build it again
     shapes: dict[str, torch.Size]  # of all that it holds, as `create_model` made it
     classes: tuple[str, ...]  # their names, once it was trained or loaded
+
+    def train(self, mode: bool = True) -> Self:
+        """As `torch.nn.Module.train`; a backbone none of whose weights learn keeps its batch statistics, too.
+
+        They would follow the clips otherwise, and the maps with them, although nothing of the backbone was to change.
+        """
+        super().train(mode)
+        if not any(parameter.requires_grad for parameter in self.backbone.parameters()):
+            self.backbone.eval()
+        return self
 
     @property
     def learning(self) -> bool:

@@ -202,9 +202,7 @@ class Trainer:
     def epoch(self, number: int) -> Iterator[int]:
         """Learn from the clips of an epoch in random order, from the step on that was reached; yields after each."""
         config, model, state = self.config, self.model, self.state
-        self.module.train()
-        if config.backbone_lr_scale == 0:
-            model.backbone.eval()  # frozen means its batch statistics too
+        self.module.train()  # but for a frozen backbone
         for batch in self.loader.epoch(number, first=state.step):
             seed = self._seed(number, state.step)  # what dropout does in a step depends on no other step
             torch.manual_seed(seed)
