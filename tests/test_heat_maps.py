@@ -26,6 +26,7 @@ class Linear(ClipModel):
 
     def __init__(self) -> None:
         torch.nn.Module.__init__(self)
+        self.backbone = torch.nn.Identity()
         self.weight = torch.nn.Parameter(torch.randn(3, F, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1)))
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
