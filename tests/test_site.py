@@ -19,7 +19,8 @@ pytestmark = pytest.mark.site
 
 SOURCES = re.findall(r"^(?:root:| +- file:) (\S+)$", (ROOT / "_toc.yml").read_text(), re.MULTILINE)
 CODE = "_modules/"  # the source of each module, all alike: one of them stands for all
-PAGES = ["index", "genindex", "search", f"{CODE}dferlib/models/stt", *SOURCES]
+SLIDES = [name.replace("notebooks/", "slides/") for name in SOURCES if name.startswith("notebooks/")]
+PAGES = ["index", "genindex", "search", f"{CODE}dferlib/models/stt", *SOURCES, "slides/07_stt", "slides/09_logo_former"]
 PROSE, CHAPTER = 2e6, 6e6  # bytes that a page and all that it loads may have
 FEW = ("book/preface", "book/references", "notebooks/13_data_sets")  # the others are looked at before a release
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -124,7 +125,8 @@ def test_page_is_whole(name: str, browser: Browser, address: str) -> None:
     raw = re.findall(r"\\[()\[\]]|\$\$|\\[a-zA-Z]{2,}\{?", seen["text"])
     assert not raw, "raw TeX in the text"
     assert seen["width"] <= 1200, "the page scrolls sideways"
-    assert 3e5 < seen["weight"] < (CHAPTER if name.startswith("notebooks/") else PROSE), "the page is heavy"
+    most = CHAPTER if name.startswith(("notebooks/", "slides/")) else PROSE
+    assert 3e5 < seen["weight"] < most, "the page is heavy"
 
 
 VIEWS = ((1280, "light"), (390, "dark"), (1280, "dark"), (390, "light"))
@@ -152,9 +154,28 @@ def test_page_suits_screen_readers_keyboards_and_weak_eyes(
     assert not {one["id"]: [node["html"] for node in one["nodes"]] for one in grave}
 
 
+def test_keys_turn_the_slides_unless_a_figure_has_the_focus(browser: Browser, address: str) -> None:
+    visit = Visit(browser, address)
+    visit.open("slides/07_stt")
+    top = "() => [...document.querySelectorAll('.slide')].findIndex(one => one.getBoundingClientRect().bottom > 450)"
+    places = [visit.page.evaluate(top)]
+    for key in ("ArrowRight", " ", "ArrowLeft", "PageDown"):
+        visit.page.keyboard.press(key)
+        visit.page.wait_for_timeout(400)
+        places.append(visit.page.evaluate(top))
+    assert places == [0, 1, 2, 1, 2]
+    slider = visit.page.locator(".slide input[type=range]").first
+    slider.focus()
+    before, at = visit.page.evaluate(top), slider.input_value()
+    slider.press("ArrowRight")
+    visit.page.wait_for_timeout(400)
+    assert (visit.page.evaluate(top), slider.input_value() == at) == (before, False)
+    visit.page.context.close()
+
+
 def test_every_page_was_opened(html: Path) -> None:
     built = {path.relative_to(html).with_suffix("").as_posix() for path in html.rglob("*.html")}
-    opened = {name for name in PAGES if not name.startswith(CODE)}
+    opened = {name for name in PAGES if not name.startswith(CODE)} | set(SLIDES)
     assert {name for name in built if not name.startswith(("_static/", CODE))} == opened
 
 
