@@ -27,6 +27,7 @@ _HOME = {
     "attention_explorer": "dferlib.book.attending",
     "cost_chart": "dferlib.book.costing",
     "fusion_explorer": "dferlib.book.fusing",
+    "patch_explorer": "dferlib.book.patching",
     "power_explorer": "dferlib.book.powering",
     "puppet": "dferlib.book.puppetry",
     "replay": "dferlib.book.replaying",
@@ -42,6 +43,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors
     from dferlib.book.choosing import sampling_explorer
     from dferlib.book.costing import cost_chart
     from dferlib.book.fusing import fusion_explorer
+    from dferlib.book.patching import patch_explorer
     from dferlib.book.powering import power_explorer
     from dferlib.book.puppetry import puppet
     from dferlib.book.replaying import replay
@@ -61,6 +63,7 @@ __all__ = [
     "imbalance",
     "logits_and_losses",
     "miniature",
+    "patch_explorer",
     "player",
     "power_explorer",
     "puppet",
