@@ -37,6 +37,16 @@ def test_values_are_means_over_seeds_inside_their_intervals(rows):
     assert rows.train_accuracy("stt") == pytest.approx(np.mean(accuracy))
 
 
+def test_a_recall_is_what_part_of_a_class_is_found(rows):
+    told = [run.predictions() for run in means("stt_table1")["stt"]]
+    fear = [
+        np.mean(one.predicted[one.labels == one.classes.index("fear")] == one.classes.index("fear")) for one in told
+    ]
+    assert rows.recall("stt", "fear") == pytest.approx(np.mean(fear))
+    with pytest.raises(InputError, match="unknown class 'joy'"):
+        rows.recall("stt", "joy")
+
+
 def test_a_gap_is_that_of_the_means_and_turns_with_its_rows(rows):
     one, other = rows.gap("stt", "lstm"), rows.gap("lstm", "stt")
     assert one.value == pytest.approx(rows.uar("stt").value - rows.uar("lstm").value)

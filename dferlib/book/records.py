@@ -53,6 +53,16 @@ class Rows:
             self._found[row, other] = compare(self._told(row, seeds), self._told(other, seeds)).uar
         return self._found[row, other]
 
+    def recall(self, row: str, name: str) -> float:
+        """What part of the test clips of a class a row finds, the mean over its seeds.
+
+        Raises:
+            InputError: there is no such row, or no such class.
+        """
+        runs = [run.record for run in self._row(row).values()]
+        place = runs[0]["classes"].index(choose("class", name, runs[0]["classes"]))
+        return float(np.mean([record["metrics"]["recalls"][place] for record in runs]))
+
     def train_accuracy(self, row: str) -> float:
         """What part of the training clips is right in the last epoch, the mean over the seeds."""
         ended = [run.record["history"]["epochs"][-1]["train_accuracy"] for run in self._row(row).values()]
