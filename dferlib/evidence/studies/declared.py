@@ -197,7 +197,11 @@ STUDIES = {
         | {
             "convolution": Row(
                 "logo_former", {"pool": "conv"}, rates=SLOW_RATES, settings={"loss": "compact"}, recipe="logo_former"
-            )
+            ),
+            # at the rate that all other rows have chosen, where this one chose a lower: what of the gap is the rate
+            "logo-former_same_rate": Row(
+                "logo_former", rates=(1e-3,), settings={"loss": "compact"}, recipe="logo_former"
+            ),
         },
         FIVE,
     ),
