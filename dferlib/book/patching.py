@@ -44,15 +44,7 @@ def patch_explorer(
     Raises:
         InputError: the shapes do not fit, or the patches do not make a square.
     """
-    frames, count, kinds = votes.shape
-    grid = math.isqrt(count)
-    if grid**2 != count or not 0 <= first < count:
-        raise InputError(f"{count} patches with patch {first} chosen: give a square number of patches, and one of them")
-    if attention.shape != (count, frames, frames) or len(classes) != kinds or len(bias) != kinds:
-        raise InputError(
-            f"votes {votes.shape}, attention {attention.shape}, {len(bias)} biases and {len(classes)} classes do not "
-            "fit: give (F, P, C), (P, F, F), C and C"
-        )
+    grid = _check(votes, attention, bias, classes, first)
     data = {
         "grid": grid,
         "first": first,
@@ -67,6 +59,22 @@ def patch_explorer(
         f"{said()}{_still(votes, grid, classes)}"
     )
     return explorer(body, data, "patching", alt=alt)
+
+
+def _check(
+    votes: np.ndarray, attention: np.ndarray, bias: Sequence[float] | np.ndarray, classes: Sequence[str], first: int
+) -> int:
+    """See that all fits; how many patches stand side by side."""
+    frames, count, kinds = votes.shape
+    grid = math.isqrt(count)
+    if grid**2 != count or not 0 <= first < count:
+        raise InputError(f"{count} patches with patch {first} chosen: give a square number of patches, and one of them")
+    if attention.shape != (count, frames, frames) or len(classes) != kinds or len(bias) != kinds:
+        raise InputError(
+            f"votes {votes.shape}, attention {attention.shape}, {len(bias)} biases and {len(classes)} classes do not "
+            "fit: give (F, P, C), (P, F, F), C and C"
+        )
+    return grid
 
 
 def _still(votes: np.ndarray, grid: int, classes: Sequence[str]) -> str:
