@@ -60,6 +60,7 @@ def undeclared(files: list[Path], declared: set[str]) -> set[str]:
         "printing",
         "since",
         "tracker",
+        "slides",
         "troubles",
         "__main__",
         *(path.stem for path in files),
