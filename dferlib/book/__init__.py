@@ -16,6 +16,7 @@ from dferlib.book.exercises import check
 from dferlib.book.imbalance import imbalance
 from dferlib.book.logits import logits_and_losses
 from dferlib.book.panels import Bars, Curves
+from dferlib.book.patching import patch_explorer
 from dferlib.book.playing import Heat, Points, player
 from dferlib.book.quiz import quiz
 from dferlib.book.reaching import reach_explorer
@@ -27,7 +28,6 @@ _HOME = {
     "attention_explorer": "dferlib.book.attending",
     "cost_chart": "dferlib.book.costing",
     "fusion_explorer": "dferlib.book.fusing",
-    "patch_explorer": "dferlib.book.patching",
     "power_explorer": "dferlib.book.powering",
     "puppet": "dferlib.book.puppetry",
     "replay": "dferlib.book.replaying",
@@ -43,7 +43,6 @@ if TYPE_CHECKING:  # the same names for type checkers and editors
     from dferlib.book.choosing import sampling_explorer
     from dferlib.book.costing import cost_chart
     from dferlib.book.fusing import fusion_explorer
-    from dferlib.book.patching import patch_explorer
     from dferlib.book.powering import power_explorer
     from dferlib.book.puppetry import puppet
     from dferlib.book.replaying import replay
