@@ -100,7 +100,7 @@ def test_r2_is_that_of_scikit_learn():
 
 @pytest.mark.slow
 def test_it_learns_what_frames_show_and_says_so_in_the_file(tmp_path, monkeypatch):
-    backbone, scores = pretrain.fit(coloured(640, seed=0), coloured(80, seed=1), epochs=2)
+    backbone, scores = pretrain.fit(coloured(640, seed=0), coloured(80, seed=1), epochs=4)
     assert scores.keys() == FRAMINGS.keys()
     for score in scores.values():
         assert score.keys() == set(TARGETS)
