@@ -2,7 +2,8 @@
 
     python book/printing.py _build/html faces-in-motion.pdf
 
-The bookmarks are the titles of the pages. Figures that move show the picture that they begin with.
+The bookmarks are the titles of the pages. Figures that move show the picture that they begin with. Solutions and
+claims are unfolded; code that the page folds away is left to the notebook.
 """
 
 import argparse
@@ -19,6 +20,8 @@ TOC = Path(__file__).parents[1] / "_toc.yml"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ["--no-sandbox"]  # it reads this book's own files, and containers often let it have no sandbox
 MARGIN: PdfMargins = {"top": "14mm", "bottom": "14mm", "left": "14mm", "right": "14mm"}
+SCALE = 0.7  # a screen's letters are large on paper, and a screen is wider
+PAPER = "details.hide { display: none !important; } * { animation: none !important; transition: none !important; }"
 # formulas are set by a script; a page without any has none to wait for
 READY = "() => !window.MathJax || !window.MathJax.startup || window.MathJax.startup.promise.then(() => true)"
 
@@ -33,8 +36,9 @@ def printed(page: Page, file: Path) -> tuple[str, bytes]:
     page.goto(file.resolve().as_uri())
     page.wait_for_function(READY)
     page.evaluate("() => document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    page.add_style_tag(content=PAPER)
     title = page.title().split(" — ")[0]
-    return title, page.pdf(format="A4", margin=MARGIN, print_background=True)
+    return title, page.pdf(format="A4", scale=SCALE, margin=MARGIN, print_background=True)
 
 
 def print_book(html: Path, toc: Path, out: Path) -> int:

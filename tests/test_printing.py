@@ -7,7 +7,8 @@ from printing import TOC, page_names, print_book
 from pypdf import PdfReader
 
 PAGE = """<!doctype html><html><head><title>{title} — A book</title></head><body><h1>{title}</h1><p>{text}</p>
-<details><summary>Solution</summary>folded {title}</details></body></html>"""
+<details><summary>Solution</summary>folded {title}</details>
+<details class="hide"><summary>Show the code</summary>plumbing</details></body></html>"""
 
 
 @pytest.fixture
@@ -31,6 +32,7 @@ def test_every_page_is_there_in_order_with_a_bookmark_and_open_folds(built, tmp_
     for sheet, title in zip(pdf.pages, ("Start", "Beta", "Alpha"), strict=True):
         text = sheet.extract_text()
         assert f"words of {title}" in text and f"folded {title}" in text
+        assert "plumbing" not in text and "Show the code" not in text
     assert [(item.title, pdf.get_destination_page_number(item)) for item in pdf.outline] == [
         ("Start", 0),
         ("Beta", 1),
