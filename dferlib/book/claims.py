@@ -17,6 +17,7 @@ STYLE = """
 .claims th, .claims td { text-align: left; vertical-align: top; padding: 0.3em 0.6em; }
 .claims tbody tr { border-top: 1px solid rgba(128, 128, 128, 0.35); }
 .claims tbody th { padding-top: 0.9em; }
+.claims td:first-child { min-width: 14em; }
 .claims td + td { white-space: nowrap; }
 .claims summary { cursor: pointer; }
 .claims details p { margin: 0.3em 0 0.3em 1em; white-space: normal; }
