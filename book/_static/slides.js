@@ -1,4 +1,4 @@
-// Arrow keys turn the slides, as long as no figure and no control has the focus. F fills the screen.
+// Arrow keys turn the slides, as long as no figure and no control has the focus. F fills the screen, and leaves it.
 (() => {
   "use strict";
   const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -17,8 +17,9 @@
     if (event.key in TURN) {
       event.preventDefault();
       turn(event.shiftKey && event.key === " " ? -1 : TURN[event.key]);
-    } else if (event.key === "f") {
-      document.documentElement.requestFullscreen?.();
+    } else if (event.key.toLowerCase() === "f") {
+      if (document.fullscreenElement) document.exitFullscreen();
+      else document.documentElement.requestFullscreen?.();
     }
   });
 })();
