@@ -164,6 +164,10 @@ def test_keys_turn_the_slides_unless_a_figure_has_the_focus(browser: Browser, ad
         visit.page.wait_for_timeout(400)
         places.append(visit.page.evaluate(top))
     assert places == [0, 1, 2, 1, 2]
+    visit.page.keyboard.press("f")
+    visit.page.wait_for_function("document.fullscreenElement")
+    visit.page.keyboard.press("f")
+    visit.page.wait_for_function("!document.fullscreenElement")
     slider = visit.page.locator(".slide input[type=range]").first
     slider.focus()
     before, at = visit.page.evaluate(top), slider.input_value()
