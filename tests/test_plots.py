@@ -35,6 +35,8 @@ def test_gallery_gives_every_image_its_title_and_leaves_the_rest_empty() -> None
     assert len(figure.axes) == 6
     assert [axes.get_title() for axes in filled] == list("abcde")
     assert [int(axes.images[0].get_array()[0, 0, 0]) for axes in filled] == [0, 51, 102, 153, 204]
+    assert figure.get_facecolor()[3] == 0, "faces stand on no card of their own"
+    assert {axes.title.get_color() for axes in filled} == {"#777777"}
 
 
 def test_over_time_draws_lines_in_seconds_and_shades_each_run_of_a_mark() -> None:

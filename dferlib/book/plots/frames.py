@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from dferlib.book.plots.style import INK, new_figure, show_image
+from dferlib.book.plots.style import INK, new_figure, show_image, without_paper
 from dferlib.emotions import COLOURS
 
 
@@ -26,7 +26,7 @@ def frame_strip(clips: Sequence[np.ndarray], names: Sequence[str], titles: Seque
             title = titles[column] if titles is not None and row == 0 else ""
             show_image(axes[row, column], frame.transpose(1, 2, 0), title)
         axes[row, 0].text(-0.12, 0.5, name, transform=axes[row, 0].transAxes, ha="right", va="center")
-    return figure
+    return without_paper(figure)
 
 
 def png(image: np.ndarray) -> bytes:
@@ -64,7 +64,7 @@ def gallery(images: Sequence[np.ndarray], titles: Sequence[str], columns: int) -
     for one, image, title in zip(axes.flat, images, titles, strict=False):
         show_image(one, _to_bytes(image))
         one.set_title(title, fontsize=size, pad=3)
-    return figure
+    return without_paper(figure)
 
 
 def heat_strip(
@@ -86,7 +86,7 @@ def heat_strip(
             axes[0, column].scatter(*(marks[column].T - 0.5), s=0.6, color="#00E5FF", lw=0)
         show_image(axes[1, column], image)
         axes[1, column].imshow(warm, cmap="inferno", vmin=0, vmax=1, alpha=0.55)
-    return figure
+    return without_paper(figure)
 
 
 def over_time(
