@@ -70,7 +70,9 @@ def test_standard_clips_leave_room_and_table_1_keeps_its_order():
 
 def test_easy_clips_are_easy_and_hard_ones_hard():
     uar = mean_uar("makefaces_difficulty")
-    assert uar["stt-easy"] > 0.9 > uar["stt-standard"] > 0.65 > uar["stt-hard"]
+    assert uar["stt-easy"] > 0.9
+    assert 0.7 < uar["stt-standard"] < 0.85, "standard leaves room"
+    assert uar["stt-hard"] < uar["stt-standard"] - 0.1
     for level in DIFFICULTIES:
         assert uar[f"single_frame-{level}"] < uar[f"stt-{level}"] - 0.1
 
