@@ -1,7 +1,7 @@
 // What is wider than the column scrolls. It can be reached by keyboard, and its edge fades where there is more.
 (() => {
   "use strict";
-  const wide = ["pre", "div.picture", "div.text_html", "div.pst-scrollable-table-container", 'mjx-container[display="true"]'];
+  const wide = ["pre", "div.picture", "div.shown", "div.text_html", "div.pst-scrollable-table-container", 'mjx-container[display="true"]'];
   const look = (node) => {
     const more = node.scrollWidth - node.clientWidth;
     if (more > 1 && node.tabIndex < 0) {
